@@ -1,0 +1,456 @@
+"""params.yaml -> frozen `Params`. An unknown key or a wrong type is an error with the key's path."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from amtss.errors import ParamsError
+
+CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+ALL = "all"
+
+
+def _language(code: str) -> str:
+    if not CODE.fullmatch(code):
+        raise ValueError(f"expected a language code such as 'ko' or 'zh-CN', found {code!r}")
+    return code
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({v for v in values if values.count(v) > 1})
+    if twice:
+        raise ValueError(f"expected each entry once, found {', '.join(twice)} more than once")
+    return values
+
+
+Language = Annotated[str, AfterValidator(_language)]
+Languages = Annotated[tuple[Language, ...], AfterValidator(_distinct)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: frozen, strict (no `"3"` for 3), unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Columns(Section):
+    """Which column holds what; the first of the names listed that a source has is taken."""
+
+    text: tuple[str, ...] = ("text",)
+    pair: tuple[str, ...] = ()
+    """The second sentence of a pair (NLI's hypothesis); empty for single texts."""
+    label: tuple[str, ...] = ("label",)
+    id: tuple[str, ...] = ("id",)
+    """Optional in the source; without it rows are numbered."""
+
+    @field_validator("text", "pair", "label", "id", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("text", "label")
+    @classmethod
+    def _some(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("expected at least one column name, found none")
+        return value
+
+
+class Splits(Section):
+    """What the source calls each split; `unlabelled` is optional and may be null."""
+
+    train: str = "train"
+    validation: str = "validation"
+    test: str = "test"
+    unlabelled: str | None = None
+
+
+class Sample(Section):
+    """Rows to keep of each language, drawn with `data.seed`. Null keeps all."""
+
+    skew: Literal["appendix-a"] | None = None
+    """Give each language the label distribution of its column in Appendix A, matched by rank."""
+    rows: Count | None = None
+    """At most this many training rows; the other splits are cut in the same proportion."""
+    labelled: Count | None = None
+    """Training rows that keep their label; the rest go to the unlabelled split."""
+
+
+class Data(Section):
+    """Where the texts come from."""
+
+    source: Literal["demo", "dataset", "files"] = "demo"
+    path: str = "data"
+    """A local folder in the hub's layout (`dataset`), or the one `files` starts from. DVC watches
+    it. `data`, the project's own folder, means for a `dataset`: take `hub`."""
+    hub: str | None = None
+    """A data set's id on the hub, used while `path` is `data`."""
+    revision: str | None = None
+    """A branch, tag or commit of the hub's data set."""
+    files: str = "{language}/{split}.csv"
+    """Pattern of local CSV, JSONL or Parquet files below `path`."""
+    configs: dict[Language, str] = {}
+    """The data set's config per language, where it is not the language's code."""
+    columns: Columns = Columns()
+    splits: Splits = Splits()
+    labels: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = None
+    """The label names in order; null reads them from the source's train splits."""
+    scale: Annotated[float, Field(gt=0, le=1)] = 0.04
+    """Share of Appendix A's counts that the demo generates."""
+    sample: Sample = Sample()
+    seed: int = 0
+
+    @field_validator("files")
+    @classmethod
+    def _has_split(cls, pattern: str) -> str:
+        if "{split}" not in pattern or "{language}" not in pattern:
+            raise ValueError("expected a pattern with {language} and {split}, "
+                             f"found {pattern!r}")
+        return pattern
+
+    @field_validator("labels")
+    @classmethod
+    def _two_labels(cls, labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if labels is not None and len(labels) < 2:
+            raise ValueError(f"expected at least 2 labels, found {len(labels)}")
+        return labels
+
+    @model_validator(mode="after")
+    def _named(self) -> "Data":
+        if self.source == "dataset" and self.path == "data" and self.hub is None:
+            raise ValueError("expected `path` (a local folder) or `hub` (an id), found neither")
+        return self
+
+
+class Validation(Section):
+    """Thresholds of the gate. Above an error threshold the pipeline stops; the rest is reported.
+
+    Shares are of a split's rows, divergences in nats.
+    """
+
+    max_characters: Count = 2000
+    """A text longer than this is absurd."""
+    max_empty: Share = 0.0
+    max_absurd: Share = 0.01
+    max_duplicates: Share = 0.25
+    """Texts that stand more than once in a split."""
+    max_leaked: Share = 0.25
+    """Test or validation texts that also stand in train."""
+    max_conflicting: Share = 0.05
+    """Texts of a split that carry two labels."""
+    min_examples: Count = 1
+    """A label with fewer training examples than this, in any language, is a warning."""
+    warn_duplicates: Share = 0.0
+    warn_leaked: Share = 0.0
+    warn_conflicting: Share = 0.0
+    warn_split_divergence: Positive = 0.05
+    """KL(validation or test || train) of the label distribution."""
+    warn_language_divergence: Positive = 0.25
+    """KL(language || mean over languages)."""
+    warn_imbalance: Positive = 50.0
+    """Rows of the largest label over rows of the smallest that has any."""
+    examples: Count = 5
+    """Offending texts shown per finding."""
+
+
+class Teaching(Section):
+    """How a teacher is fine-tuned; any of these may stand under a teacher's `training`."""
+
+    epochs: Count = 8
+    patience: Count = 2
+    """Epochs without a better validation accuracy before it stops; the best epoch is kept."""
+    batch_size: Count = 32
+    learning_rate: Positive = 1.0e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Share = 0.1
+    max_length: Annotated[int, Field(ge=8)] = 64
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Precision = "auto"
+    seed: int = 0
+
+
+class TeachingOverrides(Section):
+    """A teacher's own training settings; what is not named is taken from `teaching`."""
+
+    epochs: Count | None = None
+    patience: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: Positive | None = None
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    warmup: Share | None = None
+    max_length: Annotated[int, Field(ge=8)] | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
+    precision: Precision | None = None
+    seed: int | None = None
+
+
+class Architecture(Section):
+    """A transformer encoder from scratch (XLM-R's architecture) and its tokenizer's size."""
+
+    layers: Count = 3
+    width: Count = 256
+    heads: Count = 4
+    feed_forward: Count = 1024
+    vocabulary: Annotated[int, Field(ge=300)] = 8000
+
+    @model_validator(mode="after")
+    def _divides(self) -> "Architecture":
+        if self.width % self.heads:
+            raise ValueError(f"expected a width that {self.heads} heads divide, "
+                             f"found {self.width}")
+        return self
+
+
+class Teacher(Section):
+    """One teacher: a checkpoint, or a from-scratch architecture where there is none."""
+
+    languages: tuple[str, ...]
+    """Languages it is fine-tuned on; `[all]` for every one."""
+    scores: tuple[str, ...] | None = None
+    """Languages it scores (Equation 4); null for those it is fine-tuned on."""
+    checkpoint: str | None = None
+    """Hub id or local folder of anything AutoModelForSequenceClassification loads."""
+    revision: str | None = None
+    fine_tune: bool = True
+    """False uses an already fine-tuned checkpoint as it is, its labels aligned by name."""
+    labels: dict[str, str] = {}
+    """The checkpoint's label names -> ours, where they differ in more than case."""
+    architecture: Architecture = Architecture()
+    training: TeachingOverrides = TeachingOverrides()
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> "Teacher":
+        if not self.fine_tune and self.checkpoint is None:
+            raise ValueError("expected a `checkpoint` where fine_tune is false, found none")
+        if not self.languages:
+            raise ValueError("expected at least one language, found none")
+        return self
+
+
+class Scoring(Section):
+    """How teachers are run over texts. Part of a logits cache's fingerprint."""
+
+    batch_size: Count = 64
+    precision: Precision = "auto"
+
+
+class Student(Section):
+    """The shared encoder of Equation 5 and the heads of Equation 6."""
+
+    architecture: Architecture = Architecture(layers=4, width=200, heads=4, feed_forward=800)
+    checkpoint: str | None = None
+    """Take the encoder's first `architecture.layers` layers and the tokenizer from here."""
+    tokenizer: str | None = None
+    """Hub id or local folder of a tokenizer; null trains one on the student's languages."""
+    heads: Literal["own", "residual"] = "own"
+    """`own`: one projection per language. `residual`: a shared one plus one per language."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    max_length: Annotated[int, Field(ge=8)] = 64
+
+
+class Distil(Section):
+    """Algorithm 1 and Equation 7."""
+
+    teachers: tuple[str, ...] | None = None
+    """Members of the pool; null for all teachers."""
+    weights: Literal["own", "uniform", "likelihood", "boosted"] = "likelihood"
+    """How W is found (Equation 4)."""
+    kd_weight: Annotated[float, Field(ge=0)] = 0.5
+    """Equation 7's lambda."""
+    labels_only: bool = False
+    """No distillation: cross-entropy alone, on labelled rows, as many examples as otherwise."""
+    temperature: Positive = 1.0
+    top_k: Count = 3
+    """Languages trained on per epoch after the first (line 11)."""
+    replay: Share = 0.0
+    """Share of the left-out languages' rows that is mixed in."""
+    margin_threshold: float | None = None
+    """Line 12's epsilon in points of accuracy; null never stops early."""
+    max_epochs: Count = 8
+    """Line 3's M."""
+    batch_size: Count = 32
+    learning_rate: Positive = 1.0e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    warmup: Share = 0.05
+    precision: Precision = "auto"
+    seed: int = 0
+
+
+class Baseline(Section):
+    """X-LM-Tiny: the same encoder, one head, one multilingual teacher (section 3.3)."""
+
+    teacher: str = "multilingual"
+
+
+class Evaluation(Section):
+    """How test is measured."""
+
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Resamples behind each 95% interval."""
+    bins: Count = 15
+    """Equal-width confidence bins of the expected calibration error."""
+    seed: int = 0
+
+
+class Report(Section):
+    """What stands beside the run's figures."""
+
+    title: str = "AMTSS"
+    paper: Literal["xnli", "ae"] | None = None
+    """Whose figures of the paper are printed beside the run's."""
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    project: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")] = "demo"
+    languages: Languages
+    data: Data = Data()
+    validation: Validation = Validation()
+    teaching: Teaching = Teaching()
+    teachers: dict[str, Teacher]
+    scoring: Scoring = Scoring()
+    student: Student = Student()
+    distil: Distil = Distil()
+    baseline: Baseline = Baseline()
+    evaluation: Evaluation = Evaluation()
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Params":
+        if not self.languages:
+            raise ValueError("languages: expected at least one, found none")
+        for name, teacher in self.teachers.items():
+            if not NAME.fullmatch(name):
+                raise ValueError(f"teachers.{name}: expected a name of letters, digits, '_' "
+                                 f"and '.', found {name!r}")
+            for key in ("languages", "scores"):
+                for code in getattr(teacher, key) or ():
+                    if code != ALL and code not in self.languages:
+                        raise ValueError(f"teachers.{name}.{key}: expected some of "
+                                         f"{', '.join(self.languages)} or all, found {code!r}")
+        self._consistent_pool()
+        return self
+
+    def _consistent_pool(self) -> None:
+        known = ", ".join(self.teachers) or "none"
+        for name in self.distil.teachers or ():
+            if name not in self.teachers:
+                raise ValueError(f"distil.teachers: expected some of {known}, found {name!r}")
+        if self.baseline.teacher not in self.teachers:
+            raise ValueError(f"baseline.teacher: expected one of {known}, "
+                             f"found {self.baseline.teacher!r}")
+        if self.distil.top_k > len(self.languages):
+            raise ValueError(f"distil.top_k: expected at most {len(self.languages)}, the number "
+                             f"of languages, found {self.distil.top_k}")
+        for language in self.languages:
+            if not any(language in self.scored_by(name) for name in self.pool):
+                raise ValueError(f"teachers: expected one in the pool that scores {language!r}, "
+                                 "found none; add it to a teacher's `scores`")
+        missing = [code for code in self.languages
+                   if code not in self.scored_by(self.baseline.teacher)]
+        if missing:
+            raise ValueError(f"baseline.teacher: expected one that scores every language, found "
+                             f"{self.baseline.teacher!r} without {', '.join(missing)}")
+
+    @property
+    def pool(self) -> tuple[str, ...]:
+        """Names of the teachers the student learns from, in order."""
+        return self.distil.teachers or tuple(self.teachers)
+
+    def taught_on(self, name: str) -> tuple[str, ...]:
+        """Languages teacher `name` is fine-tuned on, in the order of `languages`."""
+        return self._expanded(self.teachers[name].languages)
+
+    def scored_by(self, name: str) -> tuple[str, ...]:
+        """Languages teacher `name` scores, in the order of `languages`."""
+        teacher = self.teachers[name]
+        return self._expanded(teacher.scores if teacher.scores is not None else teacher.languages)
+
+    def _expanded(self, codes: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(c for c in self.languages if ALL in codes or c in codes)
+
+    def training_of(self, name: str) -> Teaching:
+        """`teaching` with teacher `name`'s own settings over it."""
+        own = self.teachers[name].training.model_dump(exclude_none=True)
+        return self.teaching.model_copy(update=own)
+
+
+def load(path: Path) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        ParamsError: no such file, not YAML, an unknown key, a wrong type or value.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: expected a file, found none; run in the project's folder, or "
+                          "write one with `amtss preset demo`") from None
+    except UnicodeDecodeError as error:
+        raise ParamsError(f"{path}: expected UTF-8, found {error.reason} at byte "
+                          f"{error.start}; save it as UTF-8") from error
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f":{where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or "a syntax error"
+        raise ParamsError(f"{path}{line}: expected YAML, found: {problem}; mend that line") from error
+    if not isinstance(raw, dict):
+        raise ParamsError(f"{path}: expected keys and values, found "
+                          f"{type(raw).__name__}; write one with `amtss preset demo`")
+    try:
+        return Params.model_validate(_tuples(raw))
+    except ValidationError as error:
+        raise ParamsError(_one_line(path, error)) from error
+
+
+def _tuples(value: Any) -> Any:
+    """YAML's lists as tuples: strict pydantic takes nothing else for a frozen sequence."""
+    if isinstance(value, dict):
+        return {key: _tuples(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return tuple(_tuples(each) for each in value)
+    return value
+
+
+def _one_line(path: Path, error: ValidationError) -> str:
+    """The first of pydantic's complaints in this project's form."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    found = first["input"]
+    more = len(error.errors()) - 1
+    others = f" (and {more} more)" if more else ""
+    where = f"{path}: {key + ': ' if key else ''}"
+    if first["type"] == "extra_forbidden":
+        return f"{where}unknown key{others}; remove it or mend its spelling"
+    if first["type"] == "missing":
+        return f"{where}expected a value, found none{others}; add the key"
+    if first["type"] == "value_error":
+        return f"{where}{first['msg'].removeprefix('Value error, ')}{others}; edit {path.name}"
+    hint = f"edit {path.name}"
+    if isinstance(found, str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", found.strip(), re.I):
+        mantissa, exponent = found.lower().split("e")
+        hint = f"YAML reads {found} as text: write {mantissa}.0e{exponent}"
+    elif isinstance(found, bool) and "string" in first["type"]:
+        hint = "YAML reads no, yes, on and off as booleans: put it in quotes"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    kind = type(found).__name__
+    return f"{where}{message}, found {found!r} ({kind}){others}; {hint}"

@@ -1,0 +1,180 @@
+"""Every path of every artifact, and the one way to write any of them: whole or not at all."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amtss.errors import AmtssError
+
+SPLITS = ("train", "validation", "test", "unlabelled")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below a project's root. Directories are those of `dvc.yaml`'s outs."""
+
+    root: Path = Path()
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    def corpus(self, language: str) -> Path:
+        """Folder of one language: `{split}.arrow` and `corpus.json`."""
+        return self.artifacts / "data" / language
+
+    def validation(self, language: str) -> Path:
+        """Folder of one language's findings: `validation.json`, `validation.md`, `docs/`."""
+        return self.artifacts / "validation" / language
+
+    @property
+    def gate(self) -> Path:
+        """Folder of the gate's tables: `summary.md`, `appendix_a.csv`, `labels.csv`, the plot."""
+        return self.artifacts / "gate"
+
+    @property
+    def gate_keys(self) -> Path:
+        """Labels, and what each teacher reads as one fingerprint: the params file of `teach`."""
+        return self.artifacts / "gate.json"
+
+    def teacher(self, name: str) -> Path:
+        return self.artifacts / "teachers" / name
+
+    def logits(self, teacher: str, language: str) -> Path:
+        return self.artifacts / "logits" / teacher / f"{language}.safetensors"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The tokenizer of the student and of X-LM-Tiny."""
+        return self.artifacts / "tokenizer"
+
+    @property
+    def student(self) -> Path:
+        """The distilled student, a transformers model folder with its tokenizer."""
+        return self.artifacts / "student"
+
+    @property
+    def baseline(self) -> Path:
+        """X-LM-Tiny, a transformers model folder with its tokenizer."""
+        return self.artifacts / "baseline"
+
+    def training(self, stage: str) -> Path:
+        """What a training stage tells of itself: `history.jsonl`, `cost.json`, plots' CSV."""
+        return self.artifacts / "training" / stage
+
+    def checkpoints(self, stage: str) -> Path:
+        """Where an interrupted training goes on from; not an out, so DVC leaves it alone."""
+        return self.artifacts / "checkpoints" / stage
+
+    @property
+    def metrics(self) -> Path:
+        return self.artifacts / "metrics.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder of `predictions.csv` and what `dvc plots` draws from it."""
+        return self.artifacts / "evaluation"
+
+    @property
+    def report(self) -> Path:
+        """Folder of `report.html` and `report.md`."""
+        return self.artifacts / "report"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically (temporary file, fsync, rename)."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically, keys in the order they come."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically.
+
+    Raises:
+        AmtssError: the file system refuses (disk full, no permission); `path` is as it was.
+    """
+    with replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success fsync it and rename it over `path`.
+
+    The caller makes either a file or a folder there. On any error nothing is left behind and
+    `path` is as it was.
+
+    Raises:
+        AmtssError: the file system refuses (disk full, no permission).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise _refused(path, error) from error
+    temporary = holder / path.name
+    try:
+        yield temporary
+        _sync(temporary)
+        if path.is_dir():
+            os.rename(path, holder / "replaced")
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _refused(path, error) from error
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _refused(path: Path, error: OSError) -> AmtssError:
+    return AmtssError(
+        f"{path}: expected to be able to write it, found: {error.strerror or error}; "
+        "free space or fix permissions there, then run the same command again"
+    )
+
+
+def _sync(path: Path) -> None:
+    """fsync a file, or every file below a folder; umask-made permissions, not mkdtemp's."""
+    for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        if each.is_file():
+            with open(each, "rb") as file:
+                os.fsync(file.fileno())
+        else:
+            _sync_folder(each)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path, command: str) -> Any:
+    """The JSON in `path`.
+
+    Raises:
+        AmtssError: no such file, or not JSON; the message names `command`, which makes it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AmtssError(f"{path}: expected a file, found none; run `{command}`") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise AmtssError(f"{path}: expected JSON, found {error}; run `{command}`") from error
