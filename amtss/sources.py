@@ -1,0 +1,162 @@
+"""Read one language of a source (the demo, a data set, local files) into plain tables.
+
+A table has the columns `id`, `text`, `pair` (where texts come in pairs) and `label`, all strings.
+Labels are names; what is wrong with them is for validation to find, not to hide here.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from amtss.config import Data
+from amtss.errors import DataError
+from amtss.layout import SPLITS
+
+Tables = dict[str, pa.Table]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One language as its source has it."""
+
+    tables: Tables
+    """Split -> table."""
+    labels: tuple[str, ...] | None
+    """The label list, where params or the source's own schema fix one."""
+
+
+def read(data: Data, language: str) -> Source:
+    """All splits of `language`.
+
+    Raises:
+        DataError: no such file, data set, config, split or column; an unreadable encoding.
+    """
+    if data.source == "demo":
+        return _demo(data, language)
+    raw = {}
+    for split in SPLITS:
+        name = getattr(data.splits, split)
+        if name is not None:
+            load = _file if data.source == "files" else _dataset
+            raw[split] = load(data, language, name)
+    names = next((found for table in raw.values() if (found := _class_names(data, table))), None)
+    labels = data.labels or names
+    tables = {split: _canonical(data, f"{language}/{split}", table, names or data.labels)
+              for split, table in raw.items()}
+    return Source(tables, labels)
+
+
+def _demo(data: Data, language: str) -> Source:
+    from amtss import demo
+
+    splits = demo.generate(language, scale=data.scale, seed=data.seed)
+    tables = {split: pa.table({"id": [row.id for row in rows], "text": [row.text for row in rows],
+                               "label": [row.label for row in rows]})
+              for split, rows in splits.items()}
+    return Source(tables, data.labels or demo.LABELS)
+
+
+def _file(data: Data, language: str, split: str) -> pa.Table:
+    import pyarrow.csv
+    import pyarrow.json
+    import pyarrow.parquet
+
+    path = Path(data.path) / data.files.format(language=language, split=split)
+    if not path.is_file():
+        raise DataError(f"{path}: expected {language}'s split {split!r}, found no file; "
+                        "mend data.path or data.files in params.yaml")
+    try:
+        if path.suffix == ".csv":
+            text = pyarrow.csv.ConvertOptions(strings_can_be_null=False,
+                                              column_types=_all_strings(path))
+            parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
+            return pyarrow.csv.read_csv(path, parse_options=parse, convert_options=text)
+        if path.suffix in (".jsonl", ".json"):
+            path.read_text(encoding="utf-8")  # pyarrow's JSON reader takes any bytes for text
+            return pyarrow.json.read_json(path)
+        if path.suffix == ".parquet":
+            return pyarrow.parquet.read_table(path)
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        found = str(error).splitlines()[0]
+        raise DataError(f"{path}: expected UTF-8 {path.suffix[1:]}, found: {found}; "
+                        "save it again as UTF-8") from error
+    raise DataError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix!r}; "
+                    "mend data.files in params.yaml")
+
+
+def _all_strings(path: Path) -> dict[str, pa.DataType]:
+    """A CSV's columns, all as strings: a label `01` or a text `123` must not become a number."""
+    import csv
+
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        return dict.fromkeys(next(csv.reader(file), []), pa.string())
+
+
+def _dataset(data: Data, language: str, split: str) -> pa.Table:
+    import datasets
+
+    local = data.path != "data"
+    place = data.path if local else data.hub
+    assert place is not None  # Data's validator has seen to it
+    config = data.configs.get(language, language)
+    if local and not Path(place).is_dir():
+        raise DataError(f"{place}: expected a folder in the hub's layout, found none; "
+                        "mend data.path in params.yaml")
+    try:
+        loaded = datasets.load_dataset(place, config, split=split,
+                                       revision=None if local else data.revision)
+    except (ValueError, OSError, ConnectionError, datasets.exceptions.DatasetsError) as error:
+        found = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"data set {place}, config {config!r}, split {split!r}: expected to load "
+                        f"it, found: {found}; mend data.path, data.hub, data.configs or "
+                        "data.splits in params.yaml") from error
+    table = loaded.with_format("arrow")[:]
+    return table.replace_schema_metadata(loaded.features.arrow_schema.metadata)
+
+
+def _class_names(data: Data, table: pa.Table) -> tuple[str, ...] | None:
+    """The names that a `datasets` schema gives its integer labels."""
+    import datasets
+
+    if not (table.schema.metadata or {}).get(b"huggingface"):
+        return None
+    features = datasets.Features.from_arrow_schema(table.schema)
+    column = next((name for name in data.columns.label if name in features), None)
+    feature = features.get(column) if column else None
+    return tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
+
+
+def _canonical(data: Data, where: str, table: pa.Table, names: tuple[str, ...] | None) -> pa.Table:
+    """`table` with our columns, as strings; integer labels become the names they index."""
+    found = {"text": _column(where, table, "text", data.columns.text)}
+    if data.columns.pair:
+        found["pair"] = _column(where, table, "pair", data.columns.pair)
+    size = len(table)
+    identity = next((name for name in data.columns.id if name in table.column_names), None)
+    ids = table[identity].cast(pa.string()) if identity else pa.array(map(str, range(size)))
+    if where.endswith("/unlabelled"):
+        label = pa.nulls(size, pa.string())
+    else:
+        label = _names(_column(where, table, "label", data.columns.label), names)
+    return pa.table({"id": ids, **{key: column.cast(pa.string()) for key, column in found.items()},
+                     "label": label})
+
+
+def _column(where: str, table: pa.Table, role: str, names: tuple[str, ...]) -> pa.ChunkedArray:
+    for name in names:
+        if name in table.column_names:
+            return table[name]
+    raise DataError(f"{where}: expected a column {' or '.join(map(repr, names))} for the {role}, "
+                    f"found {', '.join(table.column_names)}; set data.columns.{role}")
+
+
+def _names(column: pa.ChunkedArray, names: tuple[str, ...] | None) -> pa.Array:
+    """Label names; an integer outside the list stays a number, for validation to refuse.
+
+    -1 is how the hub's data sets say that a row has no label.
+    """
+    if not pa.types.is_integer(column.type):
+        return column.cast(pa.string()).combine_chunks()
+    known = dict(enumerate(names or ())) | {-1: None, None: None}
+    return pa.array([known.get(value, str(value)) for value in column.to_pylist()], pa.string())
