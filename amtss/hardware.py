@@ -1,0 +1,49 @@
+"""What this machine can do: the device and the precision that training and scoring run in."""
+
+import os
+from typing import Literal
+
+import torch
+
+from amtss.config import Precision
+from amtss.errors import ParamsError
+
+Resolved = Literal["fp32", "bf16", "fp16"]
+
+
+def device() -> torch.device:
+    """The accelerator there is, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resolve(precision: Precision) -> Resolved:
+    """`auto` is bf16 where the hardware computes in it, else fp32.
+
+    Raises:
+        ParamsError: fp16 is asked for on a CPU, which has no fast fp16.
+    """
+    if precision == "fp16" and device().type == "cpu":
+        raise ParamsError("params.yaml: precision: expected fp32, bf16 or auto on a CPU, "
+                          "found 'fp16'; edit params.yaml")
+    if precision != "auto":
+        return precision
+    return "bf16" if _has_bf16() else "fp32"
+
+
+def _has_bf16() -> bool:
+    if device().type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def autocast(precision: Resolved) -> torch.autocast:
+    """The context in which models run forward."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device().type, dtype=dtype, enabled=precision != "fp32")
+
+
+def deterministic(seed: int) -> None:
+    """Same seed, same machine, same bytes."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
