@@ -1,0 +1,38 @@
+"""X-LM-Tiny (section 3.3): the same encoder, one head, one multilingual teacher, mixed data."""
+
+import time
+
+import numpy as np
+
+from amtss import pool
+from amtss.config import Params
+from amtss.distilling import OnEpoch, finish, prepare, record, soft_targets, validate
+from amtss.layout import Layout, read_json
+
+HEAD = "all"
+"""Its one head's name."""
+
+
+def baseline(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
+    """Write X-LM-Tiny's folder and history, after as many examples as the student has seen.
+
+    Raises:
+        ParamsError, DataError, CacheError, CheckpointError: what it reads is not as it must be.
+    """
+    cost = read_json(layout.training("distil") / "cost.json", "dvc repro distil")
+    budget = cost["examples"]
+    lesson = prepare(params, layout, [HEAD], [params.baseline.teacher], "baseline", budget)
+    learner, progress = lesson.learner, lesson.progress
+    targets = soft_targets(params, lesson.pool, pool.weigh(lesson.pool, "uniform"))
+    everything = np.arange(len(lesson.train.labels))
+    while progress.examples < budget:
+        started, epoch = time.perf_counter(), progress.epoch + 1
+        draw = np.random.default_rng([params.distil.seed, epoch, 1])
+        rows = draw.permutation(everything)[: budget - progress.examples]
+        span = (progress.examples / budget, (progress.examples + len(rows)) / budget)
+        losses = learner.epoch(lesson.train, rows, targets, epoch, span, params.distil.kd_weight)
+        outcomes = validate(learner, lesson.validation, params.languages)
+        record(progress, epoch, len(rows), time.perf_counter() - started, outcomes, dict(losses))
+        learner.save(layout.checkpoints("baseline"), progress)
+        on_epoch(progress.history[-1])
+    finish(lesson, layout, "baseline")

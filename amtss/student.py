@@ -1,0 +1,164 @@
+"""The student: a shared encoder (Equation 5) and one projection head per language (Equation 6).
+
+Shapes: B examples of a batch, S tokens, d the encoder's width, C classes.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, XLMRobertaConfig
+
+from amtss.config import Architecture, Student
+from amtss.errors import CheckpointError
+
+
+class StudentConfig(PreTrainedConfig):
+    """What `config.json` holds: the encoder's own config, the languages and the labels."""
+
+    model_type = "amtss-student"
+    sub_configs = {"encoder": AutoConfig}  # noqa: RUF012
+
+    def __init__(self, encoder: PreTrainedConfig | dict[str, Any] | None = None,
+                 languages: list[str] | None = None, heads: str = "own", dropout: float = 0.1,
+                 max_tokens: int = 64, **rest: Any) -> None:
+        if isinstance(encoder, dict):
+            encoder = AutoConfig.for_model(**encoder)
+        self.encoder = encoder or XLMRobertaConfig()
+        self.languages = languages or []
+        self.heads = heads
+        self.dropout = dropout
+        self.max_tokens = max_tokens
+        super().__init__(**rest)
+
+
+class Head(nn.Module):
+    """dense(d, d), tanh, dropout, dense(d, C), as in XLM-R's classification head."""
+
+    def __init__(self, width: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.out_proj = nn.Linear(width, classes)
+
+    def forward(self, states: Tensor, shared: "Head | None" = None) -> Tensor:
+        """Logits of `states` ((B, d)); with `shared`, this head is a residual to it. (B, C)"""
+        hidden = torch.tanh(_linear(self.dropout(states), self.dense, shared and shared.dense))
+        return _linear(self.dropout(hidden), self.out_proj, shared and shared.out_proj)
+
+
+def _linear(x: Tensor, layer: nn.Linear, shared: nn.Linear | None) -> Tensor:
+    if shared is None:
+        return functional.linear(x, layer.weight, layer.bias)
+    return functional.linear(x, layer.weight + shared.weight, layer.bias + shared.bias)
+
+
+class StudentModel(PreTrainedModel):
+    """A transformers model: `save_pretrained`, `from_pretrained`, safetensors."""
+
+    config_class = StudentConfig
+    config: StudentConfig
+    base_model_prefix = "encoder"
+
+    def __init__(self, config: StudentConfig) -> None:
+        super().__init__(config)
+        self.encoder = AutoModel.from_config(
+            config.encoder, add_pooling_layer=False, attn_implementation="eager")
+        width = config.encoder.hidden_size
+        self.heads = nn.ModuleDict({language: Head(width, config.num_labels, config.dropout)
+                                    for language in config.languages})
+        self.shared = (Head(width, config.num_labels, config.dropout)
+                       if config.heads == "residual" else None)
+        self.post_init()
+        if self.shared is not None:
+            for head in self.heads.values():
+                for parameter in head.parameters():
+                    nn.init.zeros_(parameter)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, language: Tensor) -> Tensor:
+        """Logits of texts of any mix of languages.
+
+        Args:
+            input_ids: *Shape:* (B, S)
+            attention_mask: *Shape:* (B, S)
+            language: index of each text's language in `config.languages`. *Shape:* (B,)
+
+        Returns: *Shape:* (B, C)
+        """
+        encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        states = encoded.last_hidden_state[:, 0]
+        present = language.unique().tolist()
+        if len(present) == 1:
+            return self._head(present[0], states)
+        rows = [(language == index).nonzero(as_tuple=True)[0] for index in present]
+        parts = [self._head(index, states[at]) for index, at in zip(present, rows, strict=True)]
+        return torch.cat(parts)[torch.argsort(torch.cat(rows))]
+
+    def _head(self, index: int, states: Tensor) -> Tensor:
+        head = self.heads[self.config.languages[index]]
+        assert isinstance(head, Head)
+        return head(states, self.shared)
+
+
+def build(settings: Student, languages: list[str], labels: list[str], vocabulary: int,
+          pad: int) -> StudentModel:
+    """A new student with heads for `languages`, random or from a checkpoint's first layers.
+
+    Args:
+        languages: those with a head of their own.
+        labels: class names, in order.
+        vocabulary: number of token ids.
+        pad: the padding token's id.
+
+    Raises:
+        CheckpointError: `settings.checkpoint` cannot be loaded or has too few layers.
+    """
+    encoder = _encoder_config(settings, vocabulary, pad)
+    config = StudentConfig(
+        encoder=encoder, languages=languages, heads=settings.heads, dropout=settings.dropout,
+        max_tokens=settings.max_length, id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)})
+    model = StudentModel(config)
+    if settings.checkpoint is not None:
+        # Layers beyond the config's number are left in the file.
+        pretrained = AutoModel.from_pretrained(settings.checkpoint, config=encoder,
+                                               add_pooling_layer=False, dtype=torch.float32)
+        model.encoder.load_state_dict(pretrained.state_dict())
+    return model
+
+
+def _encoder_config(settings: Student, vocabulary: int, pad: int) -> PreTrainedConfig:
+    if settings.checkpoint is None:
+        return scratch_config(settings.architecture, vocabulary, pad, settings.max_length,
+                              settings.dropout)
+    try:
+        config = AutoConfig.from_pretrained(settings.checkpoint)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{settings.checkpoint}: expected a checkpoint, found: "
+                              f"{str(error).strip().splitlines()[0]}; mend student.checkpoint in "
+                              "params.yaml") from error
+    layers = settings.architecture.layers
+    if layers > config.num_hidden_layers:
+        raise CheckpointError(f"{settings.checkpoint}: expected at least {layers} layers, found "
+                              f"{config.num_hidden_layers}; lower student.architecture.layers")
+    config.num_hidden_layers = layers
+    return config
+
+
+def scratch_config(architecture: Architecture, vocabulary: int, pad: int, max_length: int,
+                   dropout: float) -> XLMRobertaConfig:
+    """XLM-R's architecture at any size. Its positions begin behind the padding id.
+
+    512 positions, as XLM-R has them, so that Table 3's size holds whatever `max_length` is.
+    """
+    return XLMRobertaConfig(
+        vocab_size=vocabulary, hidden_size=architecture.width,
+        num_hidden_layers=architecture.layers, num_attention_heads=architecture.heads,
+        intermediate_size=architecture.feed_forward,
+        max_position_embeddings=max(max_length, 512) + pad + 1, type_vocab_size=1,
+        pad_token_id=pad, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0)
+
+
+AutoConfig.register(StudentConfig.model_type, StudentConfig)
+AutoModel.register(StudentConfig, StudentModel)
