@@ -1,0 +1,137 @@
+"""Texts in, label probabilities out, with a student's folder alone."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import groupby, islice
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from amtss import corpus, hardware, importance, vocabulary
+from amtss.errors import CheckpointError, DataError
+from amtss.importance import Array
+
+BATCH = 128
+
+
+class Predictor:
+    """A student, or X-LM-Tiny, loaded from its folder; fp32, so that answers do not depend on
+    what else is in the batch by more than rounding."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            CheckpointError: there is no student in `folder`.
+        """
+        from amtss.student import StudentModel
+
+        if not (folder / "model.safetensors").is_file():
+            raise CheckpointError(f"{folder}: expected a student with model.safetensors, found "
+                                  "none; run `dvc repro`")
+        try:
+            self.model = StudentModel.from_pretrained(folder, use_safetensors=True)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{folder}: expected a student, found: "
+                                  f"{str(error).strip().splitlines()[0]}; run `dvc repro -f "
+                                  "distil`") from error
+        self.model.to(hardware.device()).eval()
+        self.tokenizer = vocabulary.load(str(folder))
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names, in order."""
+        names = self.model.config.id2label
+        return [names[index] for index in range(len(names))]
+
+    @property
+    def languages(self) -> list[str]:
+        """Languages with a head of their own; `["all"]` for X-LM-Tiny."""
+        return self.model.config.languages
+
+    def probabilities(self, texts: list[str], pairs: list[str] | None, language: str) -> Array:
+        """Probabilities of each label. *Shape:* (N, C)
+
+        Raises:
+            DataError: the student has no head for `language`.
+        """
+        import torch
+
+        heads = self.languages
+        if heads != ["all"] and language not in heads:
+            raise DataError(f"--lang: expected one of {', '.join(heads)}, found {language!r}; "
+                            "name one of them")
+        head = 0 if heads == ["all"] else heads.index(language)
+        made = np.empty((len(texts), self.model.config.num_labels))
+        if not texts:
+            return made
+        encoded = corpus.encode(self.tokenizer, texts, pairs, self.model.config.max_tokens)
+        rows = [np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]
+        starts = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+        tokens = corpus.Tokens(np.concatenate(rows), starts)
+        for at in corpus.batches(tokens.lengths, BATCH):
+            ids, mask = tokens.padded(at, self.tokenizer.pad_token_id)
+            with torch.inference_mode():
+                logits = self.model(*(torch.from_numpy(array).to(self.model.device) for array in
+                                      (ids, mask, np.full(len(at), head))))
+            made[at] = importance.softmax(logits.float().cpu().numpy())
+        return made
+
+
+class Question(NamedTuple):
+    """A text to classify."""
+
+    text: str
+    language: str
+    pair: str | None = None
+
+
+def questions(stream: IO[bytes], language: str, pair: str | None) -> Iterator[Question]:
+    """Questions from lines: JSON objects (`text`, `lang`, `pair`) or plain text.
+
+    Raises:
+        DataError: a line is not UTF-8, or an object without a text.
+    """
+    for number, line in enumerate(stream, start=1):
+        try:
+            text = line.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            raise DataError(f"stdin:{number}: expected UTF-8, found other bytes; convert the "
+                            "input to UTF-8") from None
+        if not text.startswith("{"):
+            if text:
+                yield Question(text, language, pair)
+            continue
+        try:
+            row = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DataError(f"stdin:{number}: expected a JSON object, found: {error}; mend that "
+                            "line") from None
+        if not isinstance(row.get("text"), str):
+            raise DataError(f"stdin:{number}: expected a `text`, found keys "
+                            f"{', '.join(row) or 'none'}; add it to that line")
+        yield Question(row["text"], row.get("lang", language), row.get("pair", pair))
+
+
+def answer(folder: Path, asked: Iterable[Question]) -> Iterator[str]:
+    """A JSON line per question, in order: text, lang, label, and all probabilities.
+
+    Raises:
+        CheckpointError, DataError: no student there; a language that it has no head for.
+    """
+    predictor: Predictor | None = None
+    asked = iter(asked)
+    while batch := list(islice(asked, BATCH)):
+        predictor = predictor or Predictor(folder)
+        for language, group in groupby(batch, key=lambda question: question.language):
+            together = list(group)
+            pairs = [question.pair or "" for question in together]
+            made = predictor.probabilities([question.text for question in together],
+                                           pairs if any(pairs) else None, language)
+            for question, row in zip(together, made, strict=True):
+                yield json.dumps({
+                    "text": question.text, "lang": language,
+                    "label": predictor.labels[int(row.argmax())],
+                    "probabilities": {label: round(float(p), 6) for label, p in
+                                      zip(predictor.labels, row, strict=True)},
+                }, ensure_ascii=False)

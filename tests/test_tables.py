@@ -1,0 +1,237 @@
+"""Cells from metrics, and three ways to write them down. Also makes small metrics for others."""
+
+import io
+import random
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from amtss import paper, tables
+from amtss.tables import Best, Table
+
+FIVE = ("ar", "en", "es", "fr", "ru")
+TWENTY = (*FIVE, "pt", "ko", "pl", "de", "it", "nl", "tr", "ja", "th", "vi", "id", "he", "uk",
+          "zh-CN", "zh-TW")
+
+
+def figures(languages: tuple[str, ...], level: float, seed: int) -> dict[str, dict[str, float]]:
+    """One model's entry in metrics.json."""
+    draw = random.Random(seed)
+    told: dict[str, dict[str, float]] = {"accuracy": {"average": 0.0}}
+    told["accuracy"] |= {code: level + draw.uniform(-4, 4) for code in languages}
+    told["accuracy"]["average"] = sum(told["accuracy"][c] for c in languages) / len(languages)
+    for key, change in (("macro_f1", -3.0), ("low", -1.5), ("high", 1.5), ("ece", -80.0)):
+        told[key] = {code: value + change for code, value in told["accuracy"].items()}
+    return told
+
+
+def metrics(languages: tuple[str, ...] = FIVE) -> dict[str, Any]:
+    """A metrics.json: a teacher per language and a multilingual one."""
+    student, baseline = figures(languages, 86.0, 1), figures(languages, 85.6, 2)
+    teachers = {code: figures((code,), 86.4, 10 + i) for i, code in enumerate(languages)}
+    teachers["multilingual"] = figures(languages, 86.2, 3)
+    best = {code: "multilingual" if i % 2 else code for i, code in enumerate(languages)}
+    models = ["student", "baseline", *(f"teachers.{name}" for name in teachers)]
+    paired = {code: {"difference": (d := student["accuracy"][code] - baseline["accuracy"][code]),
+                     "low": d - 0.8, "high": d + 0.8, "p": 0.3 if abs(d) < 0.8 else 0.01}
+              for code in ("average", *languages)}
+    return {
+        "student": student, "baseline": baseline, "mixture": figures(languages, 87.1, 4),
+        "teachers": teachers, "best_teacher": best, "paired": paired,
+        "sizes": {name: {"parameters": 4_012_345 + 1000 * i, "bytes": 16_049_380 + i,
+                         "architecture": f"xlm-roberta, {3 + (i < 2)} layers"}
+                  for i, name in enumerate(models)},
+        "cost": {name: {"examples": 345_000 + i, "seconds": 200.1 + i, "epochs": 6,
+                        "best_epoch": 5} for i, name in enumerate(models)},
+    }
+
+
+def history(languages: tuple[str, ...] = FIVE, epochs: int = 6) -> list[dict[str, Any]]:
+    """A student's history.jsonl: top-3 languages after the first epoch."""
+    draw, rows, selected = random.Random(5), [], list(languages)
+    mixture = {code: 85 + draw.uniform(-3, 3) for code in languages}
+    for epoch in range(1, epochs + 1):
+        accuracy = {c: mixture[c] - 14 / epoch + draw.uniform(-1.5, 1.5) for c in languages}
+        margin = {c: mixture[c] - accuracy[c] for c in languages}
+        ranked = sorted(languages, key=lambda code, of=margin: -of[code])
+        rows.append({
+            "epoch": epoch, "examples": 57_000, "seconds": 31.2, "loss": 2 / epoch,
+            "hard_loss": 1 / epoch, "soft_loss": 2 / epoch, "learning_rate": 1e-3,
+            "accuracy": accuracy, "average": sum(accuracy.values()) / len(accuracy),
+            "margin": margin, "rank": {code: i for i, code in enumerate(ranked)},
+            "selected": selected,
+            "weights": {**{code: {code: 0.35} for code in languages},
+                        "multilingual": dict.fromkeys(languages, 0.65)},
+            "best": epoch in (1, 3, epochs - 1)})
+        selected = ranked[:3]
+    return rows
+
+
+def cell(table: Table, row: str, column: str) -> str:
+    return next(r for r in table.rows if r[0] == row)[table.header.index(column)]
+
+
+def test_results_has_the_models_in_rows() -> None:
+    given = metrics()
+    table = tables.results(given, FIVE)
+    assert table.header == ("", *FIVE, "average")
+    for key, name in (("student", tables.STUDENT), ("baseline", tables.BASELINE),
+                      ("mixture", tables.MIXTURE)):
+        for code in (*FIVE, "average"):
+            assert cell(table, name, code) == f"{given[key]['accuracy'][code]:.2f}"
+            assert cell(table, "minus X-LM-Tiny", code) == \
+                f"{given['paired'][code]['difference']:+.2f}"
+
+
+def test_the_best_single_teachers_average_is_over_languages() -> None:
+    given = metrics()
+    accuracies = [given["teachers"][given["best_teacher"][c]]["accuracy"][c] for c in FIVE]
+    table = tables.results(given, FIVE)
+    assert cell(table, "Best single teachers", "average") == f"{sum(accuracies) / 5:.2f}"
+    assert cell(table, "Best single teachers", "en") == f"{accuracies[1]:.2f}"
+
+
+def test_the_better_student_is_bold_and_a_tie_is_both() -> None:
+    given = metrics()
+    given["student"]["accuracy"] |= {"ar": 90.0, "en": 80.0, "es": 85.0}
+    given["baseline"]["accuracy"] |= {"ar": 80.0, "en": 90.0, "es": 85.0}
+    table = tables.results(given, FIVE)
+    bold = {(name, code): isinstance(cell(table, name, code), Best)
+            for name in (tables.STUDENT, tables.BASELINE) for code in ("ar", "en", "es")}
+    assert bold == {("AMTSS student", "ar"): True, ("X-LM-Tiny", "ar"): False,
+                    ("AMTSS student", "en"): False, ("X-LM-Tiny", "en"): True,
+                    ("AMTSS student", "es"): True, ("X-LM-Tiny", "es"): True}
+
+
+def test_twenty_languages_stand_in_rows() -> None:
+    given = metrics(TWENTY)
+    for table in (tables.results(given, TWENTY), tables.comparison(given, TWENTY, None)):
+        assert [row[0] for row in table.rows] == [*TWENTY, "average"]
+        assert cell(table, "zh-TW", tables.STUDENT) == \
+            f"{given['student']['accuracy']['zh-TW']:.2f}"
+
+
+def test_the_papers_rows_stand_below_the_runs() -> None:
+    table = tables.comparison(metrics((*FIVE, "ko")), (*FIVE, "ko"), paper.TABLE_2)
+    assert table.title.startswith("Table 2")
+    assert cell(table, "Paper: AMTSS", "en") == "89.93"
+    assert cell(table, "Paper: X-LM-Tiny", "average") == "79.29"
+    assert cell(table, "Paper: architecture", "fr") == "CamemBERT"
+    assert cell(table, "Paper: teacher", "ko") == tables.NONE
+    assert "not comparable" in table.notes[-1]
+    assert cell(table, "Its architecture", "ar") == "xlm-roberta, 3 layers"
+
+
+@pytest.mark.parametrize(("pair", "verdict"), [
+    ({"difference": 0.4, "low": -0.1, "high": 0.9, "p": 0.12}, "not shown"),
+    ({"difference": 0.4, "low": 0.1, "high": 0.9, "p": 0.06}, "not shown"),
+    ({"difference": 0.4, "low": -0.1, "high": 0.9, "p": 0.04}, "not shown"),
+    ({"difference": 0.4, "low": 0.1, "high": 0.9, "p": 0.01}, "above"),
+    ({"difference": -0.4, "low": -0.9, "high": -0.1, "p": 0.01}, "below"),
+    ({"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}, "not shown"),
+])
+def test_verdict(pair: dict[str, float], verdict: str) -> None:
+    assert tables.verdict(pair) == verdict
+
+
+def test_headline_says_what_was_measured() -> None:
+    given = metrics()
+    given["paired"]["average"] = {"difference": 0.4, "low": -0.1, "high": 0.9, "p": 0.12}
+    assert tables.headline(given).startswith(
+        "The student is 0.40 points above X-LM-Tiny on average "
+        "(95% interval -0.10 to 0.90, p = 0.12): no difference was shown.")
+    given["paired"]["average"] = {"difference": -1.0, "low": -1.4, "high": -0.6, "p": 0.0002}
+    assert "1.00 points below" in tables.headline(given)
+    assert "p < 0.001): it is worse." in tables.headline(given)
+
+
+def test_detail_has_each_model_where_it_scores_and_the_best_teacher_bold() -> None:
+    given = metrics()
+    rows = tables.detail(given, FIVE).rows
+    assert [row[1] for row in rows if row[0] == "ar"] == \
+        ["AMTSS student", "X-LM-Tiny", "Teachers by W", "teacher ar", "teacher multilingual"]
+    assert [row[1] for row in rows if row[0] == "average"][3:] == ["teacher multilingual"]
+    for code in FIVE:
+        bold = [row[1] for row in rows if row[0] == code and isinstance(row[2], Best)]
+        assert bold == [f"teacher {given['best_teacher'][code]}"]
+
+
+def test_paired_has_every_language_and_its_verdict() -> None:
+    given = metrics()
+    given["paired"]["fr"] = {"difference": -2.0, "low": -3.0, "high": -1.0, "p": 0.0004}
+    row = next(row for row in tables.paired(given, FIVE).rows if row[0] == "fr")
+    assert row == ("fr", "-2.00", "-3.00 to -1.00", "< 0.001", "below")
+
+
+def test_sizes_with_and_without_the_papers() -> None:
+    assert tables.sizes(metrics(), False).rows[0] == \
+        ("AMTSS student", "xlm-roberta, 4 layers", "4.0M", "16.0 MB")
+    papers = {row[0]: row[2] for row in tables.sizes(metrics(), True).rows if "Paper" in row[0]}
+    assert papers == {"Paper: XLM-R": "550M", "Paper: RoBERTa": "355M", "Paper: CamemBERT": "335M",
+                      "Paper: X-LM-Tiny": "52.2M", "Paper: AMTSS-LM-Tiny": "52.2M"}
+
+
+def test_cost_sums_up() -> None:
+    given = metrics()
+    last = tables.cost(given).rows[-1]
+    assert last[1] == f"{sum(each['examples'] for each in given['cost'].values()):,}"
+    assert last[4] == f"{sum(each['seconds'] for each in given['cost'].values()):,.1f}"
+
+
+def test_ranked_is_the_papers_table_5() -> None:
+    epochs = [{"epoch": number, "selected": ["ko"],
+               "rank": {paper.TABLE_5_LANGUAGES[index]: place for place, index in enumerate(row)},
+               "margin": dict.fromkeys(paper.TABLE_5_LANGUAGES, 1.5)}
+              for number, row in enumerate(paper.TABLE_5, start=1)]
+    rows = tables.ranked(epochs, paper.TABLE_5_LANGUAGES).rows
+    assert rows[0] == ("1", "ko", "[5 6 0 2 7 4 3 1]", "pt +1.50")
+    assert rows[4][2] == "[1 7 0 3 4 6 2 5]"
+
+
+def test_weights_leave_a_dash_where_a_teacher_does_not_score() -> None:
+    table = tables.weights(history()[0], FIVE)
+    assert cell(table, "ar", "ar") == "0.35"
+    assert cell(table, "ar", "en") == tables.NONE
+    assert cell(table, "multilingual", "en") == "0.65"
+
+
+def test_appendix_a_has_totals() -> None:
+    table = tables.appendix_a({"ar": {"a": 1200, "b": 3}, "en": {"b": 4}}, ["a", "b"])
+    assert table.rows == (("a", "1,200", "0"), ("b", "3", "4"), ("Total", "1,203", "4"))
+
+
+ODD = Table("A & <b>", ("", "x|y"), (("<i>", Best("1.5")), ("r_1", "-")), ("a < b",))
+
+
+def test_markdown() -> None:
+    assert tables.markdown(ODD) == ("**A & \\<b>**\n\n|  | x\\|y |\n| --- | ---: |\n"
+                                    "| \\<i> | **1.5** |\n| r_1 | - |\n\na \\< b\n")
+
+
+def test_html_escapes_and_marks() -> None:
+    drawn = tables.html(ODD)
+    assert "A &amp; &lt;b&gt;" in drawn
+    assert '<td class="right number"><strong>1.5</strong></td>' in drawn
+    assert "<i>" not in drawn
+
+
+def test_rich_fits_eighty_columns() -> None:
+    out = Console(file=io.StringIO(), width=80)
+    for languages in (FIVE, TWENTY):
+        out.print(tables.rich_table(tables.results(metrics(languages), languages)))
+    out.print(tables.rich_table(ODD))
+    text = out.file.getvalue()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    student = (f"{metrics()['student']['accuracy'][code]:.2f}" for code in (*FIVE, "average"))
+    assert ["AMTSS", "student", *student] in [line.split() for line in text.splitlines()]
+
+
+def test_turning_twice_is_the_same() -> None:
+    table = tables.results(metrics(), FIVE)
+    assert table.transposed().transposed() == table
+
+
+def test_an_empty_table_is_written_all_the_same() -> None:
+    assert tables.markdown(Table("t", ("a", "b"), ())) == "**t**\n\n| a | b |\n| --- | --- |\n"
