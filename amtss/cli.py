@@ -1,0 +1,209 @@
+"""The command line: one short command per stage. Loads, calls, writes; no arithmetic."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from amtss.errors import AmtssError
+
+if TYPE_CHECKING:
+    from amtss.config import Params
+    from amtss.layout import Layout
+
+app = typer.Typer(help="Many teachers, one student, every language.", no_args_is_help=True,
+                  add_completion=False, pretty_exceptions_enable=False)
+LanguageArgument = Annotated[str, typer.Argument(metavar="LANG", help="A language of params.yaml.")]
+TeacherArgument = Annotated[str, typer.Argument(metavar="NAME", help="A teacher of params.yaml.")]
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line on stderr and exit status 1."""
+    _quiet()
+    try:
+        app()
+    except AmtssError as error:
+        print(f"amtss: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _quiet() -> None:
+    """No telemetry anywhere, and no libraries' bars where nobody watches. The user's own wins."""
+    defaults = {"DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+                "GX_ANALYTICS_ENABLED": "false", "TRANSFORMERS_VERBOSITY": "error",
+                "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    if not sys.stderr.isatty():
+        defaults["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def _project() -> "tuple[Params, Layout]":
+    from amtss import config
+    from amtss.layout import Layout
+
+    layout = Layout(Path())
+    return config.load(layout.params), layout
+
+
+def _known(kind: str, name: str, names: Any) -> str:
+    if name not in names:
+        raise AmtssError(f"{kind}: expected one of {', '.join(names)}, found {name!r}; name one of "
+                         f"them or add it to params.yaml")
+    return name
+
+
+@app.command()
+def data(language: LanguageArgument) -> None:
+    """Read one language of the source into artifacts/data."""
+    from amtss import corpus, sampling, sources
+
+    params, layout = _project()
+    _known("language", language, params.languages)
+    source = sources.read(params.data, language)
+    tables = sampling.sample(source.tables, params.data.sample, language, params.data.seed)
+    corpus.write(layout, language, tables, source.labels)
+
+
+@app.command()
+def validate(language: LanguageArgument) -> None:
+    """Check one language's data with Great Expectations; errors stop the pipeline."""
+    from amtss import validation
+
+    params, layout = _project()
+    validation.validate(params, layout, _known("language", language, params.languages))
+
+
+@app.command()
+def gate() -> None:
+    """Check the languages against each other and settle the label list."""
+    from amtss import gating
+
+    gating.gate(*_project())
+
+
+@app.command()
+def teach(name: TeacherArgument) -> None:
+    """Fine-tune one teacher."""
+    params, layout = _project()
+    _known("teacher", name, params.teachers)
+    from amtss import teaching
+
+    teaching.teach(params, layout, name, lambda epoch, figures: print(
+        f"{name} epoch {epoch}: accuracy {figures['accuracy']:.2f}, loss {figures['loss']:.4f}",
+        flush=True))
+
+
+@app.command()
+def score(name: TeacherArgument) -> None:
+    """Run one teacher over the languages it scores; writes its logits cache."""
+    params, layout = _project()
+    _known("teacher", name, params.teachers)
+    from amtss import scoring
+
+    scoring.score(params, layout, name)
+
+
+@app.command()
+def vocabulary() -> None:
+    """Make the student's tokenizer."""
+    params, layout = _project()
+    from amtss import vocabulary
+
+    vocabulary.vocabulary(params, layout)
+
+
+@app.command()
+def distil() -> None:
+    """Algorithm 1: distil the teachers into the student; goes on where it was interrupted."""
+    params, layout = _project()
+    from amtss import distilling
+
+    distilling.distil(params, layout, _tell)
+
+
+@app.command()
+def baseline() -> None:
+    """Train X-LM-Tiny, the paper's baseline, on as many examples as the student saw."""
+    params, layout = _project()
+    from amtss import baseline
+
+    baseline.baseline(params, layout, _tell)
+
+
+def _tell(row: dict[str, Any]) -> None:
+    """One line per epoch."""
+    by_language = " ".join(f"{key} {value:.1f}" for key, value in row["accuracy"].items())
+    chosen = f" | learnt {' '.join(row['selected'])}" if "selected" in row else ""
+    print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, validation {row['average']:.2f} "
+          f"({by_language}){chosen}", flush=True)
+
+
+@app.command()
+def evaluate() -> None:
+    """Read test once: student, baseline and teachers; writes artifacts/metrics.json."""
+    params, layout = _project()
+    from amtss import evaluating
+
+    evaluating.evaluate(params, layout)
+
+
+@app.command()
+def report() -> None:
+    """Write the report: the paper's tables and figures for this run."""
+    params, layout = _project()
+    from amtss import reporting
+
+    reporting.report(params, layout)
+
+
+@app.command()
+def results() -> None:
+    """Print the results table and where the report lies."""
+    from rich.console import Console
+
+    from amtss import tables
+    from amtss.layout import read_json
+
+    params, layout = _project()
+    metrics = read_json(layout.metrics, "dvc repro")
+    console = Console()
+    console.print(tables.rich_table(tables.results(metrics, params.languages)))
+    console.print(f"Report: {(layout.report / 'report.html').resolve()}", soft_wrap=True)
+
+
+@app.command()
+def preset(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A file of params/.")] = "",
+    force: Annotated[bool, typer.Option(help="Also over a params.yaml of your own.")] = False,
+) -> None:
+    """Make a preset of params/ the active params.yaml; without a name, list them."""
+    from amtss import presets
+    from amtss.layout import Layout
+
+    if name:
+        presets.activate(Layout(Path()), name, force=force)
+    else:
+        print("\n".join(presets.names(Layout(Path()))))
+
+
+@app.command()
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts; none reads stdin.")] = None,
+    lang: Annotated[str, typer.Option(help="Language of the texts.")] = "",
+    pair: Annotated[str, typer.Option(help="Second sentence, for models of pairs.")] = "",
+    model: Annotated[Path, typer.Option(help="The student's folder.")] = Path("artifacts/student"),
+) -> None:
+    """Labels and probabilities as JSONL. Stdin: plain lines, or JSONL with text, lang, pair."""
+    from amtss import predicting
+
+    questions = ([predicting.Question(text, lang, pair or None) for text in texts]
+                 if texts else predicting.questions(sys.stdin.buffer, lang, pair or None))
+    for line in predicting.answer(model, questions):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
