@@ -190,6 +190,26 @@ def preset(
 
 
 @app.command()
+def ablate(
+    only: Annotated[list[str] | None, typer.Option(help="Variants; all by default.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="Seeds of the student; 0.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Experiments run at once.")] = 1,
+    output: Annotated[Path | None, typer.Option(help="Also write the table as Markdown.")] = None,
+) -> None:
+    """Run the ablations as DVC experiments and print them as one table."""
+    from rich.console import Console
+
+    from amtss import ablating, tables
+    from amtss.layout import write_text
+
+    params, _ = _project()
+    table = ablating.ablate(params, only or list(ablating.VARIANTS), seed or [0], jobs)
+    Console(width=None if sys.stdout.isatty() else 160).print(tables.rich_table(table))
+    if output is not None:
+        write_text(output, tables.markdown(table))
+
+
+@app.command()
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none reads stdin.")] = None,
     lang: Annotated[str, typer.Option(help="Language of the texts.")] = "",

@@ -1,4 +1,4 @@
-"""params.yaml -> frozen `Params`. An unknown key or a wrong type is an error with the key's path."""
+"""params.yaml -> frozen `Params`; an unknown key or a wrong type is an error with its path."""
 
 import re
 from pathlib import Path
@@ -412,7 +412,8 @@ def load(path: Path) -> Params:
         where = getattr(error, "problem_mark", None)
         line = f":{where.line + 1}" if where else ""
         problem = getattr(error, "problem", None) or "a syntax error"
-        raise ParamsError(f"{path}{line}: expected YAML, found: {problem}; mend that line") from error
+        raise ParamsError(f"{path}{line}: expected YAML, found: {problem}; "
+                          "mend that line") from error
     if not isinstance(raw, dict):
         raise ParamsError(f"{path}: expected keys and values, found "
                           f"{type(raw).__name__}; write one with `amtss preset demo`")

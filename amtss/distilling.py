@@ -59,15 +59,17 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
         outcomes = validate(learner, lesson.validation, languages)                 # lines 7, 8
         trained, used = selected, weights
         if settings.weights == "boosted":                                          # line 6
-            weights = pool.weigh(teachers, "boosted", {l: o.losses for l, o in outcomes.items()})
-        margins = {l: _margin(teachers, weights, l, outcomes[l]) for l in languages}  # line 9
+            losses_of = {code: outcome.losses for code, outcome in outcomes.items()}
+            weights = pool.weigh(teachers, "boosted", losses_of)
+        margins = {code: _margin(teachers, weights, code, outcomes[code])          # line 9
+                   for code in languages}
         ranked = margin.rank(margins)                                              # line 10
         selected = margin.top_k(ranked, settings.top_k)                            # line 11
         finished = margin.finished(margins, settings.margin_threshold)             # line 12
         progress.state = {"weights": weights, "selected": selected, "finished": finished}
         report = {
-            **losses, "margin": {l: m.points for l, m in margins.items()},
-            "rank": {l: ranked.index(l) for l in languages}, "selected": trained,
+            **losses, "margin": {code: each.points for code, each in margins.items()},
+            "rank": {code: ranked.index(code) for code in languages}, "selected": trained,
             "weights": _by_teacher(params, used)}
         record(progress, epoch, len(rows), time.perf_counter() - started, outcomes, report)
         learner.save(layout.checkpoints("distil"), progress)
@@ -109,7 +111,8 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     length = params.student.max_length
     fingerprint = _fingerprint(params, layout, teachers, budget)
     return Lesson(
-        learner, learner.resume(layout.checkpoints(stage), fingerprint), teaching, examples(tokenizer, corpora, ("train", "unlabelled"), labels, length),
+        learner, learner.resume(layout.checkpoints(stage), fingerprint), teaching,
+        examples(tokenizer, corpora, ("train", "unlabelled"), labels, length),
         examples(tokenizer, corpora, ("validation",), labels, length))
 
 

@@ -4,6 +4,7 @@ import os
 from typing import Literal
 
 import torch
+from torch import nn
 
 from amtss.config import Precision
 from amtss.errors import ParamsError
@@ -14,6 +15,11 @@ Resolved = Literal["fp32", "bf16", "fp16"]
 def device() -> torch.device:
     """The accelerator there is, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def place(model: nn.Module) -> None:
+    """Move a model to the device."""
+    model.to(device())
 
 
 def resolve(precision: Precision) -> Resolved:
@@ -32,7 +38,7 @@ def resolve(precision: Precision) -> Resolved:
 
 def _has_bf16() -> bool:
     if device().type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

@@ -25,7 +25,7 @@ def own(taught: Array, accuracy: Array) -> Array:
     """
     few = np.where(taught > 0, -taught, -np.inf)
     best = max(range(len(taught)), key=lambda t: (few[t], accuracy[t]))
-    return np.eye(len(taught))[best]
+    return np.asarray(np.eye(len(taught))[best])
 
 
 def uniform(teachers: int) -> Array:
@@ -60,7 +60,7 @@ def likelihood(gold: Array, examples: Array | None = None) -> Array:
 
 
 def boosted(gold: Array, student_loss: Array) -> Array:
-    """`likelihood` with each example weighted by the student's loss on it (line 6, AdaBoost's idea).
+    """`likelihood` with each example weighted by the student's loss (line 6, AdaBoost's idea).
 
     Args:
         gold: each teacher's probability of the gold label. *Shape:* (T, N)

@@ -1,7 +1,9 @@
 """Every path of every artifact, and the one way to write any of them: whole or not at all."""
 
+import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -107,9 +109,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         AmtssError: the file system refuses (disk full, no permission); `path` is as it was.
     """
-    with replacing(path) as temporary:
-        with open(temporary, "wb") as file:
-            file.write(data)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(data)
 
 
 @contextmanager
@@ -131,21 +132,50 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _sync(temporary)
-        if path.is_dir():
-            os.rename(path, holder / "replaced")
-        os.replace(temporary, path)
+        _swap(temporary, path, holder / "replaced")
         _sync_folder(path.parent)
-    except OSError as error:
+    except Exception as error:
+        if isinstance(error, AmtssError) or _os_error(error) is None:
+            raise
         raise _refused(path, error) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def _refused(path: Path, error: OSError) -> AmtssError:
+def _swap(temporary: Path, path: Path, replaced: Path) -> None:
+    """Put `temporary` in `path`'s place; a folder that stood there goes to `replaced`."""
+    if not path.is_dir():
+        os.replace(temporary, path)
+        return
+    os.rename(path, replaced)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.rename(replaced, path)
+        raise
+
+
+def _refused(path: Path, error: Exception) -> AmtssError:
+    found = getattr(error, "strerror", None) or str(error).splitlines()[0]
     return AmtssError(
-        f"{path}: expected to be able to write it, found: {error.strerror or error}; "
+        f"{path}: expected to be able to write it, found: {found}; "
         "free space or fix permissions there, then run the same command again"
     )
+
+
+def _os_error(error: Exception) -> int | None:
+    """The system's number of an error: an OSError's, or one that a Rust library (safetensors,
+    tokenizers) has made text of."""
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else None
+
+
+def is_full(error: Exception) -> bool:
+    """Whether `error` says that a disk, a quota or a file's size limit is exhausted."""
+    return (_os_error(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+            or "PytorchStreamWriter failed writing" in str(error))
 
 
 def _sync(path: Path) -> None:

@@ -76,7 +76,8 @@ class Learner:
     """A student model in training. Every epoch is seeded by its number, so it can be resumed."""
 
     def __init__(self, model: StudentModel, settings: Distil, pad: int) -> None:
-        self.model = model.to(hardware.device())
+        hardware.place(model)
+        self.model = model
         self.settings = settings
         self.pad = pad
         self.precision = hardware.resolve(settings.precision)
@@ -143,8 +144,9 @@ class Learner:
 
     def predict(self, data: Examples) -> NDArray[np.float32]:
         """Logits of all examples. *Shape:* (N, C)"""
-        self.model.eval()
-        logits = np.empty((len(data.labels), self.model.config.num_labels), dtype=np.float32)
+        self.model.train(False)
+        classes = len(self.model.config.id2label or {})
+        logits = np.empty((len(data.labels), classes), dtype=np.float32)
         with torch.inference_mode(), hardware.autocast(self.precision):
             for at in corpus.batches(data.tokens.lengths, 256):
                 logits[at] = self._forward(data, at).float().cpu().numpy()

@@ -29,5 +29,5 @@ def top_k(ranked: Sequence[str], k: int) -> list[str]:
 
 
 def finished(margins: Mapping[str, Margin], threshold: float | None) -> bool:
-    """Line 12: the largest margin is below `threshold` points (epsilon); never, where it is None."""
+    """Line 12: the largest margin is below `threshold` points (epsilon); never where it is None."""
     return threshold is not None and max(m.points for m in margins.values()) < threshold

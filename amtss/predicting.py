@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -35,13 +35,14 @@ class Predictor:
             raise CheckpointError(f"{folder}: expected a student, found: "
                                   f"{str(error).strip().splitlines()[0]}; run `dvc repro -f "
                                   "distil`") from error
-        self.model.to(hardware.device()).eval()
+        hardware.place(self.model)
+        self.model.train(False)
         self.tokenizer = vocabulary.load(str(folder))
 
     @property
     def labels(self) -> list[str]:
         """Class names, in order."""
-        names = self.model.config.id2label
+        names: dict[Any, str] = self.model.config.id2label or {}
         return [names[index] for index in range(len(names))]
 
     @property
@@ -62,7 +63,7 @@ class Predictor:
             raise DataError(f"--lang: expected one of {', '.join(heads)}, found {language!r}; "
                             "name one of them")
         head = 0 if heads == ["all"] else heads.index(language)
-        made = np.empty((len(texts), self.model.config.num_labels))
+        made = np.empty((len(texts), len(self.labels)))
         if not texts:
             return made
         encoded = corpus.encode(self.tokenizer, texts, pairs, self.model.config.max_tokens)

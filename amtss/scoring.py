@@ -44,7 +44,8 @@ def score(params: Params, layout: Layout, name: str) -> None:
         raise CheckpointError(f"{folder}: expected a teacher, found: "
                               f"{str(error).strip().splitlines()[0]}; run "
                               f"`dvc repro -f teach@{name}`") from error
-    model.to(hardware.device()).eval()
+    hardware.place(model)
+    model.eval()
     tokenizer = vocabulary.load(str(folder))
     for language in params.scored_by(name):
         each = corpus.load(layout, language)
@@ -61,11 +62,12 @@ def _logits(params: Params, name: str, model: "PreTrainedModel",
     import torch
     from rich.progress import track
 
+    classes = int(model.config.num_labels or 0)
     if not len(each[split]):
-        return np.empty((0, model.config.num_labels), dtype=np.float32)
+        return np.empty((0, classes), dtype=np.float32)
     encoded = corpus.encode(tokenizer, *each.texts(split), params.training_of(name).max_length)
     lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-    values = np.empty((len(lengths), model.config.num_labels), dtype=np.float32)
+    values = np.empty((len(lengths), classes), dtype=np.float32)
     made = list(corpus.batches(lengths, params.scoring.batch_size))
     precision = hardware.resolve(params.scoring.precision)
     for rows in track(made, f"{name} scores {each.language}/{split}",

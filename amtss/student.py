@@ -44,8 +44,9 @@ class Head(nn.Module):
 
     def forward(self, states: Tensor, shared: "Head | None" = None) -> Tensor:
         """Logits of `states` ((B, d)); with `shared`, this head is a residual to it. (B, C)"""
-        hidden = torch.tanh(_linear(self.dropout(states), self.dense, shared and shared.dense))
-        return _linear(self.dropout(hidden), self.out_proj, shared and shared.out_proj)
+        dense, out_proj = (shared.dense, shared.out_proj) if shared else (None, None)
+        hidden = torch.tanh(_linear(self.dropout(states), self.dense, dense))
+        return _linear(self.dropout(hidden), self.out_proj, out_proj)
 
 
 def _linear(x: Tensor, layer: nn.Linear, shared: nn.Linear | None) -> Tensor:
@@ -65,12 +66,12 @@ class StudentModel(PreTrainedModel):
         super().__init__(config)
         self.encoder = AutoModel.from_config(
             config.encoder, add_pooling_layer=False, attn_implementation="eager")
-        width = config.encoder.hidden_size
-        self.heads = nn.ModuleDict({language: Head(width, config.num_labels, config.dropout)
+        width, classes = config.encoder.hidden_size, len(config.id2label or {})
+        self.heads = nn.ModuleDict({language: Head(width, classes, config.dropout)
                                     for language in config.languages})
-        self.shared = (Head(width, config.num_labels, config.dropout)
+        self.shared = (Head(width, classes, config.dropout)
                        if config.heads == "residual" else None)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
         if self.shared is not None:
             for head in self.heads.values():
                 for parameter in head.parameters():
@@ -98,7 +99,8 @@ class StudentModel(PreTrainedModel):
     def _head(self, index: int, states: Tensor) -> Tensor:
         head = self.heads[self.config.languages[index]]
         assert isinstance(head, Head)
-        return head(states, self.shared)
+        logits: Tensor = head(states, self.shared)
+        return logits
 
 
 def build(settings: Student, languages: list[str], labels: list[str], vocabulary: int,
@@ -133,7 +135,7 @@ def _encoder_config(settings: Student, vocabulary: int, pad: int) -> PreTrainedC
         return scratch_config(settings.architecture, vocabulary, pad, settings.max_length,
                               settings.dropout)
     try:
-        config = AutoConfig.from_pretrained(settings.checkpoint)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(settings.checkpoint)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{settings.checkpoint}: expected a checkpoint, found: "
                               f"{str(error).strip().splitlines()[0]}; mend student.checkpoint in "

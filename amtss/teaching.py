@@ -48,7 +48,7 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
         columns = list(range(len(labels)))
     else:
         tokenizer, model = vocabulary.load(_named(teacher), teacher.revision), _load(teacher)
-        columns = align(model.config.id2label, labels, teacher.labels, _named(teacher))
+        columns = align(dict(model.config.id2label or {}), labels, teacher.labels, _named(teacher))
         told = {"examples": 0, "epochs": 0, "best_epoch": 0}
     with replacing(layout.teacher(name)) as folder:
         model.save_pretrained(folder)
@@ -62,7 +62,7 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
             "seconds": round(time.perf_counter() - started, 3)})
 
 
-def align(theirs: dict[int, str], labels: list[str], renamed: dict[str, str],
+def align(theirs: dict[Any, str], labels: list[str], renamed: dict[str, str],
           checkpoint: str) -> list[int]:
     """For each of our labels, the checkpoint's column of that name; order and case may differ.
 
@@ -89,9 +89,10 @@ def _load(teacher: Teacher, **changes: Any) -> "PreTrainedModel":
     from transformers import AutoModelForSequenceClassification
 
     try:
-        return AutoModelForSequenceClassification.from_pretrained(
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             _named(teacher), revision=teacher.revision or "main", use_safetensors=True,
             dtype=torch.float32, **changes)
+        return model
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{teacher.checkpoint}: expected a checkpoint with safetensors "
                               f"weights, found: {str(error).strip().splitlines()[0]}; mend the "

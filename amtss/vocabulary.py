@@ -37,8 +37,15 @@ def train(corpora: Iterable[Corpus], size: int) -> "PreTrainedTokenizerBase":
     Texts are normalised (NFKC, lower case), as people type in chats. Single-threaded, so that
     equal texts give equal tokenizers.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-    from tokenizers import trainers
+    from tokenizers import (
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+        trainers,
+    )
     from transformers import PreTrainedTokenizerFast
 
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

@@ -1,0 +1,34 @@
+VENV := .venv
+PYTHON ?= python3
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: demo test check lock clean
+
+demo: $(VENV)/installed  ## the pipeline on the embedded data set, and its results
+	amtss preset demo
+	dvc repro
+	amtss results
+
+test: check  ## everything, the slow end-to-end runs too
+	pytest -n 2 --dist worksteal
+
+check: $(VENV)/installed
+	ruff check .
+	mypy
+	lint-imports
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	pip install --quiet --requirement requirements.lock
+	pip install --quiet --no-deps --no-build-isolation --editable .
+	pip check
+	touch $@
+
+lock: $(VENV)/installed  ## after an upgrade: pin what is installed now
+	{ sed -n 1p requirements.lock; pip freeze --all --exclude-editable --exclude pip \
+	  | sed 's/+cpu$$//'; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean:
+	rm -rf artifacts $(VENV)
