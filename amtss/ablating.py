@@ -26,6 +26,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "likelihood": ("distil.weights=likelihood",),
     "boosted": ("distil.weights=boosted",),
     "all-languages": ("distil.top_k={languages}",),
+    "own-heads": ("student.heads=own",),
 }
 """Name -> what differs from params.yaml; `adaptive` is params.yaml itself."""
 PREDICTIONS = "artifacts/evaluation/predictions.csv"

@@ -18,7 +18,7 @@ from pydantic import (
 from amtss.errors import ParamsError
 
 CODE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")  # DVC takes a dot for a step into a section
 ALL = "all"
 
 
@@ -40,6 +40,7 @@ Languages = Annotated[tuple[Language, ...], AfterValidator(_distinct)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
@@ -114,7 +115,7 @@ class Data(Section):
     scale: Annotated[float, Field(gt=0, le=1)] = 0.04
     """Share of Appendix A's counts that the demo generates."""
     sample: Sample = Sample()
-    seed: int = 0
+    seed: Seed = 0
 
     @field_validator("files")
     @classmethod
@@ -122,6 +123,11 @@ class Data(Section):
         if "{split}" not in pattern or "{language}" not in pattern:
             raise ValueError("expected a pattern with {language} and {split}, "
                              f"found {pattern!r}")
+        try:
+            pattern.format(language="", split="")
+        except (KeyError, IndexError, ValueError, AttributeError):
+            raise ValueError("expected no other braces than {language} and {split}, "
+                             f"found {pattern!r}") from None
         return pattern
 
     @field_validator("labels")
@@ -183,7 +189,7 @@ class Teaching(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Precision = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
 
 class TeachingOverrides(Section):
@@ -199,7 +205,7 @@ class TeachingOverrides(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] | None = None
     precision: Precision | None = None
-    seed: int | None = None
+    seed: Seed | None = None
 
 
 class Architecture(Section):
@@ -269,7 +275,7 @@ class Student(Section):
 class Distil(Section):
     """Algorithm 1 and Equation 7."""
 
-    teachers: tuple[str, ...] | None = None
+    teachers: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = None
     """Members of the pool; null for all teachers."""
     weights: Literal["own", "uniform", "likelihood", "boosted"] = "likelihood"
     """How W is found (Equation 4)."""
@@ -291,7 +297,7 @@ class Distil(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Share = 0.05
     precision: Precision = "auto"
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Baseline(Section):
@@ -307,7 +313,7 @@ class Evaluation(Section):
     """Resamples behind each 95% interval."""
     bins: Count = 15
     """Equal-width confidence bins of the expected calibration error."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Report(Section):
@@ -338,10 +344,16 @@ class Params(Section):
     def _consistent(self) -> "Params":
         if not self.languages:
             raise ValueError("languages: expected at least one, found none")
+        if not self.teachers:
+            raise ValueError("teachers: expected at least one, found none")
+        for code in self.data.configs:
+            if code not in self.languages:
+                raise ValueError(f"data.configs: expected some of {', '.join(self.languages)}, "
+                                 f"found {code!r}")
         for name, teacher in self.teachers.items():
             if not NAME.fullmatch(name):
-                raise ValueError(f"teachers.{name}: expected a name of letters, digits, '_' "
-                                 f"and '.', found {name!r}")
+                raise ValueError(f"teachers.{name}: expected a name of letters, digits and "
+                                 f"'_', found {name!r}")
             for key in ("languages", "scores"):
                 for code in getattr(teacher, key) or ():
                     if code != ALL and code not in self.languages:
@@ -352,6 +364,8 @@ class Params(Section):
 
     def _consistent_pool(self) -> None:
         known = ", ".join(self.teachers) or "none"
+        if self.distil.teachers == ():
+            raise ValueError("distil.teachers: expected at least one or null, found none")
         for name in self.distil.teachers or ():
             if name not in self.teachers:
                 raise ValueError(f"distil.teachers: expected some of {known}, found {name!r}")
@@ -401,13 +415,19 @@ def load(path: Path) -> Params:
         ParamsError: no such file, not YAML, an unknown key, a wrong type or value.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a safe one
     except FileNotFoundError:
         raise ParamsError(f"{path}: expected a file, found none; run in the project's folder, or "
                           "write one with `amtss preset demo`") from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: expected UTF-8, found {error.reason} at byte "
                           f"{error.start}; save it as UTF-8") from error
+    except OSError as error:
+        raise ParamsError(f"{path}: expected a file, found: {error.strerror}; write one with "
+                          "`amtss preset demo`") from error
+    except ValueError as error:  # a date such as 2024-13-01
+        raise ParamsError(f"{path}: expected YAML, found: {error}; put what looks like a date in "
+                          "quotes") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f":{where.line + 1}" if where else ""
@@ -415,12 +435,25 @@ def load(path: Path) -> Params:
         raise ParamsError(f"{path}{line}: expected YAML, found: {problem}; "
                           "mend that line") from error
     if not isinstance(raw, dict):
-        raise ParamsError(f"{path}: expected keys and values, found "
-                          f"{type(raw).__name__}; write one with `amtss preset demo`")
+        raise ParamsError(f"{path}: expected keys and values, found {_kind(raw)}; write one with "
+                          "`amtss preset demo`")
     try:
         return Params.model_validate(_tuples(raw))
     except ValidationError as error:
         raise ParamsError(_one_line(path, error)) from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where a key that stands twice is an error: PyYAML takes the last in silence."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key {key.value!r} a second time", problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        super().flatten_mapping(node)
 
 
 def _tuples(value: Any) -> Any:
@@ -430,6 +463,12 @@ def _tuples(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_tuples(each) for each in value)
     return value
+
+
+def _kind(value: Any) -> str:
+    """The type of `value` as YAML has it."""
+    name = type(value).__name__
+    return {"tuple": "list", "dict": "keys and values", "NoneType": "null"}.get(name, name)
 
 
 def _one_line(path: Path, error: ValidationError) -> str:
@@ -447,11 +486,13 @@ def _one_line(path: Path, error: ValidationError) -> str:
     if first["type"] == "value_error":
         return f"{where}{first['msg'].removeprefix('Value error, ')}{others}; edit {path.name}"
     hint = f"edit {path.name}"
-    if isinstance(found, str) and re.fullmatch(r"[+-]?\d+e[+-]?\d+", found.strip(), re.I):
+    if isinstance(found, str) and re.fullmatch(r"[+-]?\d+(\.\d+)?e[+-]?\d+", found, re.I):
         mantissa, exponent = found.lower().split("e")
-        hint = f"YAML reads {found} as text: write {mantissa}.0e{exponent}"
+        hint = f"YAML reads {found} as text: write {float(mantissa)}e{int(exponent):+d}"
     elif isinstance(found, bool) and "string" in first["type"]:
         hint = "YAML reads no, yes, on and off as booleans: put it in quotes"
-    message = first["msg"][0].lower() + first["msg"][1:]
-    kind = type(found).__name__
-    return f"{where}{message}, found {found!r} ({kind}){others}; {hint}"
+    message = re.sub("^(Input|Keys) should be", "expected", first["msg"])
+    message = re.sub("^String should match", "expected text that matches", message)
+    message = re.sub("a valid dictionary.*", "keys and values", message).replace("tuple", "list")
+    shown = repr(found) if len(repr(found)) <= 60 else f"{repr(found)[:60]}…"
+    return f"{where}{message}, found {shown} ({_kind(found)}){others}; {hint}"

@@ -96,8 +96,8 @@ def _mapped(path: Path, command: str) -> pa.Table:
     try:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: expected an Arrow file, found: {str(error).splitlines()[0]}; "
-                        f"run `{command}`") from error
+        raise DataError(f"{path}: expected a whole Arrow file, found: "
+                        f"{str(error).splitlines()[0]}; run `{command}`") from error
 
 
 def _keys(table: pa.Table) -> NDArray[np.int64]:

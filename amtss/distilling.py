@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -207,6 +208,8 @@ def finish(lesson: Lesson, layout: Layout, stage: str) -> None:
     write_json(layout.training(stage) / "cost.json", {
         "examples": progress.examples, "seconds": round(progress.seconds, 3),
         "epochs": progress.epoch, "best_epoch": progress.best_epoch})
+    # Were they left, a later run with other code would find nothing left to do.
+    shutil.rmtree(layout.checkpoints(stage))
 
 
 def _long(history: list[dict[str, Any]]) -> str:

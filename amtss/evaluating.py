@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from amtss import corpus, importance, measures, pool
 from amtss.config import Evaluation, Params
 from amtss.corpus import Corpus
+from amtss.errors import AmtssError
 from amtss.importance import Array
 from amtss.layout import Layout, read_json, write_json, write_text
 from amtss.pool import Pool, Weights
@@ -115,7 +116,11 @@ def _best(members: pool.LanguagePool) -> str:
 
 def _final_weights(layout: Layout) -> Weights:
     """W of the epoch that was kept, by language."""
-    lines = (layout.training("distil") / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    path = layout.training("distil") / "history.jsonl"
+    if not path.is_file():
+        raise AmtssError(f"{path}: expected the student's history, found none; run "
+                         "`dvc repro -f distil`")
+    lines = path.read_text(encoding="utf-8").splitlines()
     kept = [row for row in map(json.loads, lines) if row["best"]][-1]
     weights: Weights = {}
     for teacher, row in kept["weights"].items():

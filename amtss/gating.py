@@ -122,11 +122,24 @@ def _warnings(languages: list[Language], labels: tuple[str, ...],
 
 
 def _keys(params: Params, read: dict[str, Corpus], labels: tuple[str, ...]) -> dict[str, Any]:
-    """What DVC's stages of each teacher depend on: the labels and the corpora that it reads."""
-    def key(codes: tuple[str, ...]) -> str:
-        what = json.dumps([labels, [(code, read[code].fingerprint) for code in codes]])
+    """What DVC's stages of each teacher depend on: labels, the corpora it reads, its settings."""
+    def key(codes: tuple[str, ...], settings: Any = None) -> str:
+        what = json.dumps([labels, [(code, read[code].fingerprint) for code in codes], settings])
         return hashlib.sha256(what.encode()).hexdigest()[:16]
 
     return {"labels": labels, "student": key(params.languages),
-            "teach": {name: key(params.taught_on(name)) for name in params.teachers},
-            "score": {name: key(params.scored_by(name)) for name in params.teachers}}
+            "teach": {name: key(params.taught_on(name), _taught(params, name))
+                      for name in params.teachers},
+            "score": {name: key(params.scored_by(name), _scored(params, name))
+                      for name in params.teachers}}
+
+
+def _taught(params: Params, name: str) -> list[Any]:
+    """Settings that a teacher is made with: all but what it scores."""
+    own = params.teachers[name].model_dump(exclude={"languages", "scores", "training"})
+    return [own, params.training_of(name).model_dump()]
+
+
+def _scored(params: Params, name: str) -> list[Any]:
+    """Settings that a teacher is run with."""
+    return [params.scoring.model_dump(), params.training_of(name).max_length]

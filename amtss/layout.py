@@ -31,6 +31,11 @@ class Layout:
     def artifacts(self) -> Path:
         return self.root / "artifacts"
 
+    @property
+    def sources(self) -> Path:
+        """A key per language of what its source holds: the params file of `data`."""
+        return self.artifacts / "sources.json"
+
     def corpus(self, language: str) -> Path:
         """Folder of one language: `{split}.arrow` and `corpus.json`."""
         return self.artifacts / "data" / language
@@ -125,6 +130,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}-????????"):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
         holder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:
         raise _refused(path, error) from error
@@ -174,8 +181,9 @@ def _os_error(error: Exception) -> int | None:
 
 def is_full(error: Exception) -> bool:
     """Whether `error` says that a disk, a quota or a file's size limit is exhausted."""
-    return (_os_error(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            or "PytorchStreamWriter failed writing" in str(error))
+    return _os_error(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(
+        text in str(error) for text in ("PytorchStreamWriter failed", "unexpected pos",  # torch's
+                                        "No usable temporary directory"))
 
 
 def _sync(path: Path) -> None:

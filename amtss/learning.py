@@ -18,8 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from amtss import corpus, hardware
+from amtss.bar import track
 from amtss.config import Distil
 from amtss.corpus import Corpus, Tokens
+from amtss.errors import AmtssError
 from amtss.layout import read_json, replacing, write_json
 from amtss.losses import distillation_loss
 from amtss.student import StudentModel
@@ -70,6 +72,8 @@ class Progress:
     history: list[dict[str, Any]] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
     """The stage's own: W and the ranking for Algorithm 1."""
+    scaler: dict[str, Any] = field(default_factory=dict)
+    """The gradient scaler's state, where precision is fp16."""
 
 
 class Learner:
@@ -96,15 +100,12 @@ class Learner:
             span: where of the whole training, from 0 to 1, it begins and ends; sets the
                 learning rate.
         """
-        from rich.progress import track
-
         torch.manual_seed(self.settings.seed * 1_000_003 + number)
         draw = np.random.default_rng([self.settings.seed, number])
         made = list(corpus.batches(data.tokens.lengths[rows], self.settings.batch_size, draw))
         self.model.train()
         sums = np.zeros(3)
-        for step, picked in enumerate(track(made, f"epoch {number}",
-                                            disable=not sys.stderr.isatty())):
+        for step, picked in enumerate(track(made, f"epoch {number}")):
             self._learning_rate(span[0] + (span[1] - span[0]) * step / len(made))
             at = rows[picked]
             sums += len(at) * self._step(data, at, targets[at], kd_weight)
@@ -158,6 +159,7 @@ class Learner:
             made.mkdir()
             save_file(_contiguous(self.model.state_dict()), made / "model.safetensors")
             save_file(self._moments(), made / "optimizer.safetensors")
+            progress.scaler = self.scaler.state_dict()
             write_json(made / "progress.json", asdict(progress))
         for old in _checkpoints(folder):
             if old.name not in (f"epoch-{progress.epoch:04}", f"epoch-{progress.best_epoch:04}"):
@@ -170,19 +172,22 @@ class Learner:
                 progress = Progress(**read_json(made / "progress.json", "dvc repro"))
                 if progress.fingerprint != fingerprint:
                     break
-                self.model.load_state_dict(load_file(made / "model.safetensors"))
-                self._restore(load_file(made / "optimizer.safetensors"))
-            except (OSError, SafetensorError) as error:
+                weights = load_file(made / "model.safetensors")
+                moments = load_file(made / "optimizer.safetensors")
+                load_file(_best(folder, progress))  # the training will end with it
+            except (OSError, TypeError, AmtssError, SafetensorError) as error:
                 print(f"{made}: unreadable ({error}); going on without it", file=sys.stderr)
                 continue
+            self.model.load_state_dict(weights)
+            self._restore(moments)
+            self.scaler.load_state_dict(progress.scaler)
             return progress
         shutil.rmtree(folder, ignore_errors=True)
         return Progress(fingerprint)
 
     def restore_best(self, folder: Path, progress: Progress) -> None:
         """Load the weights of the best epoch."""
-        best = folder / f"epoch-{progress.best_epoch:04}" / "model.safetensors"
-        self.model.load_state_dict(load_file(best))
+        self.model.load_state_dict(load_file(_best(folder, progress)))
 
     def _moments(self) -> dict[str, Tensor]:
         state = self.optimizer.state_dict()["state"]
@@ -208,6 +213,10 @@ def _groups(model: StudentModel, weight_decay: float) -> list[dict[str, Any]]:
 
 def _contiguous(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: value.contiguous() for name, value in state.items()}
+
+
+def _best(folder: Path, progress: Progress) -> Path:
+    return folder / f"epoch-{progress.best_epoch:04}" / "model.safetensors"
 
 
 def _checkpoints(folder: Path) -> list[Path]:

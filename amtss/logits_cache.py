@@ -71,7 +71,8 @@ def write(path: Path, origin: Origin, splits: Mapping[str, Logits]) -> None:
              "labels": json.dumps(origin.labels, ensure_ascii=False),
              "settings": origin.settings, "checksum": _checksum(tensors)}
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata=about)
+        # One entry: safetensors writes several in any order, and equal logits are equal bytes.
+        save_file(tensors, temporary, metadata={"amtss": json.dumps(about, ensure_ascii=False)})
 
 
 def read(path: Path, expected: Origin, teacher: str) -> dict[str, Logits]:
@@ -91,9 +92,9 @@ def read(path: Path, expected: Origin, teacher: str) -> dict[str, Logits]:
         raise CacheError(f"{path}: expected logits of teacher {teacher}, found no file; {mend}")
     try:
         with safe_open(path, framework="numpy") as file:
-            about = file.metadata() or {}
+            about = json.loads((file.metadata() or {}).get("amtss", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise CacheError(f"{path}: expected a whole logits cache, found a truncated or altered "
                          f"one ({error}); {mend}") from error
     if about.get("format") != FORMAT:

@@ -8,9 +8,10 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from amtss import corpus, hardware, importance, vocabulary
+from amtss import checkpoint, corpus, hardware, importance, vocabulary
 from amtss.errors import CheckpointError, DataError
 from amtss.importance import Array
+from amtss.layout import read_json
 
 BATCH = 128
 
@@ -24,17 +25,18 @@ class Predictor:
         Raises:
             CheckpointError: there is no student in `folder`.
         """
-        from amtss.student import StudentModel
+        from amtss.student import StudentConfig, StudentModel
 
         if not (folder / "model.safetensors").is_file():
             raise CheckpointError(f"{folder}: expected a student with model.safetensors, found "
                                   "none; run `dvc repro`")
-        try:
-            self.model = StudentModel.from_pretrained(folder, use_safetensors=True)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"{folder}: expected a student, found: "
-                                  f"{str(error).strip().splitlines()[0]}; run `dvc repro -f "
-                                  "distil`") from error
+        kind = read_json(folder / "config.json", "dvc repro -f distil").get("model_type")
+        if kind != StudentConfig.model_type:
+            raise CheckpointError(f"{folder}: expected a student, found a model of type {kind!r}; "
+                                  "name a student's folder in --model")
+        model = checkpoint.load(StudentModel, str(folder), "run `dvc repro -f distil`")
+        assert isinstance(model, StudentModel)
+        self.model = model
         hardware.place(self.model)
         self.model.train(False)
         self.tokenizer = vocabulary.load(str(folder))
@@ -95,7 +97,7 @@ def questions(stream: IO[bytes], language: str, pair: str | None) -> Iterator[Qu
     """
     for number, line in enumerate(stream, start=1):
         try:
-            text = line.decode("utf-8").strip()
+            text = line.decode("utf-8-sig").strip()
         except UnicodeDecodeError:
             raise DataError(f"stdin:{number}: expected UTF-8, found other bytes; convert the "
                             "input to UTF-8") from None
@@ -111,6 +113,10 @@ def questions(stream: IO[bytes], language: str, pair: str | None) -> Iterator[Qu
         if not isinstance(row.get("text"), str):
             raise DataError(f"stdin:{number}: expected a `text`, found keys "
                             f"{', '.join(row) or 'none'}; add it to that line")
+        for key in ("lang", "pair"):
+            if not isinstance(row.get(key, ""), str):
+                raise DataError(f"stdin:{number}: expected text for `{key}`, found {row[key]!r}; "
+                                "mend that line")
         yield Question(row["text"], row.get("lang", language), row.get("pair", pair))
 
 

@@ -2,7 +2,7 @@
 
 from amtss import config
 from amtss.errors import ParamsError
-from amtss.layout import Layout, write_text
+from amtss.layout import Layout, write_bytes
 
 
 def names(layout: Layout) -> list[str]:
@@ -20,11 +20,9 @@ def activate(layout: Layout, name: str, *, force: bool = False) -> None:
     if name not in names(layout):
         raise ParamsError(f"preset: expected one of {', '.join(names(layout)) or 'none'} "
                           f"({folder}/), found {name!r}; name one of them")
-    known = [(folder / f"{each}.yaml").read_text(encoding="utf-8") for each in names(layout)]
-    if not force and layout.params.exists():
-        present = layout.params.read_text(encoding="utf-8")
-        if present not in known:
-            raise ParamsError(f"{layout.params}: expected an unedited preset, found your own "
-                              f"settings; keep a copy, then `amtss preset {name} --force`")
+    known = [(folder / f"{each}.yaml").read_bytes() for each in names(layout)]
+    if not force and layout.params.exists() and layout.params.read_bytes() not in known:
+        raise ParamsError(f"{layout.params}: expected an unedited preset, found your own "
+                          f"settings; keep a copy, then `amtss preset {name} --force`")
     config.load(folder / f"{name}.yaml")
-    write_text(layout.params, (folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    write_bytes(layout.params, (folder / f"{name}.yaml").read_bytes())

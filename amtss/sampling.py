@@ -16,6 +16,9 @@ def sample(tables: Tables, settings: Sample, language: str, seed: int) -> Tables
     Raises:
         DataError: a skew is asked for and Appendix A has no column for the language.
     """
+    if not len(tables["train"]):
+        raise DataError(f"{language}/train: expected rows, found none; add some to the source or "
+                        "mend data.splits in params.yaml")
     shares = _shares(tables["train"], settings, language)
     limit = settings.rows or len(tables["train"])
     kept = {}
@@ -25,7 +28,7 @@ def sample(tables: Tables, settings: Sample, language: str, seed: int) -> Tables
             continue
         rows = round(limit * len(table) / len(tables["train"]))
         draw = random.Random(f"{seed}-{language}-{split}")
-        kept[split] = table.take(_rows(table, shares, rows, draw))
+        kept[split] = table.take(pa.array(_rows(table, shares, rows, draw), pa.int64()))
     if settings.labelled is not None:
         draw = random.Random(f"{seed}-{language}-labelled")
         kept |= _unlabel(kept, settings.labelled, draw)
@@ -70,7 +73,7 @@ def _unlabel(tables: Tables, labelled: int, draw: random.Random) -> Tables:
     """Train with `labelled` rows; the others, without their label, join `unlabelled`."""
     train = tables["train"]
     chosen = set(draw.sample(range(len(train)), min(labelled, len(train))))
-    rest = train.take([index for index in range(len(train)) if index not in chosen])
+    rest = train.take(pa.array(sorted(set(range(len(train))) - chosen), pa.int64()))
     at = rest.column_names.index("label")
     rest = rest.set_column(at, "label", pa.nulls(len(rest), pa.string()))
     logs = [tables["unlabelled"], rest] if "unlabelled" in tables else [rest]

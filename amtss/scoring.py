@@ -1,15 +1,14 @@
 """Run one teacher, once, over the languages it scores: raw logits per example (Equation 3)."""
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import corpus, hardware, logits_cache, vocabulary
+from amtss import checkpoint, corpus, hardware, logits_cache, vocabulary
+from amtss.bar import track
 from amtss.config import Params
 from amtss.corpus import Corpus
-from amtss.errors import CheckpointError
 from amtss.layout import SPLITS, Layout, read_json
 from amtss.logits_cache import Logits, Origin
 
@@ -32,18 +31,12 @@ def score(params: Params, layout: Layout, name: str) -> None:
     Raises:
         CheckpointError: the teacher's folder cannot be loaded.
     """
-    import torch
     from transformers import AutoModelForSequenceClassification
 
     folder = layout.teacher(name)
     columns = read_json(folder / "teacher.json", f"dvc repro teach@{name}")["columns"]
-    try:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder}: expected a teacher, found: "
-                              f"{str(error).strip().splitlines()[0]}; run "
-                              f"`dvc repro -f teach@{name}`") from error
+    model = checkpoint.load(AutoModelForSequenceClassification, str(folder),
+                            f"run `dvc repro -f teach@{name}`")
     hardware.place(model)
     model.eval()
     tokenizer = vocabulary.load(str(folder))
@@ -60,7 +53,6 @@ def _logits(params: Params, name: str, model: "PreTrainedModel",
             tokenizer: "PreTrainedTokenizerBase", each: Corpus, split: str) -> NDArray[np.float32]:
     """*Shape:* (N, the checkpoint's classes)"""
     import torch
-    from rich.progress import track
 
     classes = int(model.config.num_labels or 0)
     if not len(each[split]):
@@ -70,8 +62,7 @@ def _logits(params: Params, name: str, model: "PreTrainedModel",
     values = np.empty((len(lengths), classes), dtype=np.float32)
     made = list(corpus.batches(lengths, params.scoring.batch_size))
     precision = hardware.resolve(params.scoring.precision)
-    for rows in track(made, f"{name} scores {each.language}/{split}",
-                      disable=not sys.stderr.isatty()):
+    for rows in track(made, f"{name} scores {each.language}/{split}"):
         batch: Any = tokenizer.pad({key: [column[row] for row in rows]
                                     for key, column in encoded.items()}, return_tensors="pt")
         with torch.inference_mode(), hardware.autocast(precision):

@@ -4,6 +4,10 @@ A table has the columns `id`, `text`, `pair` (where texts come in pairs) and `la
 Labels are names; what is wrong with them is for validation to find, not to hide here.
 """
 
+import csv
+import hashlib
+import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +51,28 @@ def read(data: Data, language: str) -> Source:
     return Source(tables, labels)
 
 
+def fingerprint(data: Data, language: str) -> str:
+    """Of all that `read` depends on: the settings, and the local files by what they hold."""
+    own = data.model_dump(exclude={"path", "configs"}), data.configs.get(language)
+    digest = hashlib.sha256(json.dumps(own).encode())
+    for path in _files(data, language):
+        with open(path, "rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _files(data: Data, language: str) -> list[Path]:
+    """Local files to read; of a folder in the hub's layout all, its languages may share some."""
+    root = Path(data.path)
+    if data.source == "files":
+        names = [name for split in SPLITS if (name := getattr(data.splits, split)) is not None]
+        made = [root / data.files.format(language=language, split=name) for name in names]
+    else:
+        local = data.source == "dataset" and data.path != "data"
+        made = sorted(root.rglob("*")) if local else []
+    return [path for path in made if path.is_file()]
+
+
 def _demo(data: Data, language: str) -> Source:
     from amtss import demo
 
@@ -68,6 +94,7 @@ def _file(data: Data, language: str, split: str) -> pa.Table:
                         "mend data.path or data.files in params.yaml")
     try:
         if path.suffix == ".csv":
+            path.read_text(encoding="utf-8")  # pyarrow's CSV reader tells no place
             text = pyarrow.csv.ConvertOptions(strings_can_be_null=False,
                                               column_types=_all_strings(path))
             parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
@@ -77,18 +104,18 @@ def _file(data: Data, language: str, split: str) -> pa.Table:
             return pyarrow.json.read_json(path)
         if path.suffix == ".parquet":
             return pyarrow.parquet.read_table(path)
-    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        found = str(error).splitlines()[0]
-        raise DataError(f"{path}: expected UTF-8 {path.suffix[1:]}, found: {found}; "
-                        "save it again as UTF-8") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected UTF-8, found {error.reason} at byte {error.start}; "
+                        "save it as UTF-8") from error
+    except (pa.ArrowException, OSError, csv.Error) as error:
+        raise DataError(f"{path}: expected {path.suffix[1:]} in UTF-8, found: "
+                        f"{str(error).splitlines()[0]}; mend the file") from error
     raise DataError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix!r}; "
                     "mend data.files in params.yaml")
 
 
 def _all_strings(path: Path) -> dict[str, pa.DataType]:
     """A CSV's columns, all as strings: a label `01` or a text `123` must not become a number."""
-    import csv
-
     with open(path, encoding="utf-8-sig", newline="") as file:
         return dict.fromkeys(next(csv.reader(file), []), pa.string())
 
@@ -104,10 +131,14 @@ def _dataset(data: Data, language: str, split: str) -> pa.Table:
         raise DataError(f"{place}: expected a folder in the hub's layout, found none; "
                         "mend data.path in params.yaml")
     try:
-        loaded = datasets.load_dataset(place, config, split=split,
-                                       revision=None if local else data.revision)
+        # datasets knows a local folder's cache by the folder's name alone, not by what is in it.
+        with tempfile.TemporaryDirectory() as fresh:
+            loaded = datasets.load_dataset(
+                place, config, split=split, revision=None if local else data.revision,
+                cache_dir=fresh if local else None, keep_in_memory=local)
     except (ValueError, OSError, ConnectionError, datasets.exceptions.DatasetsError) as error:
-        found = str(error).splitlines()[0] if str(error) else type(error).__name__
+        cause = error.__cause__ or error  # a DatasetGenerationError says nothing itself
+        found = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
         raise DataError(f"data set {place}, config {config!r}, split {split!r}: expected to load "
                         f"it, found: {found}; mend data.path, data.hub, data.configs or "
                         "data.splits in params.yaml") from error
@@ -134,29 +165,41 @@ def _canonical(data: Data, where: str, table: pa.Table, names: tuple[str, ...] |
         found["pair"] = _column(where, table, "pair", data.columns.pair)
     size = len(table)
     identity = next((name for name in data.columns.id if name in table.column_names), None)
-    ids = table[identity].cast(pa.string()) if identity else pa.array(map(str, range(size)))
+    ids = (_strings(where, "id", _column(where, table, "id", (identity,))) if identity
+           else pa.array(map(str, range(size)), pa.string()))
     if where.endswith("/unlabelled"):
         label = pa.nulls(size, pa.string())
     else:
-        label = _names(_column(where, table, "label", data.columns.label), names)
-    return pa.table({"id": ids, **{key: column.cast(pa.string()) for key, column in found.items()},
-                     "label": label})
+        label = _names(where, _column(where, table, "label", data.columns.label), names)
+    return pa.table({"id": ids, **{key: _strings(where, key, column)
+                                   for key, column in found.items()}, "label": label})
 
 
 def _column(where: str, table: pa.Table, role: str, names: tuple[str, ...]) -> pa.ChunkedArray:
     for name in names:
+        if table.column_names.count(name) > 1:
+            raise DataError(f"{where}: expected one column {name!r} for the {role}, found several; "
+                            f"rename all but one or set data.columns.{role}")
         if name in table.column_names:
             return table[name]
     raise DataError(f"{where}: expected a column {' or '.join(map(repr, names))} for the {role}, "
                     f"found {', '.join(table.column_names)}; set data.columns.{role}")
 
 
-def _names(column: pa.ChunkedArray, names: tuple[str, ...] | None) -> pa.Array:
+def _strings(where: str, role: str, column: pa.ChunkedArray) -> pa.Array:
+    try:
+        return column.cast(pa.string()).combine_chunks()
+    except pa.ArrowException as error:
+        raise DataError(f"{where}: expected strings in the {role} column, found {column.type}; "
+                        f"set data.columns.{role} or mend the source") from error
+
+
+def _names(where: str, column: pa.ChunkedArray, names: tuple[str, ...] | None) -> pa.Array:
     """Label names; an integer outside the list stays a number, for validation to refuse.
 
     -1 is how the hub's data sets say that a row has no label.
     """
     if not pa.types.is_integer(column.type):
-        return column.cast(pa.string()).combine_chunks()
+        return _strings(where, "label", column)
     known = dict(enumerate(names or ())) | {-1: None, None: None}
     return pa.array([known.get(value, str(value)) for value in column.to_pylist()], pa.string())

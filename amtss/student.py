@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, XLMRobertaConfig
 
+from amtss import checkpoint
 from amtss.config import Architecture, Student
 from amtss.errors import CheckpointError
+
+MEND = "mend student.checkpoint in params.yaml"
 
 
 class StudentConfig(PreTrainedConfig):
@@ -117,15 +120,17 @@ def build(settings: Student, languages: list[str], labels: list[str], vocabulary
         CheckpointError: `settings.checkpoint` cannot be loaded or has too few layers.
     """
     encoder = _encoder_config(settings, vocabulary, pad)
+    # A single head, X-LM-Tiny's, has nothing to share.
+    heads = settings.heads if len(languages) > 1 else "own"
     config = StudentConfig(
-        encoder=encoder, languages=languages, heads=settings.heads, dropout=settings.dropout,
+        encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,
         max_tokens=settings.max_length, id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)})
     model = StudentModel(config)
     if settings.checkpoint is not None:
         # Layers beyond the config's number are left in the file.
-        pretrained = AutoModel.from_pretrained(settings.checkpoint, config=encoder,
-                                               add_pooling_layer=False, dtype=torch.float32)
+        pretrained = checkpoint.load(AutoModel, settings.checkpoint, MEND, config=encoder,
+                                     add_pooling_layer=False)
         model.encoder.load_state_dict(pretrained.state_dict())
     return model
 
@@ -138,8 +143,7 @@ def _encoder_config(settings: Student, vocabulary: int, pad: int) -> PreTrainedC
         config: PreTrainedConfig = AutoConfig.from_pretrained(settings.checkpoint)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{settings.checkpoint}: expected a checkpoint, found: "
-                              f"{str(error).strip().splitlines()[0]}; mend student.checkpoint in "
-                              "params.yaml") from error
+                              f"{str(error).strip().splitlines()[0]}; {MEND}") from error
     layers = settings.architecture.layers
     if layers > config.num_hidden_layers:
         raise CheckpointError(f"{settings.checkpoint}: expected at least {layers} layers, found "

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amtss import corpus, hardware, vocabulary
+from amtss import checkpoint, corpus, hardware, vocabulary
 from amtss.config import Params, Teacher, Teaching
 from amtss.corpus import Corpus
 from amtss.errors import CheckpointError, DataError
@@ -43,11 +43,13 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
     if teacher.fine_tune:
         settings = params.training_of(name)
         tokenizer, model = _start(teacher, settings, corpora, labels)
+        _pad(tokenizer, model)
         told = _fine_tune(model, tokenizer, settings, corpora, labels,
                           layout.checkpoints(f"teach-{name}"), on_epoch)
         columns = list(range(len(labels)))
     else:
         tokenizer, model = vocabulary.load(_named(teacher), teacher.revision), _load(teacher)
+        _pad(tokenizer, model)
         columns = align(dict(model.config.id2label or {}), labels, teacher.labels, _named(teacher))
         told = {"examples": 0, "epochs": 0, "best_epoch": 0}
     with replacing(layout.teacher(name)) as folder:
@@ -63,16 +65,21 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
 
 
 def align(theirs: dict[Any, str], labels: list[str], renamed: dict[str, str],
-          checkpoint: str) -> list[int]:
+          where: str) -> list[int]:
     """For each of our labels, the checkpoint's column of that name; order and case may differ.
 
     Raises:
-        CheckpointError: one of our labels is not among the checkpoint's.
+        CheckpointError: one of our labels is not among the checkpoint's, or twice.
     """
-    column = {renamed.get(name, name).casefold(): index for index, name in theirs.items()}
+    names = [renamed.get(name, name).casefold() for name in theirs.values()]
+    twice = [label for label in labels if names.count(label.casefold()) > 1]
+    if twice:
+        raise CheckpointError(f"{where}: expected one label for each of ours, found two of its "
+                              f"labels for {', '.join(twice)}; mend the teacher's `labels`")
+    column = dict(zip(names, theirs, strict=True))
     missing = [label for label in labels if label.casefold() not in column]
     if missing:
-        raise CheckpointError(f"{checkpoint}: expected the labels {', '.join(labels)}, found "
+        raise CheckpointError(f"{where}: expected the labels {', '.join(labels)}, found "
                               f"{', '.join(theirs.values())}, without {', '.join(missing)}; map "
                               "its names to ours in the teacher's `labels`")
     return [column[label.casefold()] for label in labels]
@@ -84,19 +91,12 @@ def _named(teacher: Teacher) -> str:
 
 
 def _load(teacher: Teacher, **changes: Any) -> "PreTrainedModel":
-    """The checkpoint as a classifier; safetensors only, never code from a repository."""
-    import torch
+    """The checkpoint as a classifier; before fine-tuning its head may be new."""
     from transformers import AutoModelForSequenceClassification
 
-    try:
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-            _named(teacher), revision=teacher.revision or "main", use_safetensors=True,
-            dtype=torch.float32, **changes)
-        return model
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{teacher.checkpoint}: expected a checkpoint with safetensors "
-                              f"weights, found: {str(error).strip().splitlines()[0]}; mend the "
-                              "teacher's `checkpoint`") from error
+    return checkpoint.load(AutoModelForSequenceClassification, _named(teacher),
+                           "mend the teacher's `checkpoint`", head=not teacher.fine_tune,
+                           revision=teacher.revision or "main", **changes)
 
 
 def _start(teacher: Teacher, settings: Teaching, corpora: list[Corpus],
@@ -119,6 +119,13 @@ def _start(teacher: Teacher, settings: Teaching, corpora: list[Corpus],
     return tokenizer, XLMRobertaForSequenceClassification(config)
 
 
+def _pad(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
+    """Decoders' tokenizers have no padding token; their models must know which one it is."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
 def _fine_tune(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
                settings: Teaching, corpora: list[Corpus], labels: list[str], scratch: Path,
                on_epoch: EpochDone) -> dict[str, int]:
@@ -130,6 +137,7 @@ def _fine_tune(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
         Trainer,
     )
 
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     trainer = Trainer(
         model=model, args=_arguments(settings, scratch), processing_class=tokenizer,
         train_dataset=_encoded(tokenizer, settings, corpora, "train", labels),

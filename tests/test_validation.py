@@ -325,7 +325,7 @@ def test_large_strings_are_checked_too(project: Project) -> None:
 
 def test_an_error_is_one_line_that_says_what_where_and_how_to_mend(project: Project) -> None:
     project.write(clean() | {"train": [*split_of("train"), ("", "pay"), ("new\nline", None)]})
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match="xx/train: expected more than white space") as caught:
         project.validate_strictly()
     assert str(caught.value) == (
         "xx/train: expected more than white space in every text, found otherwise in 1 row (7.14%), "

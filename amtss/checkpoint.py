@@ -1,0 +1,39 @@
+"""Load a transformers checkpoint: safetensors only, no code of its own, no weight left random."""
+
+from typing import TYPE_CHECKING, Any
+
+from amtss.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def load(make: Any, checkpoint: str, mend: str, *, head: bool = True,
+         **options: Any) -> "PreTrainedModel":
+    """`checkpoint`, a hub id or a local folder, as a model of the Auto class `make`, in fp32.
+
+    Args:
+        mend: how the message of an error ends.
+        head: False where what stands above the encoder may be new.
+
+    Raises:
+        CheckpointError: it cannot be read, or lacks weights of the model.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    try:
+        model, told = make.from_pretrained(checkpoint, use_safetensors=True, dtype=torch.float32,
+                                           output_loading_info=True, **options)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        found = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{checkpoint}: expected a checkpoint with safetensors weights, "
+                              f"found: {found}; {mend}") from error
+    encoder = f"{model.base_model_prefix}."
+    missing = sorted(name for name in told["missing_keys"] if head or (
+        name.startswith(encoder) and not name.startswith(f"{encoder}pooler.")))
+    if missing:
+        raise CheckpointError(f"{checkpoint}: expected a checkpoint with all weights, found none "
+                              f"of {missing[0]} and {len(missing) - 1} more; {mend}")
+    loaded: PreTrainedModel = model
+    return loaded

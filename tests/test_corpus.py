@@ -1,0 +1,160 @@
+import random
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amtss import corpus
+from amtss.corpus import UNLABELLED, Corpus, Tokens
+from amtss.errors import AmtssError, DataError
+from amtss.layout import Layout
+
+LABELS = ("no", "yes")
+texts_of = st.lists(st.text("ab é", max_size=4), max_size=20)
+lengths_of = st.lists(st.integers(1, 30), min_size=1, max_size=300).map(np.array)
+
+
+def table(texts: list[str], labels: list[str | None] | None = None,
+          pairs: list[str] | None = None) -> pa.Table:
+    columns = {"id": [str(i) for i in range(len(texts))], "text": pa.array(texts, pa.string()),
+               "label": pa.array(labels or [None] * len(texts), pa.string())}
+    return pa.table(columns | ({"pair": pairs} if pairs else {}))
+
+
+def written(root: Path, *texts: str, labels: tuple[str, ...] | None = LABELS) -> Corpus:
+    splits = {split: table(list(texts), ["yes"] * len(texts)) for split in ("train", "test")}
+    corpus.write(Layout(root), "en", splits, labels)
+    return corpus.load(Layout(root), "en")
+
+
+def tokens_of(lengths: list[int]) -> Tokens:
+    """Text i is made of the ids i+1."""
+    return Tokens(np.repeat(np.arange(len(lengths), dtype=np.int32) + 1, lengths),
+                  np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    read = written(tmp_path, "a", "b")
+    assert (read.language, read.labels, set(read.splits)) == ("en", LABELS, {"train", "test"})
+    assert read["train"].column_names == ["key", "id", "text", "label"]
+    assert read.texts("train") == (["a", "b"], None)
+    assert read.label_ids("train", LABELS).tolist() == [1, 1]
+
+
+def test_pairs_and_missing_labels(tmp_path: Path) -> None:
+    corpus.write(Layout(tmp_path), "en", {"train": table(["a"], pairs=["b"])}, None)
+    read = corpus.load(Layout(tmp_path), "en")
+    assert read.texts("train") == (["a"], ["b"])
+    assert read.label_ids("train", LABELS).tolist() == [UNLABELLED]
+    assert read.labels is None
+
+
+def test_equal_rows_are_equal_bytes(tmp_path: Path) -> None:
+    first = written(tmp_path / "1", "a", "b")
+    chunks = pa.concat_tables([table(["a"], ["yes"]), table(["b"], ["yes"])])
+    chunks = chunks.set_column(0, "id", pa.array(["0", "1"])).replace_schema_metadata({"x": "y"})
+    corpus.write(Layout(tmp_path / "2"), "en", {"train": chunks, "test": chunks}, LABELS)
+    for name in ("train.arrow", "test.arrow", "corpus.json"):
+        paths = [Layout(tmp_path / each).corpus("en") / name for each in "12"]
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert corpus.load(Layout(tmp_path / "2"), "en").fingerprint == first.fingerprint
+
+
+def test_the_fingerprint_sees_texts_and_labels(tmp_path: Path) -> None:
+    made = {written(tmp_path, "a", "b").fingerprint, written(tmp_path, "b", "a").fingerprint,
+            written(tmp_path, "a", "b", labels=("yes", "no")).fingerprint,
+            written(tmp_path, "a", "b", labels=None).fingerprint}
+    assert len(made) == 4
+
+
+def test_writing_again_leaves_no_old_split(tmp_path: Path) -> None:
+    written(tmp_path, "a")
+    corpus.write(Layout(tmp_path), "en", {"train": table(["a"])}, None)
+    assert sorted(path.name for path in Layout(tmp_path).corpus("en").iterdir()) == [
+        "corpus.json", "train.arrow"]
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(AmtssError, match=r"corpus\.json: expected a file.*`dvc repro data@en`"):
+        corpus.load(Layout(tmp_path), "en")
+    written(tmp_path, "a", "b")
+    path = Layout(tmp_path).corpus("en") / "train.arrow"
+    whole = path.read_bytes()
+    for spoilt in (b"", whole[:100], whole[:-100], b"x" * len(whole)):
+        path.write_bytes(spoilt)
+        with pytest.raises(DataError, match=r"train\.arrow: expected.*`dvc repro data@en`"):
+            corpus.load(Layout(tmp_path), "en")
+    path.unlink()
+    with pytest.raises(DataError, match=r"train\.arrow: expected.*`dvc repro data@en`"):
+        corpus.load(Layout(tmp_path), "en")
+
+
+def test_fewer_rows_than_were_written(tmp_path: Path) -> None:
+    written(tmp_path / "1", "a")
+    written(tmp_path / "2", "a", "b")
+    short, long = (Layout(tmp_path / each).corpus("en") / "train.arrow" for each in "12")
+    long.write_bytes(short.read_bytes())
+    with pytest.raises(DataError, match="expected 2 rows, found 1"):
+        corpus.load(Layout(tmp_path / "2"), "en")
+
+
+@given(texts_of)
+def test_keys_are_unique_also_for_duplicates(texts: list[str]) -> None:
+    keys = corpus._keys(table(texts))
+    assert len(set(keys.tolist())) == len(texts)
+    assert keys.dtype == np.int64
+
+
+@given(texts_of, st.randoms(use_true_random=False))
+def test_keys_stay_with_their_texts(texts: list[str], draw: random.Random) -> None:
+    moved = draw.sample(texts, len(texts))
+    before, after = (set(zip(each, corpus._keys(table(each)).tolist(), strict=True))
+                     for each in (texts, moved))
+    assert before == after
+
+
+def test_a_key_is_of_both_texts() -> None:
+    keys = [corpus._keys(table(["a", "a"], pairs=pairs))[0] for pairs in (["b", "c"], ["c", "b"])]
+    assert keys[0] != keys[1]
+    assert corpus._keys(table(["a"]))[0] not in keys
+
+
+@given(lengths_of, st.integers(1, 40), st.one_of(st.none(), st.integers(0, 99)))
+def test_batches_cover_each_example_once(lengths: np.ndarray, size: int,
+                                         seed: int | None) -> None:
+    draw = None if seed is None else np.random.default_rng(seed)
+    made = list(corpus.batches(lengths, size, draw))
+    assert sorted(np.concatenate(made).tolist()) == list(range(len(lengths)))
+    assert all(1 <= len(each) <= size for each in made)
+    assert len(made) <= -(-len(lengths) // size) + len(lengths) // (corpus.POOL * size)
+
+
+@given(lengths_of, st.integers(0, 99))
+def test_batches_are_seeded(lengths: np.ndarray, seed: int) -> None:
+    first, second = (np.concatenate(list(corpus.batches(
+        lengths, 4, np.random.default_rng(seed)))).tolist() for _ in range(2))
+    assert first == second
+
+
+def test_batches_are_of_like_length() -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 5000)
+    for draw in (None, np.random.default_rng(0)):
+        padding = [lengths[at].max() - lengths[at].mean()
+                   for at in corpus.batches(lengths, 16, draw)]
+        assert np.mean(padding) < 3
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.data())
+def test_padded(lengths: list[int], data: st.DataObject) -> None:
+    tokens = tokens_of(lengths)
+    rows = np.array(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1)))
+    ids, mask = tokens.padded(rows, pad=0)
+    longest = max(lengths[row] for row in rows)
+    assert ids.shape == mask.shape == (len(rows), longest)
+    assert tokens.lengths.tolist() == lengths
+    for row, each, real in zip(rows, ids, mask, strict=True):
+        assert each.tolist() == [row + 1] * lengths[row] + [0] * (longest - lengths[row])
+        assert real.tolist() == [1] * lengths[row] + [0] * (longest - lengths[row])

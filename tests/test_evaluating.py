@@ -1,0 +1,158 @@
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from sklearn.metrics import f1_score
+from training import LABELS, LANGUAGES, Project, distilled, rewrite_logits
+
+from amtss import corpus, evaluating
+from amtss.errors import AmtssError, CheckpointError
+from amtss.layout import read_json
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = distilled(tmp_path_factory.mktemp("evaluated"))
+    evaluating.evaluate(made.params, made.layout)
+    return made
+
+
+@pytest.fixture(scope="module")
+def metrics(project: Project) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(project.layout.metrics, "dvc repro")
+    return found
+
+
+@pytest.fixture(scope="module")
+def predictions(project: Project) -> list[dict[str, str]]:
+    with open(project.layout.evaluation / "predictions.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    raised = np.exp(logits.astype(np.float64))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
+
+
+class TestPredictions:
+    def test_are_of_every_test_row(self, project: Project,
+                                   predictions: list[dict[str, str]]) -> None:
+        expected = [(code, *row) for code in LANGUAGES
+                    for table in [corpus.load(project.layout, code)["test"]]
+                    for row in zip(table["id"].to_pylist(), table["label"].to_pylist(),
+                                   strict=True)]
+        assert [(row["language"], row["id"], row["actual"]) for row in predictions] == expected
+        assert {row["student"] for row in predictions} <= set(LABELS)
+
+
+class TestFigures:
+    @pytest.mark.parametrize("name", ["student", "baseline"])
+    def test_agree_with_the_predictions(self, metrics: dict[str, Any], name: str,
+                                        predictions: list[dict[str, str]]) -> None:
+        averages = []
+        for code in LANGUAGES:
+            rows = [row for row in predictions if row["language"] == code]
+            actual, chosen = [row["actual"] for row in rows], [row[name] for row in rows]
+            accuracy = 100.0 * np.mean([a == c for a, c in zip(actual, chosen, strict=True)])
+            averages.append(accuracy)
+            assert metrics[name]["accuracy"][code] == pytest.approx(accuracy)
+            assert metrics[name]["macro_f1"][code] == pytest.approx(
+                100.0 * f1_score(actual, chosen, average="macro", labels=LABELS), abs=1e-6)
+            assert metrics[name]["low"][code] <= accuracy <= metrics[name]["high"][code]
+        assert metrics[name]["accuracy"]["average"] == pytest.approx(np.mean(averages))
+
+    def test_of_teachers_are_those_of_their_caches(self, project: Project,
+                                                   metrics: dict[str, Any]) -> None:
+        for teacher, codes in (("fr", ("fr",)), ("multilingual", LANGUAGES)):
+            assert set(metrics["teachers"][teacher]["accuracy"]) == {"average", *codes}
+            for code in codes:
+                logits = load_file(project.layout.logits(teacher, code))["test.logits"]
+                right = logits.argmax(axis=1) == project.gold(code, "test")
+                assert metrics["teachers"][teacher]["accuracy"][code] == pytest.approx(
+                    100.0 * right.mean())
+
+    def test_of_the_mixture(self, project: Project, metrics: dict[str, Any]) -> None:
+        kept = [row for row in project.history("distil") if row["best"]][-1]
+        for code in LANGUAGES:
+            mixture = sum(kept["weights"][teacher][code] * softmax(
+                load_file(project.layout.logits(teacher, code))["test.logits"])
+                for teacher in (code, "multilingual"))
+            right = np.asarray(mixture).argmax(axis=1) == project.gold(code, "test")
+            assert metrics["mixture"]["accuracy"][code] == pytest.approx(100.0 * right.mean())
+
+    def test_paired_with_the_baseline(self, metrics: dict[str, Any]) -> None:
+        for name in ("average", *LANGUAGES):
+            expected = (metrics["student"]["accuracy"][name]
+                        - metrics["baseline"]["accuracy"][name])
+            assert metrics["paired"][name]["difference"] == pytest.approx(expected)
+
+    def test_the_best_teacher_is_chosen_on_validation(self, project: Project,
+                                                      metrics: dict[str, Any]) -> None:
+        for code in LANGUAGES:
+            right = {}
+            for teacher in (code, "multilingual"):
+                logits = load_file(project.layout.logits(teacher, code))["validation.logits"]
+                right[teacher] = (logits.argmax(1) == project.gold(code, "validation")).mean()
+            assert metrics["best_teacher"][code] == max(right, key=right.__getitem__)
+
+    def test_twice_is_the_same(self, project: Project, metrics: dict[str, Any]) -> None:
+        evaluating.evaluate(project.params, project.layout)
+        assert read_json(project.layout.metrics, "dvc repro") == metrics
+
+
+class TestSizes:
+    def test_are_those_on_disk(self, project: Project, metrics: dict[str, Any]) -> None:
+        folders = {"student": project.layout.student, "baseline": project.layout.baseline,
+                   "teachers.en": project.layout.teacher("en")}
+        for name, folder in folders.items():
+            path = folder / "model.safetensors"
+            assert metrics["sizes"][name]["bytes"] == path.stat().st_size
+            assert metrics["sizes"][name]["parameters"] == sum(
+                value.size for value in load_file(path).values())
+        assert metrics["sizes"]["teachers.en"]["parameters"] == project.about("en")["parameters"]
+        assert metrics["sizes"]["student"]["architecture"] == "xlm-roberta, 1 layers"
+
+    def test_costs(self, project: Project, metrics: dict[str, Any]) -> None:
+        seen = sum(row["examples"] for row in project.history("distil"))
+        assert metrics["cost"]["student"]["examples"] == seen
+        assert metrics["cost"]["baseline"]["examples"] == seen
+        assert metrics["cost"]["teachers.en"]["examples"] == project.about("en")["examples"]
+
+
+class TestWithout:
+    @pytest.mark.parametrize("name", ["student", "baseline"])
+    def test_a_model(self, tmp_path: Path, name: str) -> None:
+        made = distilled(tmp_path)
+        (made.layout.artifacts / name / "model.safetensors").unlink()
+        with pytest.raises(CheckpointError, match=f"{name}: expected a student.*run `dvc repro`"):
+            evaluating.evaluate(made.params, made.layout)
+        assert not made.layout.metrics.exists()
+
+    def test_a_history(self, tmp_path: Path) -> None:
+        made = distilled(tmp_path)
+        (made.layout.training("distil") / "history.jsonl").unlink()
+        with pytest.raises(AmtssError, match=r"history\.jsonl.*run `dvc repro"):
+            evaluating.evaluate(made.params, made.layout)
+
+    def test_a_teacher_in_the_pool(self, tmp_path: Path) -> None:
+        # the mixture is that of the student's pool, other teachers are measured all the same
+        made = distilled(tmp_path)
+        made.distil(teachers=["multilingual"])
+        made.baseline()
+        evaluating.evaluate(made.params, made.layout)
+        metrics = json.loads(made.layout.metrics.read_text())
+        assert metrics["mixture"]["accuracy"] == pytest.approx(
+            metrics["teachers"]["multilingual"]["accuracy"])
+        assert "fr" in metrics["teachers"]
+
+    def test_a_mixture_of_changed_logits(self, tmp_path: Path) -> None:
+        made = distilled(tmp_path)
+        sure = 9.0 * np.eye(3)[made.gold("en", "test")]
+        for teacher in ("en", "multilingual"):
+            rewrite_logits(made, teacher, "en", "test", sure)
+        evaluating.evaluate(made.params, made.layout)
+        assert json.loads(made.layout.metrics.read_text())["mixture"]["accuracy"]["en"] == 100.0

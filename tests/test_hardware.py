@@ -1,0 +1,48 @@
+import pytest
+import torch
+
+from amtss import hardware
+from amtss.errors import ParamsError
+
+on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
+
+
+class TestResolve:
+    def test_what_is_named_is_taken(self) -> None:
+        assert hardware.resolve("fp32") == "fp32"
+        assert hardware.resolve("bf16") == "bf16"
+
+    def test_auto_is_what_the_hardware_computes_in(self) -> None:
+        flags = ""
+        if hardware.device().type == "cpu":
+            with open("/proc/cpuinfo", encoding="utf-8") as file:
+                flags = next((line for line in file if line.startswith("flags")), "")
+            expected = "bf16" if "avx512_bf16" in flags or "amx_tile" in flags else "fp32"
+            assert hardware.resolve("auto") == expected
+        else:
+            assert hardware.resolve("auto") in ("bf16", "fp32")
+
+    @on_cpu
+    def test_fp16_on_a_cpu(self) -> None:
+        with pytest.raises(ParamsError, match="expected fp32, bf16 or auto on a CPU, found 'fp16'"):
+            hardware.resolve("fp16")
+
+
+class TestAutocast:
+    @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32),
+                                                      ("bf16", torch.bfloat16)])
+    def test_computes_in(self, precision: hardware.Resolved, dtype: torch.dtype) -> None:
+        x = torch.ones(2, 2, device=hardware.device())
+        with hardware.autocast(precision):
+            assert (x @ x).dtype == dtype
+
+
+class TestDeterministic:
+    def test_same_seed_same_numbers(self) -> None:
+        made = []
+        for seed in (3, 3, 4):
+            hardware.deterministic(seed)
+            made.append(torch.rand(5))
+        assert torch.equal(made[0], made[1])
+        assert not torch.equal(made[0], made[2])
+        assert torch.are_deterministic_algorithms_enabled()

@@ -1,0 +1,313 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from training import KINDS, LABELS, LANGUAGES, SMALL, Project, scored, write_checkpoint
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from amtss import corpus
+from amtss.errors import AmtssError, CheckpointError, DataError
+from amtss.layout import Layout, write_json
+from amtss.teaching import align
+
+
+def accuracy(layout: Layout, name: str, codes: tuple[str, ...]) -> float:
+    """Of a teacher's folder on validation, one text at a time, in points."""
+    model = AutoModelForSequenceClassification.from_pretrained(layout.teacher(name)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(layout.teacher(name))
+    right = []
+    for code in codes:
+        rows = corpus.load(layout, code)["validation"]
+        for text, label in zip(rows["text"].to_pylist(), rows["label"].to_pylist(), strict=True):
+            with torch.inference_mode():
+                logits = model(**tokenizer(text, return_tensors="pt")).logits[0]
+            right.append(model.config.id2label[int(logits.argmax())] == label)
+    return 100.0 * float(np.mean(right))
+
+
+def leftovers(root: Path) -> set[str]:
+    """Kinds of files below `root` that no artifact of ours is."""
+    found = {path.suffix for path in root.rglob("*") if path.is_file()}
+    return found - {".safetensors", ".json", ".arrow", ".jsonl", ".csv", ".yaml"}
+
+
+def one(tmp_path: Path, **teacher: Any) -> Project:
+    """A project with a teacher `en` of these settings beside the multilingual one."""
+    own = {"languages": ["en"], "architecture": SMALL} | teacher
+    teachers = {"fr": None, "ru": None, "en": own}
+    return Project(tmp_path, teachers=teachers).write()
+
+
+class TestFromScratch:
+    def test_the_saved_model_is_the_best_epoch(self, tmp_path: Path) -> None:
+        project = one(tmp_path, training={"epochs": 12, "patience": 2, "learning_rate": 0.02})
+        told = project.teach("en")
+        figures = [figures["accuracy"] for _, figures in told]
+        about = project.about("en")
+        assert [epoch for epoch, _ in told] == list(range(1, about["epochs"] + 1))
+        assert about["best_epoch"] == 1 + figures.index(max(figures))
+        assert accuracy(project.layout, "en", ("en",)) == pytest.approx(max(figures))
+
+    def test_stops_when_validation_gets_no_better(self, tmp_path: Path) -> None:
+        project = one(tmp_path, training={"epochs": 40, "patience": 2})
+        project.teach("en")
+        about = project.about("en")
+        assert about["epochs"] == about["best_epoch"] + 2 < 40
+        assert about["examples"] == about["epochs"] * 48
+
+    def test_knows_its_labels_and_its_size(self, tmp_path: Path) -> None:
+        project = scored(tmp_path)
+        model = AutoModelForSequenceClassification.from_pretrained(project.layout.teacher("en"))
+        about = project.about("en")
+        assert tuple(model.config.id2label.values()) == LABELS == tuple(about["labels"])
+        assert about["parameters"] == model.num_parameters()
+        assert about["columns"] == [0, 1, 2]
+        assert about["layers"] == 1
+
+    def test_a_multilingual_one_reads_all_its_languages(self, tmp_path: Path) -> None:
+        project = scored(tmp_path)
+        about = project.about("multilingual")
+        assert about["languages"] == list(LANGUAGES)
+        assert about["examples"] == about["epochs"] * 3 * 48
+        tokenizer = AutoTokenizer.from_pretrained(project.layout.teacher("multilingual"))
+        for code in LANGUAGES:
+            text = corpus.load(project.layout, code)["train"]["text"][0].as_py()
+            assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"]
+
+    def test_leaves_safetensors_and_nothing_else(self, tmp_path: Path) -> None:
+        project = scored(tmp_path)
+        assert leftovers(tmp_path) == set()
+        assert not list(project.layout.checkpoints("teach-en").glob("**/*"))
+        assert {path.name for path in project.layout.teacher("en").iterdir()} == {
+            "config.json", "model.safetensors", "teacher.json", "tokenizer.json",
+            "tokenizer_config.json"}
+
+    def test_same_seed_same_teacher(self, tmp_path: Path) -> None:
+        made = {}
+        for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+            project = one(tmp_path / name, training={"epochs": 2, "seed": seed})
+            project.teach("en")
+            made[name] = project.about("en")["fingerprint"]
+        assert made["one"] == made["again"] != made["other"]
+
+    def test_what_a_killed_run_left_does_not_matter(self, tmp_path: Path) -> None:
+        clean, after = one(tmp_path / "clean"), one(tmp_path / "after")
+        left = after.layout.checkpoints("teach-en") / "checkpoint-9999"
+        left.mkdir(parents=True)
+        (left / "training_args.bin").write_bytes(b"cut")
+        clean.teach("en")
+        after.teach("en")
+        assert clean.about("en")["fingerprint"] == after.about("en")["fingerprint"]
+        assert leftovers(tmp_path) == set()
+
+    def test_bf16(self, tmp_path: Path) -> None:
+        project = one(tmp_path, training={"epochs": 1, "precision": "bf16"})
+        project.teach("en")
+        model = AutoModelForSequenceClassification.from_pretrained(project.layout.teacher("en"))
+        assert model.dtype == torch.float32  # mixed precision keeps fp32 weights
+
+    def test_a_label_of_no_list_is_an_error(self, tmp_path: Path) -> None:
+        project = one(tmp_path)
+        write_json(project.layout.gate_keys, {"labels": ["chat", "pay"]})
+        with pytest.raises((AmtssError, KeyError), match="ship"):
+            project.teach("en")
+        assert not project.layout.teacher("en").exists()
+
+    def test_a_failed_run_leaves_the_old_teacher(self, tmp_path: Path) -> None:
+        project = scored(tmp_path)
+        before = project.about("en")
+        project.set(teachers={"en": {"checkpoint": "none/such"}})
+        with pytest.raises(CheckpointError, match="none/such"):
+            project.teach("en")
+        assert project.about("en") == before
+
+
+class TestOverrides:
+    def test_each_teacher_has_its_own(self, tmp_path: Path) -> None:
+        project = one(tmp_path, training={"epochs": 1})
+        project.set(teaching={"epochs": 2, "patience": 2})
+        project.teach("en", "multilingual")
+        assert project.about("en")["epochs"] == 1
+        assert project.about("multilingual")["epochs"] == 2
+
+    @pytest.mark.parametrize("changed", [
+        {"learning_rate": 1.0e-5}, {"batch_size": 24}, {"weight_decay": 0.9}, {"warmup": 0.9},
+        {"dropout": 0.5}, {"label_smoothing": 0.3}, {"max_length": 8}, {"seed": 7},
+        {"precision": "bf16"}], ids=lambda changed: next(iter(changed)))
+    def test_any_setting(self, tmp_path: Path, plain: str, changed: dict[str, Any]) -> None:
+        project = one(tmp_path, training={"epochs": 1} | changed)
+        project.teach("en")
+        assert project.about("en")["fingerprint"] != plain
+
+    @pytest.fixture(scope="class")
+    def plain(self, tmp_path_factory: pytest.TempPathFactory) -> str:
+        """The fingerprint of a teacher without settings of its own but one epoch."""
+        project = one(tmp_path_factory.mktemp("plain"), training={"epochs": 1})
+        project.teach("en")
+        return str(project.about("en")["fingerprint"])
+
+
+class TestFromACheckpoint:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_any_architecture_with_its_own_tokenizer(self, tmp_path: Path, kind: str) -> None:
+        folder = write_checkpoint(tmp_path / "hub" / kind, kind)
+        project = one(tmp_path, checkpoint=str(folder), training={"learning_rate": 1.0e-3})
+        told = project.teach("en")
+        about = project.about("en")
+        assert about["architecture"] == kind
+        assert about["checkpoint"] == str(folder)
+        assert accuracy(project.layout, "en", ("en",)) == pytest.approx(
+            max(figures["accuracy"] for _, figures in told))
+        theirs = AutoTokenizer.from_pretrained(folder)
+        ours = AutoTokenizer.from_pretrained(project.layout.teacher("en"))
+        assert ours("enpay1 enchat2") == theirs("enpay1 enchat2")
+        assert leftovers(project.layout.artifacts) <= {".txt"}  # BERT's vocabulary
+
+    def test_starts_from_its_weights(self, tmp_path: Path) -> None:
+        # so slow that the encoder stays where it was
+        folder = write_checkpoint(tmp_path / "hub", "bert")
+        project = one(tmp_path, checkpoint=str(folder),
+                      training={"epochs": 1, "learning_rate": 1.0e-9})
+        project.teach("en")
+        ours, theirs = (AutoModelForSequenceClassification.from_pretrained(each)
+                        for each in (project.layout.teacher("en"), folder))
+        torch.testing.assert_close(ours.bert.encoder.state_dict(),
+                                   theirs.bert.encoder.state_dict())
+
+    def test_a_head_of_other_labels_is_replaced(self, tmp_path: Path) -> None:
+        folder = write_checkpoint(tmp_path / "hub", "roberta", labels=["a", "b", "c", "d", "e"])
+        project = one(tmp_path, checkpoint=str(folder), training={"epochs": 1})
+        project.teach("en")
+        model = AutoModelForSequenceClassification.from_pretrained(project.layout.teacher("en"))
+        assert tuple(model.config.id2label.values()) == LABELS
+
+    def test_a_decoder_without_a_padding_token(self, tmp_path: Path) -> None:
+        folder = gpt2(tmp_path / "hub")
+        project = one(tmp_path, checkpoint=str(folder), training={"epochs": 2})
+        told = project.teach("en")
+        assert accuracy(project.layout, "en", ("en",)) == pytest.approx(
+            max(figures["accuracy"] for _, figures in told))
+
+    def test_without_weights(self, tmp_path: Path) -> None:
+        folder = write_checkpoint(tmp_path / "hub", "bert")
+        (folder / "model.safetensors").unlink()
+        project = one(tmp_path, checkpoint=str(folder))
+        with pytest.raises(CheckpointError, match=r"safetensors weights, found.*`checkpoint`"):
+            project.teach("en")
+        assert not project.layout.teacher("en").exists()
+
+    def test_with_truncated_weights(self, tmp_path: Path) -> None:
+        folder = write_checkpoint(tmp_path / "hub", "bert")
+        weights = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(weights[:1000])
+        project = one(tmp_path, checkpoint=str(folder))
+        with pytest.raises(CheckpointError, match=r"safetensors weights, found.*`checkpoint`"):
+            project.teach("en")
+
+    def test_with_pickled_weights_alone(self, tmp_path: Path) -> None:
+        folder = write_checkpoint(tmp_path / "hub", "bert")
+        model = AutoModelForSequenceClassification.from_pretrained(folder)
+        (folder / "model.safetensors").unlink()
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
+        project = one(tmp_path, checkpoint=str(folder))
+        with pytest.raises(CheckpointError, match=r"safetensors weights, found.*`checkpoint`"):
+            project.teach("en")
+
+    def test_with_weights_of_another_architecture(self, tmp_path: Path) -> None:
+        folder = write_checkpoint(tmp_path / "hub", "bert")
+        other = write_checkpoint(tmp_path / "other", "roberta")
+        (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+        project = one(tmp_path, checkpoint=str(folder))
+        with pytest.raises(CheckpointError, match="expected a checkpoint with all weights"):
+            project.teach("en")
+
+    def test_without_a_tokenizer(self, tmp_path: Path) -> None:
+        folder = write_checkpoint(tmp_path / "hub", "bert")
+        (folder / "vocab.txt").unlink()
+        project = one(tmp_path, checkpoint=str(folder))
+        with pytest.raises(CheckpointError, match="expected a tokenizer"):
+            project.teach("en")
+
+
+class TestAsItIs:
+    THEIRS = ("Ship It!", "CHAT", "something else", "Pay")
+    """Another order, another case, one renamed, one that is not ours."""
+
+    def project(self, tmp_path: Path, **changed: Any) -> Project:
+        folder = write_checkpoint(tmp_path / "hub", "bert", labels=self.THEIRS)
+        return one(tmp_path, checkpoint=str(folder), fine_tune=False,
+                   **{"labels": {"Ship It!": "ship"}} | changed)
+
+    def test_labels_are_aligned_by_name(self, tmp_path: Path) -> None:
+        project = self.project(tmp_path)
+        assert project.teach("en") == []
+        about = project.about("en")
+        assert about["columns"] == [1, 3, 0]
+        assert (about["epochs"], about["examples"]) == (0, 0)
+
+    def test_weights_are_as_they_were(self, tmp_path: Path) -> None:
+        project = self.project(tmp_path)
+        project.teach("en")
+        ours, theirs = (AutoModelForSequenceClassification.from_pretrained(each)
+                        for each in (project.layout.teacher("en"), tmp_path / "hub"))
+        torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=0, atol=0)
+
+    def test_a_label_that_it_lacks(self, tmp_path: Path) -> None:
+        project = self.project(tmp_path, labels={})
+        with pytest.raises(CheckpointError, match="without ship; map its names to ours"):
+            project.teach("en")
+
+    def test_without_a_head(self, tmp_path: Path) -> None:
+        # labels in its config, but a masked language model's weights: logits would be random
+        project = self.project(tmp_path)
+        other = write_checkpoint(tmp_path / "other", "bert")
+        weights = (other / "model.safetensors").read_bytes()
+        (tmp_path / "hub" / "model.safetensors").write_bytes(weights)
+        with pytest.raises(CheckpointError, match=r"with all weights, found none of bert.pooler"):
+            project.teach("en")
+
+
+class TestAlign:
+    def test_order_and_case(self) -> None:
+        assert align({0: "B", 1: "c", 2: "A"}, ["a", "b"], {}, "hub") == [2, 0]
+
+    def test_renamed(self) -> None:
+        theirs = {0: "LABEL_0", 1: "LABEL_1"}
+        assert align(theirs, ["no", "yes"], {"LABEL_0": "yes", "LABEL_1": "no"}, "hub") == [1, 0]
+
+    def test_missing(self) -> None:
+        with pytest.raises(CheckpointError, match="hub: expected the labels a, b, found A, c"):
+            align({0: "A", 1: "c"}, ["a", "b"], {}, "hub")
+
+    @pytest.mark.parametrize("renamed", [{"x": "a"}, {"A": "b", "x": "b"}])
+    def test_two_columns_of_one_name(self, renamed: dict[str, str]) -> None:
+        with pytest.raises(CheckpointError, match="two of its labels"):
+            align({0: "A", 1: "x", 2: "b"}, ["a", "b"], renamed, "hub")
+
+
+def gpt2(folder: Path) -> Path:
+    """A decoder, whose tokenizer has no padding token."""
+    from training import _byte_pairs, table
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    folder.mkdir(parents=True)
+    write_json(folder / "config.json", {"model_type": "gpt2"})
+    _byte_pairs(folder, table("en", "train", 200)["text"].to_pylist())
+    tokenizer = AutoTokenizer.from_pretrained(folder, eos_token="</s>", bos_token="<s>",
+                                              unk_token="<unk>", pad_token=None)
+    tokenizer.save_pretrained(folder)
+    GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2,
+                               n_positions=64)).save_pretrained(folder)
+    return folder
+
+
+class TestNoRows:
+    def test_of_train(self, tmp_path: Path) -> None:
+        project = one(tmp_path)
+        empty = corpus.load(project.layout, "en")["train"].slice(0, 0).drop(["key"])
+        from training import write_corpus
+        write_corpus(project.layout, "en", train=empty)
+        with pytest.raises((DataError, ValueError), match="en/train: expected rows"):
+            project.teach("en")

@@ -1,0 +1,101 @@
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Project, run
+
+from amtss import corpus, vocabulary
+from amtss.errors import CheckpointError
+from amtss.layout import Layout
+
+AGAIN = """
+import sys
+from pathlib import Path
+from amtss import corpus, vocabulary
+from amtss.layout import Layout
+read = [corpus.load(Layout(Path(".")), code) for code in ("en", "fr")]
+vocabulary.train(read, 300).save_pretrained("again")
+"""
+
+
+@pytest.fixture
+def corpora(project: Project) -> list[corpus.Corpus]:
+    for code in ("en", "fr"):
+        assert run("data", code) == 0
+    return [corpus.load(Layout(), code) for code in ("en", "fr")]
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_training_is_deterministic(corpora: list[corpus.Corpus]) -> None:
+    for name in ("one", "two"):
+        vocabulary.train(corpora, 300).save_pretrained(name)
+    assert digests(Path("one")) == digests(Path("two"))
+
+
+def test_training_is_the_same_in_another_process(corpora: list[corpus.Corpus]) -> None:
+    vocabulary.train(corpora, 300).save_pretrained("one")
+    subprocess.run([sys.executable, "-c", AGAIN], check=True, capture_output=True)
+    assert digests(Path("one")) == digests(Path("again"))
+
+
+def test_the_form_is_xlm_r_s(corpora: list[corpus.Corpus]) -> None:
+    made = vocabulary.train(corpora, 300)
+    assert made.convert_tokens_to_ids(["<s>", "<pad>", "</s>", "<unk>"]) == [0, 1, 2, 3]
+    assert (made.pad_token_id, made.unk_token_id, made.cls_token_id) == (1, 3, 0)
+    assert len(made) <= 300
+    one = made("where is", add_special_tokens=False)["input_ids"]
+    two = made("bonjour", add_special_tokens=False)["input_ids"]
+    assert made("where is")["input_ids"] == [0, *one, 2]
+    assert made("where is", "bonjour")["input_ids"] == [0, *one, 2, 2, *two, 2]
+    assert set(made("where is")) == {"input_ids", "attention_mask"}
+
+
+def test_its_own_corpus_has_no_unknown_tokens(corpora: list[corpus.Corpus]) -> None:
+    made = vocabulary.train(corpora, 300)
+    for each in corpora:
+        tokens = corpus.tokenise(made, [each], "train", 64)
+        assert len(tokens.lengths) == len(each["train"])
+        assert made.unk_token_id not in tokens.ids
+    assert made.unk_token_id in made("漢字")["input_ids"]
+
+
+def test_case_and_width_are_normalised(corpora: list[corpus.Corpus]) -> None:
+    made = vocabulary.train(corpora, 300)
+    assert made("HELLO ﬁ")["input_ids"] == made("hello fi")["input_ids"]
+
+
+def test_texts_are_cut_at_max_length(corpora: list[corpus.Corpus]) -> None:
+    tokens = corpus.tokenise(vocabulary.train(corpora, 300), corpora, "test", 8)
+    assert tokens.lengths.max() == 8
+    assert len(tokens.lengths) == sum(len(each["test"]) for each in corpora)
+    missing = corpus.tokenise(vocabulary.train(corpora, 300), corpora, "unlabelled", 8)
+    assert len(missing.lengths) == 0
+
+
+def test_what_is_written_can_be_read(corpora: list[corpus.Corpus]) -> None:
+    made = vocabulary.train(corpora, 300)
+    made.save_pretrained("saved")
+    read = vocabulary.load("saved")
+    assert read("où est", "hello")["input_ids"] == made("où est", "hello")["input_ids"]
+
+
+@pytest.mark.parametrize(("name", "match"), [
+    ("artifacts/tokenizer", "artifacts/tokenizer: expected a tokenizer's folder, found none; run"),
+    ("./nowhere", r"\./nowhere: expected a tokenizer, found: .*; mend the checkpoint"),
+    ("nobody/nothing", "nobody/nothing: expected a tokenizer, found: .*; mend the checkpoint"),
+])
+def test_no_tokenizer(project: Project, name: str, match: str) -> None:
+    with pytest.raises(CheckpointError, match=match):
+        vocabulary.load(name)
+
+
+def test_a_config_alone_is_no_tokenizer(project: Project) -> None:
+    project.write("given/config.json", json.dumps({"model_type": "xlm-roberta"}))
+    with pytest.raises(CheckpointError, match="given: expected a tokenizer, found"):
+        vocabulary.load("given")
