@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from amtss import hardware
 from amtss.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ def load(make: Any, checkpoint: str, mend: str, *, head: bool = True,
     from safetensors import SafetensorError
 
     try:
-        model, told = make.from_pretrained(checkpoint, use_safetensors=True, dtype=torch.float32,
-                                           output_loading_info=True, **options)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        model, told = make.from_pretrained(
+            checkpoint, use_safetensors=True, dtype=torch.float32, output_loading_info=True,
+            attn_implementation=hardware.attention(), **options)
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError, SafetensorError) as error:
         found = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{checkpoint}: expected a checkpoint with safetensors weights, "
                               f"found: {found}; {mend}") from error

@@ -42,6 +42,14 @@ def _has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def attention() -> str | None:
+    """The attention to run, None for a model's own choice.
+
+    PyTorch's fused one takes several times the plain one's time on a CPU where texts are short.
+    """
+    return "eager" if device().type == "cpu" else None
+
+
 def autocast(precision: Resolved) -> torch.autocast:
     """The context in which models run forward."""
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, XLMRobertaConfig
 
-from amtss import checkpoint
-from amtss.config import Architecture, Student
+from amtss import checkpoint, hardware
+from amtss.architecture import scratch
+from amtss.config import Student
 from amtss.errors import CheckpointError
 
 MEND = "mend student.checkpoint in params.yaml"
@@ -68,7 +69,7 @@ class StudentModel(PreTrainedModel):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__(config)
         self.encoder = AutoModel.from_config(
-            config.encoder, add_pooling_layer=False, attn_implementation="eager")
+            config.encoder, add_pooling_layer=False, attn_implementation=hardware.attention())
         width, classes = config.encoder.hidden_size, len(config.id2label or {})
         self.heads = nn.ModuleDict({language: Head(width, classes, config.dropout)
                                     for language in config.languages})
@@ -126,7 +127,12 @@ def build(settings: Student, languages: list[str], labels: list[str], vocabulary
         encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,
         max_tokens=settings.max_length, id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)})
-    model = StudentModel(config)
+    try:
+        model = StudentModel(config)
+    except TypeError as error:
+        raise CheckpointError(f"{settings.checkpoint}: expected an encoder of BERT's family (BERT, "
+                              "RoBERTa, XLM-R, CamemBERT), found "
+                              f"{encoder.model_type}; {MEND}") from error
     if settings.checkpoint is not None:
         # Layers beyond the config's number are left in the file.
         pretrained = checkpoint.load(AutoModel, settings.checkpoint, MEND, config=encoder,
@@ -137,8 +143,8 @@ def build(settings: Student, languages: list[str], labels: list[str], vocabulary
 
 def _encoder_config(settings: Student, vocabulary: int, pad: int) -> PreTrainedConfig:
     if settings.checkpoint is None:
-        return scratch_config(settings.architecture, vocabulary, pad, settings.max_length,
-                              settings.dropout)
+        return scratch(settings.architecture, vocabulary, pad, settings.max_length,
+                       settings.dropout)
     try:
         config: PreTrainedConfig = AutoConfig.from_pretrained(settings.checkpoint)
     except (OSError, ValueError) as error:
@@ -150,20 +156,6 @@ def _encoder_config(settings: Student, vocabulary: int, pad: int) -> PreTrainedC
                               f"{config.num_hidden_layers}; lower student.architecture.layers")
     config.num_hidden_layers = layers
     return config
-
-
-def scratch_config(architecture: Architecture, vocabulary: int, pad: int, max_length: int,
-                   dropout: float) -> XLMRobertaConfig:
-    """XLM-R's architecture at any size. Its positions begin behind the padding id.
-
-    512 positions, as XLM-R has them, so that Table 3's size holds whatever `max_length` is.
-    """
-    return XLMRobertaConfig(
-        vocab_size=vocabulary, hidden_size=architecture.width,
-        num_hidden_layers=architecture.layers, num_attention_heads=architecture.heads,
-        intermediate_size=architecture.feed_forward,
-        max_position_embeddings=max(max_length, 512) + pad + 1, type_vocab_size=1,
-        pad_token_id=pad, hidden_dropout_prob=dropout, attention_probs_dropout_prob=0.0)
 
 
 AutoConfig.register(StudentConfig.model_type, StudentConfig)

@@ -104,19 +104,34 @@ def _start(teacher: Teacher, settings: Teaching, corpora: list[Corpus],
     """Tokenizer and model as they are before the first step."""
     from transformers import XLMRobertaForSequenceClassification, set_seed
 
-    from amtss.student import scratch_config
+    from amtss.architecture import scratch
 
     set_seed(settings.seed)
     names = {"id2label": dict(enumerate(labels)),
              "label2id": {label: index for index, label in enumerate(labels)}}
     if teacher.checkpoint is not None:
         return (vocabulary.load(teacher.checkpoint, teacher.revision),
-                _load(teacher, ignore_mismatched_sizes=True, **names))
+                _load(teacher, ignore_mismatched_sizes=True, **names,
+                      **_dropout(teacher, settings.dropout)))
     tokenizer = vocabulary.train(corpora, teacher.architecture.vocabulary)
-    config = scratch_config(teacher.architecture, len(tokenizer), tokenizer.pad_token_id,
-                            settings.max_length, settings.dropout)
+    config = scratch(teacher.architecture, len(tokenizer), tokenizer.pad_token_id,
+                     settings.max_length, settings.dropout)
     config.update(names)
-    return tokenizer, XLMRobertaForSequenceClassification(config)
+    return tokenizer, XLMRobertaForSequenceClassification._from_config(
+        config, attn_implementation=hardware.attention())
+
+
+def _dropout(teacher: Teacher, rate: float) -> dict[str, float]:
+    """The checkpoint's own settings of dropout, whatever its architecture calls them."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(_named(teacher), revision=teacher.revision or "main")
+    except (OSError, ValueError):
+        return {}  # loading the weights says what is wrong
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout",
+             "attention_dropout", "seq_classif_dropout")
+    return {name: rate for name in names if hasattr(config, name)}
 
 
 def _pad(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:

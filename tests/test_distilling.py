@@ -239,7 +239,8 @@ class TestChatLogs:
     def test_are_learnt_from_soft_targets(self, tmp_path: Path) -> None:
         # labelled rows say `chat` alone; what `pay` and `ship` are only the logs' teachers say
         project = scored(tmp_path, languages=["ru"], distil={
-            "top_k": 1, "kd_weight": 4.0, "max_epochs": 16, "batch_size": 24, "teachers": ["ru"]}, teachers={
+            "top_k": 1, "kd_weight": 4.0, "max_epochs": 16, "batch_size": 24,
+            "teachers": ["ru"]}, teachers={
                 "en": None, "fr": None})
         logs = table("ru", "unlabelled", 240)
         train = table("ru", "train", 120)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 from training import LABELS, write_checkpoint
-from transformers import AutoModel, AutoModelForMaskedLM
+from transformers import AutoModel, AutoModelForMaskedLM, DistilBertConfig, DistilBertModel
 
 from amtss import student
 from amtss.config import Architecture, Student
@@ -190,3 +190,11 @@ class TestFromACheckpoint:
         torch.save(model.state_dict(), folder / "pytorch_model.bin")
         with pytest.raises(CheckpointError, match=r"big: expected a checkpoint.*safetensors"):
             self.build(folder)
+
+
+def test_an_encoder_of_another_family_is_refused(tmp_path: Path) -> None:
+    config = DistilBertConfig(vocab_size=40, dim=16, hidden_dim=32, n_layers=2, n_heads=2)
+    DistilBertModel(config).save_pretrained(tmp_path)
+    settings = Student(checkpoint=str(tmp_path), architecture=Architecture(layers=1))
+    with pytest.raises(CheckpointError, match=r"encoder of BERT's family .*found distilbert"):
+        student.build(settings, ["ar", "en"], ["a", "b"], 40, 0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from training import KINDS, LABELS, LANGUAGES, SMALL, Project, scored, write_checkpoint
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from amtss import corpus
 from amtss.errors import AmtssError, CheckpointError, DataError
@@ -124,6 +124,14 @@ class TestFromScratch:
         assert project.about("en") == before
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The fingerprint of a teacher without settings of its own but one epoch."""
+    project = one(tmp_path_factory.mktemp("plain"), training={"epochs": 1})
+    project.teach("en")
+    return str(project.about("en")["fingerprint"])
+
+
 class TestOverrides:
     def test_each_teacher_has_its_own(self, tmp_path: Path) -> None:
         project = one(tmp_path, training={"epochs": 1})
@@ -140,13 +148,6 @@ class TestOverrides:
         project = one(tmp_path, training={"epochs": 1} | changed)
         project.teach("en")
         assert project.about("en")["fingerprint"] != plain
-
-    @pytest.fixture(scope="class")
-    def plain(self, tmp_path_factory: pytest.TempPathFactory) -> str:
-        """The fingerprint of a teacher without settings of its own but one epoch."""
-        project = one(tmp_path_factory.mktemp("plain"), training={"epochs": 1})
-        project.teach("en")
-        return str(project.about("en")["fingerprint"])
 
 
 class TestFromACheckpoint:
@@ -175,6 +176,14 @@ class TestFromACheckpoint:
                         for each in (project.layout.teacher("en"), folder))
         torch.testing.assert_close(ours.bert.encoder.state_dict(),
                                    theirs.bert.encoder.state_dict())
+
+    @pytest.mark.parametrize("kind", ["bert", "roberta"])
+    def test_its_dropout_is_the_settings(self, tmp_path: Path, kind: str) -> None:
+        folder = write_checkpoint(tmp_path / "hub", kind)
+        project = one(tmp_path, checkpoint=str(folder), training={"epochs": 1, "dropout": 0.25})
+        project.teach("en")
+        config = AutoConfig.from_pretrained(project.layout.teacher("en"))
+        assert config.hidden_dropout_prob == config.attention_probs_dropout_prob == 0.25
 
     def test_a_head_of_other_labels_is_replaced(self, tmp_path: Path) -> None:
         folder = write_checkpoint(tmp_path / "hub", "roberta", labels=["a", "b", "c", "d", "e"])
