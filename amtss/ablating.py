@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from amtss.config import Params
 from amtss.errors import AmtssError
-from amtss.tables import Table
+from amtss.table import Table
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "adaptive": (),
@@ -69,8 +69,9 @@ def ablate(params: Params, variants: Sequence[str], seeds: Sequence[int], jobs: 
     ready = _names()
     for each in wanted:
         if each.name not in ready:
+            # `++` also sets what params.yaml leaves to its default.
             chosen = [part for setting in each.settings(params)
-                      for part in ("--set-param", setting)]
+                      for part in ("--set-param", f"++{setting}")]
             _dvc("exp", "run", "--queue", "--force", "--name", each.name, *chosen)
     if any(each.name not in ready for each in wanted):
         _dvc("exp", "run", "--run-all", "--jobs", str(jobs))

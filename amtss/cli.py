@@ -67,11 +67,11 @@ def _quiet() -> None:
 
 
 def _project() -> "tuple[Params, Layout]":
-    from amtss import config
     from amtss.layout import Layout
+    from amtss.params import load
 
     layout = Layout(Path())
-    return config.load(layout.params), layout
+    return load(layout.params), layout
 
 
 def _known(kind: str, name: str, names: Any) -> str:
@@ -203,11 +203,12 @@ def results() -> None:
 
     from amtss import tables
     from amtss.layout import read_json
+    from amtss.table import rich_table
 
     params, layout = _project()
     metrics = read_json(layout.metrics, "dvc repro")
     console = Console()
-    console.print(tables.rich_table(tables.results(metrics, params.languages)))
+    console.print(rich_table(tables.results(metrics, params.languages)))
     console.print(f"Report: {(layout.report / 'report.html').resolve()}", soft_wrap=True)
 
 
@@ -236,14 +237,15 @@ def ablate(
     """Run the ablations as DVC experiments and print them as one table."""
     from rich.console import Console
 
-    from amtss import ablating, tables
+    from amtss import ablating
     from amtss.layout import write_text
+    from amtss.table import markdown, rich_table
 
     params, _ = _project()
     table = ablating.ablate(params, only or list(ablating.VARIANTS), seed or [0], jobs)
-    Console(width=None if sys.stdout.isatty() else 160).print(tables.rich_table(table))
+    Console(width=None if sys.stdout.isatty() else 160).print(rich_table(table))
     if output is not None:
-        write_text(output, tables.markdown(table))
+        write_text(output, markdown(table))
 
 
 @app.command()

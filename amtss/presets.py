@@ -1,8 +1,8 @@
 """Presets: files of params/ that become params.yaml whole."""
 
-from amtss import config
 from amtss.errors import ParamsError
 from amtss.layout import Layout, write_bytes
+from amtss.params import load
 
 
 def names(layout: Layout) -> list[str]:
@@ -24,5 +24,5 @@ def activate(layout: Layout, name: str, *, force: bool = False) -> None:
     if not force and layout.params.exists() and layout.params.read_bytes() not in known:
         raise ParamsError(f"{layout.params}: expected an unedited preset, found your own "
                           f"settings; keep a copy, then `amtss preset {name} --force`")
-    config.load(folder / f"{name}.yaml")
+    load(folder / f"{name}.yaml")
     write_bytes(layout.params, (folder / f"{name}.yaml").read_bytes())

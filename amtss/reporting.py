@@ -1,16 +1,10 @@
-"""Stage `report`: the paper's tables and figures for this run, as one HTML file and as Markdown.
+"""Stage `report`: the paper's tables and figures for this run, as one HTML file and as Markdown."""
 
-Both are written from one list of sections. The HTML holds its pictures and its style, needs no
-script and nothing from outside, so that it can be mailed and opened anywhere.
-"""
-
-import base64
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,51 +12,17 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from amtss import figures, paper, tables
+from amtss import figures, page, paper, tables
 from amtss.config import Params
 from amtss.errors import AmtssError
 from amtss.layout import Layout, read_json, replacing
-from amtss.tables import Table
+from amtss.page import Fold, Picture, Section
+from amtss.table import Table
 
 Counts = dict[str, dict[str, int]]
 """By language, then label."""
-
-
 MAX_ROWS = 24
 """A longer table is folded, where what it tells is told shorter elsewhere."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A PNG, its file's name and what it shows."""
-
-    name: str
-    caption: str
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Fold:
-    """What is shown only when asked for."""
-
-    title: str
-    blocks: tuple["Block", ...]
-
-
-Block = str | tuple[str, ...] | Table | Picture | Fold
-"""A text is a paragraph, several are a list."""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading and what stands below it."""
-
-    title: str
-    blocks: tuple[Block, ...]
-
-    @property
-    def anchor(self) -> str:
-        return self.title.lower().replace(" ", "-")
 
 
 @dataclass(frozen=True)
@@ -99,10 +59,10 @@ def report(params: Params, layout: Layout) -> None:
     title = f"{params.report.title}: {params.project}"
     with replacing(layout.report) as folder:
         (folder / "figures").mkdir(parents=True)
-        for picture in _pictures(sections):
+        for picture in page.pictures(sections):
             (folder / "figures" / f"{picture.name}.png").write_bytes(picture.data)
-        (folder / "report.html").write_text(_html(title, sections), encoding="utf-8")
-        (folder / "report.md").write_text(_markdown(title, sections), encoding="utf-8")
+        (folder / "report.html").write_text(page.html(title, sections), encoding="utf-8")
+        (folder / "report.md").write_text(page.markdown(title, sections), encoding="utf-8")
 
 
 def read(params: Params, layout: Layout) -> Run:
@@ -225,111 +185,3 @@ def _shown(table: Table) -> Table | Fold:
 
 def _picture(figure: Figure, name: str, caption: str) -> Picture:
     return Picture(name, caption, figures.png(figure))
-
-
-def _pictures(sections: Iterable[Section | Fold]) -> Iterator[Picture]:
-    for section in sections:
-        yield from (block for block in section.blocks if isinstance(block, Picture))
-        yield from _pictures(block for block in section.blocks if isinstance(block, Fold))
-
-
-def _markdown(title: str, sections: Iterable[Section]) -> str:
-    parts = [f"# {title}\n"]
-    for section in sections:
-        parts += [f"## {section.title}\n", *map(_block_markdown, section.blocks)]
-    return "\n".join(parts)
-
-
-def _block_markdown(block: Block) -> str:
-    match block:
-        case str():
-            return f"{tables.escaped(block)}\n"
-        case tuple():
-            return "".join(f"- {tables.escaped(item)}\n" for item in block)
-        case Table():
-            return tables.markdown(block)
-        case Picture():
-            caption = tables.escaped(block.caption)
-            return f"![{caption}](figures/{block.name}.png)\n\n{caption}\n"
-        case Fold():
-            inside = "\n".join(map(_block_markdown, block.blocks))
-            return (f"<details><summary>{escape(block.title)}</summary>\n\n{inside}\n"
-                    "</details>\n")
-
-
-def _html(title: str, sections: Sequence[Section]) -> str:
-    entries = "".join(f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>'
-                      for section in sections)
-    body = "".join(f'<section id="{section.anchor}">\n<h2>{escape(section.title)}</h2>\n'
-                   f"{''.join(map(_block_html, section.blocks))}</section>\n"
-                   for section in sections)
-    return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
-            f'<nav aria-label="Contents"><ol>{entries}</ol></nav>\n'
-            f"<main>\n<h1>{escape(title)}</h1>\n{body}</main>\n</body>\n</html>\n")
-
-
-def _block_html(block: Block) -> str:
-    match block:
-        case str():
-            return f"<p>{escape(block)}</p>\n"
-        case tuple():
-            return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in block)}</ul>\n"
-        case Table():
-            return tables.html(block)
-        case Picture():
-            data = base64.b64encode(block.data).decode("ascii")
-            return (f'<figure class="picture"><div class="scroll">'
-                    f'<img alt="{escape(block.caption)}" src="data:image/png;base64,{data}"></div>'
-                    f"<figcaption>{escape(block.caption)}</figcaption></figure>\n")
-        case Fold():
-            inside = "".join(map(_block_html, block.blocks))
-            return f"<details><summary>{escape(block.title)}</summary>\n{inside}</details>\n"
-
-
-CSS = """
-:root { color-scheme: light; --ink: #1f2933; --soft: #5f6b7a; --line: #dfe4ea; --blue: #2563a8; }
-* { box-sizing: border-box; }
-html { scroll-behavior: smooth; }
-body { margin: 0; color: var(--ink); background: #f6f7f9; line-height: 1.55;
-       font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-nav { background: #fff; border-bottom: 1px solid var(--line); padding: .6rem 1rem; }
-nav ol { list-style: none; margin: 0; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
-nav a { color: var(--blue); text-decoration: none; }
-nav a:hover { text-decoration: underline; }
-main { padding: 1rem; max-width: 76rem; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0 1rem; }
-h2 { font-size: 1.25rem; margin: 0 0 .75rem; }
-section { background: #fff; border: 1px solid var(--line); border-radius: .6rem;
-          padding: 1.2rem 1rem; margin: 0 0 1.2rem; scroll-margin-top: 1rem; }
-section:first-of-type > p:first-of-type { font-size: 1.1rem; padding: .7rem 1rem; margin-top: 0;
-          background: #eef4fb; border-left: 4px solid var(--blue); border-radius: .3rem; }
-p, ul { max-width: 46rem; }
-figure { margin: 1.4rem 0; }
-figcaption { font-weight: 600; margin-bottom: .4rem; }
-.picture figcaption, .note { font-weight: 400; color: var(--soft); font-size: .87rem; }
-.picture figcaption { margin: .4rem 0 0; }
-.note { margin: .4rem 0 0; }
-.scroll { overflow-x: auto; }
-img { display: block; max-width: 100%; min-width: 34rem; height: auto; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .32rem .7rem; text-align: left; border-bottom: 1px solid var(--line); }
-.right { text-align: right; }
-.number, tbody th { white-space: nowrap; }
-td:not(.number) { min-width: 8.5rem; }
-thead th { border-bottom: 2px solid #b8c2cc; color: var(--soft); font-weight: 600; }
-tbody th { font-weight: 400; position: sticky; left: 0; background: #fff; }
-tbody tr:hover > * { background: #f3f7fb; }
-details { border-top: 1px solid var(--line); padding: .5rem 0; }
-summary { cursor: pointer; color: var(--blue); }
-@media (min-width: 64rem) {
-  body { display: grid; grid-template-columns: 13rem minmax(0, 1fr); }
-  nav { position: sticky; top: 0; height: 100vh; border: 0; border-right: 1px solid var(--line);
-        padding: 2rem 1.2rem; }
-  nav ol { flex-direction: column; gap: .5rem; }
-  main { padding: 1.2rem 2rem; }
-  section { padding: 1.4rem 1.6rem; }
-}
-@media print { nav { display: none; } body { display: block; background: #fff; } }
-"""

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amtss import ablating, config
+from amtss import ablating
 from amtss.ablating import VARIANTS, Experiment, Right
 from amtss.config import Params
 from amtss.errors import AmtssError
+from amtss.params import load
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def params() -> Params:
-    return config.load(ROOT / "params.yaml")
+    return load(ROOT / "params.yaml")
 
 
 def predictions(rows: list[tuple[str, str, str, str]]) -> str:

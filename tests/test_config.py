@@ -1,18 +1,15 @@
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from conftest import PARAMS, Project
+from conftest import PARAMS
 from pydantic import ValidationError
 
 from amtss import config
 from amtss.config import Data, Params, Section, Teaching, TeachingOverrides
-from amtss.errors import ParamsError
+from amtss.params import _tuples
 
 ROOT = Path(__file__).parents[1]
-PRESETS = sorted((ROOT / "params").glob("*.yaml"))
 SECTIONS = [each for each in vars(config).values()
             if isinstance(each, type) and issubclass(each, Section) and each is not Section]
 PLAIN = {"epochs", "batch_size", "learning_rate", "weight_decay", "warmup", "max_length", "dropout",
@@ -22,16 +19,7 @@ PLAIN = {"epochs", "batch_size", "learning_rate", "weight_decay", "warmup", "max
 
 
 def params(**changes: Any) -> Params:
-    return Params.model_validate(config._tuples(PARAMS | changes))
-
-
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_presets_are_valid(path: Path) -> None:
-    assert config.load(path).languages == ("ar", "en", "es", "fr", "ru")
-
-
-def test_params_yaml_is_the_demo() -> None:
-    assert (ROOT / "params.yaml").read_bytes() == (ROOT / "params/demo.yaml").read_bytes()
+    return Params.model_validate(_tuples(PARAMS | changes))
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
@@ -127,52 +115,3 @@ def test_a_data_set_needs_a_place() -> None:
         Data(source="dataset")
     assert Data(source="dataset", hub="a/b").hub == "a/b"
     assert Data(source="dataset", path="folder").path == "folder"
-
-
-def complaint(project: Project, text: str) -> str:
-    project.write("params.yaml", text)
-    with pytest.raises(ParamsError, match=r"^params\.yaml") as caught:
-        config.load(Path("params.yaml"))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_the_key_s_path_is_told(project: Project) -> None:
-    text = yaml.safe_dump(PARAMS | {"teachers": {
-        "fr": {"languages": ["fr"], "training": {"lr": 1}}}})
-    assert complaint(project, text).startswith("params.yaml: teachers.fr.training.lr: unknown key")
-
-
-@pytest.mark.parametrize(("written", "hint"), [
-    ("1e-5", "1.0e-5"), ("2E5", "2.0e+5"), ("1.5e3", "1.5e+3"), ("-3e-04", "-3.0e-4")])
-def test_a_number_that_yaml_reads_as_text(project: Project, written: str, hint: str) -> None:
-    text = yaml.safe_dump(PARAMS) + f"scoring: {{batch_size: {written}}}\n"
-    text = text.replace("scoring:\n  precision: fp32\n", "")
-    assert complaint(project, text).endswith(f"YAML reads {written} as text: write {hint}")
-    assert isinstance(yaml.safe_load(hint), float)
-
-
-def test_no_is_a_language_in_quotes(project: Project) -> None:
-    text = yaml.safe_dump(PARAMS | {"languages": ["en", "fr", False]})
-    assert "languages.2: expected a valid string, found False (bool); YAML reads no" in complaint(
-        project, text)
-    project.write("params.yaml", text.replace("- false", "- 'no'"))
-    assert config.load(Path("params.yaml")).languages == ("en", "fr", "no")
-
-
-def test_several_complaints_are_counted(project: Project) -> None:
-    assert "(and 1 more)" in complaint(project, yaml.safe_dump(PARAMS | {"a": 1, "b": 2}))
-
-
-def test_a_long_value_is_cut(project: Project) -> None:
-    text = yaml.safe_dump(PARAMS | {"project": "A" * 5000})
-    assert len(complaint(project, text)) < 300
-
-
-def test_keys_may_repeat_through_a_merge_only(project: Project) -> None:
-    project.write("params.yaml", yaml.safe_dump(PARAMS | {"teachers": {}}).replace(
-        "teachers: {}", "teachers:\n  multilingual: &one {languages: [all]}\n"
-                        "  en: {<<: *one, languages: [en]}"))
-    assert config.load(Path("params.yaml")).teachers["en"].languages == ("en",)
-    found = complaint(project, "languages: [en]\nteachers: {}\nlanguages: [fr]\n")
-    assert re.search("params.yaml:3: .*'languages' a second time", found)

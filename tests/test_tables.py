@@ -1,14 +1,12 @@
-"""Cells from metrics, and three ways to write them down. Also makes small metrics for others."""
+"""Cells from metrics. Also makes small metrics for others."""
 
-import io
 import random
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from amtss import paper, tables
-from amtss.tables import Best, Table
+from amtss.table import NONE, Best, Table
 
 FIVE = ("ar", "en", "es", "fr", "ru")
 TWENTY = (*FIVE, "pt", "ko", "pl", "de", "it", "nl", "tr", "ja", "th", "vi", "id", "he", "uk",
@@ -118,7 +116,7 @@ def test_the_papers_rows_stand_below_the_runs() -> None:
     assert cell(table, "Paper: AMTSS", "en") == "89.93"
     assert cell(table, "Paper: X-LM-Tiny", "average") == "79.29"
     assert cell(table, "Paper: architecture", "fr") == "CamemBERT"
-    assert cell(table, "Paper: teacher", "ko") == tables.NONE
+    assert cell(table, "Paper: teacher", "ko") == NONE
     assert "not comparable" in table.notes[-1]
     assert cell(table, "Its architecture", "ar") == "xlm-roberta, 3 layers"
 
@@ -192,46 +190,10 @@ def test_ranked_is_the_papers_table_5() -> None:
 def test_weights_leave_a_dash_where_a_teacher_does_not_score() -> None:
     table = tables.weights(history()[0], FIVE)
     assert cell(table, "ar", "ar") == "0.35"
-    assert cell(table, "ar", "en") == tables.NONE
+    assert cell(table, "ar", "en") == NONE
     assert cell(table, "multilingual", "en") == "0.65"
 
 
 def test_appendix_a_has_totals() -> None:
     table = tables.appendix_a({"ar": {"a": 1200, "b": 3}, "en": {"b": 4}}, ["a", "b"])
     assert table.rows == (("a", "1,200", "0"), ("b", "3", "4"), ("Total", "1,203", "4"))
-
-
-ODD = Table("A & <b>", ("", "x|y"), (("<i>", Best("1.5")), ("r_1", "-")), ("a < b",))
-
-
-def test_markdown() -> None:
-    assert tables.markdown(ODD) == ("**A & \\<b>**\n\n|  | x\\|y |\n| --- | ---: |\n"
-                                    "| \\<i> | **1.5** |\n| r_1 | - |\n\na \\< b\n")
-
-
-def test_html_escapes_and_marks() -> None:
-    drawn = tables.html(ODD)
-    assert "A &amp; &lt;b&gt;" in drawn
-    assert '<td class="right number"><strong>1.5</strong></td>' in drawn
-    assert "<i>" not in drawn
-
-
-def test_rich_fits_eighty_columns() -> None:
-    out = Console(file=io.StringIO(), width=80)
-    for languages in (FIVE, TWENTY):
-        out.print(tables.rich_table(tables.results(metrics(languages), languages)))
-    out.print(tables.rich_table(ODD))
-    text = out.file.getvalue()
-    assert "…" not in text
-    assert max(map(len, text.splitlines())) <= 80
-    student = (f"{metrics()['student']['accuracy'][code]:.2f}" for code in (*FIVE, "average"))
-    assert ["AMTSS", "student", *student] in [line.split() for line in text.splitlines()]
-
-
-def test_turning_twice_is_the_same() -> None:
-    table = tables.results(metrics(), FIVE)
-    assert table.transposed().transposed() == table
-
-
-def test_an_empty_table_is_written_all_the_same() -> None:
-    assert tables.markdown(Table("t", ("a", "b"), ())) == "**t**\n\n| a | b |\n| --- | --- |\n"

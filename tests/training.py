@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from amtss import baseline as tiny
 from amtss import corpus, distilling, scoring, teaching, vocabulary
-from amtss.config import Params, load
+from amtss.config import Params
 from amtss.layout import SPLITS, Layout, read_json, write_json
+from amtss.params import load
 
 LABELS = ("chat", "pay", "ship")
 LANGUAGES = ("en", "fr", "ru")

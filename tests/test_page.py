@@ -1,0 +1,100 @@
+"""Sections as Markdown and as HTML. Also reads HTML for others."""
+
+from html.parser import HTMLParser
+
+from amtss.page import Fold, Picture, Section, html, markdown, pictures
+from amtss.table import Table
+
+
+class Page(HTMLParser):
+    """What a page refers to, its ids, its text, and whether its tags are closed in order."""
+
+    VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [v or "" for k, v in attrs if k in ("src", "href", "srcset", "data")]
+        self.ids += [v or "" for k, v in attrs if k == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+INNER, OUTER = Picture("inner", "In <a> fold", b"1"), Picture("outer", "Out", b"22")
+SECTIONS = [
+    Section("Size and cost", ("a < b & *c*", ("first", "<second>"), OUTER)),
+    Section("Result", (Fold("More <of> it", (INNER, Table("T", ("", "x"), (("r", "1"),)))),)),
+]
+
+
+def test_anchors_are_the_contents_links() -> None:
+    page = Page(html("t", SECTIONS))
+    assert page.ids == ["size-and-cost", "result"]
+    assert [link for link in page.links if link.startswith("#")] == ["#size-and-cost", "#result"]
+
+
+def test_html_escapes_every_text() -> None:
+    page = Page(html("<b>bold</b>", SECTIONS))
+    assert not {"b", "of", "second"} & set(page.tags)
+    assert page.tags.count("a") == len(SECTIONS)  # the contents
+    for text in ("<b>bold</b>", "a < b & *c*", "<second>", "In <a> fold", "More <of> it"):
+        assert text in page.text
+
+
+def test_html_refers_to_nothing_outside() -> None:
+    page = Page(html("t", SECTIONS))
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert [link for link in page.links if not link.startswith("#")] == [
+        "data:image/png;base64,MjI=", "data:image/png;base64,MQ=="]
+
+
+def test_markdown() -> None:
+    assert markdown("t", SECTIONS) == """\
+# t
+
+## Size and cost
+
+a \\< b & \\*c\\*
+
+- first
+- \\<second>
+
+![Out](figures/outer.png)
+
+Out
+
+## Result
+
+<details><summary>More &lt;of&gt; it</summary>
+
+![In \\<a> fold](figures/inner.png)
+
+In \\<a> fold
+
+**T**
+
+|  | x |
+| --- | ---: |
+| r | 1 |
+
+</details>
+"""
+
+
+def test_pictures_are_found_in_folds() -> None:
+    assert list(pictures(SECTIONS)) == [OUTER, INNER]
