@@ -72,7 +72,7 @@ def ablate(params: Params, variants: Sequence[str], seeds: Sequence[int], jobs: 
             # `++` also sets what params.yaml leaves to its default.
             chosen = [part for setting in each.settings(params)
                       for part in ("--set-param", f"++{setting}")]
-            _dvc("exp", "run", "--queue", "--force", "--name", each.name, *chosen)
+            _dvc("exp", "run", "--queue", "--name", each.name, *chosen)
     if any(each.name not in ready for each in wanted):
         _dvc("exp", "run", "--run-all", "--jobs", str(jobs))
     missing = [each.name for each in wanted if each.name not in _names()]
@@ -174,8 +174,8 @@ def _dvc(*words: str) -> str:
     Raises:
         AmtssError: it failed; the message is DVC's last line.
     """
-    done = subprocess.run([sys.executable, "-m", "dvc", *words], text=True, check=False,
-                          stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *words]
+    done = subprocess.run(command, text=True, check=False, stdout=subprocess.PIPE)
     if done.returncode:
         raise AmtssError(f"expected `dvc {' '.join(words[:3])}` to end well, found exit status "
                          f"{done.returncode}; mend what DVC says above")

@@ -253,6 +253,18 @@ def test_the_pipeline_runs_what_it_must_and_nothing_else(tmp_path: Path) -> None
     pipeline.set(pipeline.params | {"distil": pipeline.params["distil"] | {"top_k": 1}})
     ran, _ = pipeline.repro()
     assert ran == ["distil", "baseline", "evaluate", "report"]
+    pipeline.commit()
+
+    # ablations are experiments that take from the cache all that they do not change
+    pipeline.run("amtss", "ablate", "--only", "adaptive", "--only", "labels-only",
+                 "--output", "table.md")
+    ran = re.findall(r"Running stage '([^']+)'",
+                     pipeline.run("dvc", "queue", "logs", "ablation-labels-only-0"))
+    assert set(ran) <= {"distil", "baseline", "evaluate", "report"}
+    assert "distil" in ran
+    names = re.findall(r"^\| ([\w-]+) \|", (tmp_path / "table.md").read_text(), re.M)
+    assert names == ["variant", "X-LM-Tiny", "adaptive", "labels-only"]
+    assert yaml.safe_load((tmp_path / "params.yaml").read_text()) == pipeline.params
     leftovers = {path.suffix for path in (tmp_path / "artifacts").rglob("*") if path.is_file()}
     assert not leftovers & {".bin", ".pt", ".pkl", ".pth", ".npy"}
 
