@@ -29,6 +29,9 @@ def gate(params: Params, layout: Layout) -> None:
     _check_learnable(read, labels)
     languages = _measured(read, validations, labels)
     warnings = _warnings(languages, labels, params.validation)
+    if (logs := params.data.splits.unlabelled) is not None:
+        warnings += [f"{code}: no unlabelled split {logs!r}" for code, corpus in read.items()
+                     if "unlabelled" not in corpus.splits]
     with replacing(layout.gate) as folder:
         folder.mkdir()
         overview.write(folder, layout, languages, labels, warnings)

@@ -41,7 +41,7 @@ def read(data: Data, language: str) -> Source:
     raw = {}
     for split in SPLITS:
         name = getattr(data.splits, split)
-        if name is not None:
+        if name is not None and (split != "unlabelled" or _brings(data, language, name)):
             load = _file if data.source == "files" else _dataset
             raw[split] = load(data, language, name)
     names = next((found for table in raw.values() if (found := _class_names(data, table))), None)
@@ -66,7 +66,7 @@ def _files(data: Data, language: str) -> list[Path]:
     root = Path(data.path)
     if data.source == "files":
         names = [name for split in SPLITS if (name := getattr(data.splits, split)) is not None]
-        made = [root / data.files.format(language=language, split=name) for name in names]
+        made = [_path(data, language, name) for name in names]
     else:
         local = data.source == "dataset" and data.path != "data"
         made = sorted(root.rglob("*")) if local else []
@@ -83,12 +83,33 @@ def _demo(data: Data, language: str) -> Source:
     return Source(tables, data.labels or demo.LABELS)
 
 
+def _brings(data: Data, language: str, split: str) -> bool:
+    """Whether a language has an optional split; the gate warns of those that do not."""
+    if data.source == "files":
+        return _path(data, language, split).is_file()
+    import datasets
+
+    place, config = _place(data, language)
+    return split in datasets.get_dataset_split_names(place, config, revision=data.revision)
+
+
+def _path(data: Data, language: str, split: str) -> Path:
+    return Path(data.path) / data.files.format(language=language, split=split)
+
+
+def _place(data: Data, language: str) -> tuple[str, str]:
+    """A data set's folder or id on the hub, and the language's config."""
+    place = data.path if data.path != "data" else data.hub
+    assert place is not None  # Data's validator has seen to it
+    return place, data.configs.get(language, language)
+
+
 def _file(data: Data, language: str, split: str) -> pa.Table:
     import pyarrow.csv
     import pyarrow.json
     import pyarrow.parquet
 
-    path = Path(data.path) / data.files.format(language=language, split=split)
+    path = _path(data, language, split)
     if not path.is_file():
         raise DataError(f"{path}: expected {language}'s split {split!r}, found no file; "
                         "mend data.path or data.files in params.yaml")
@@ -124,9 +145,7 @@ def _dataset(data: Data, language: str, split: str) -> pa.Table:
     import datasets
 
     local = data.path != "data"
-    place = data.path if local else data.hub
-    assert place is not None  # Data's validator has seen to it
-    config = data.configs.get(language, language)
+    place, config = _place(data, language)
     if local and not Path(place).is_dir():
         raise DataError(f"{place}: expected a folder in the hub's layout, found none; "
                         "mend data.path in params.yaml")

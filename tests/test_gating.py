@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from amtss import corpus, demo, gating, validation
-from amtss.config import Data, Distil, Params, Teacher, Validation
+from amtss.config import Data, Distil, Params, Splits, Teacher, Validation
 from amtss.errors import DataError
 from amtss.layout import SPLITS, Layout
 
@@ -203,6 +203,13 @@ def test_a_label_that_one_language_lacks_is_a_warning(project: Project) -> None:
     assert found["languages"]["ab"]["without_examples"] == ["chat"]
     assert "- ab: no training example of chat\n" in (
         project.layout.gate / "summary.md").read_text()
+
+
+def test_a_language_without_the_unlabelled_split_is_a_warning(project: Project) -> None:
+    project.write("ab")
+    params = params_of("ab")
+    project.gate(params.model_copy(update={"data": Data(splits=Splits(unlabelled="logs"))}))
+    assert project.read("distribution.json")["warnings"] == ["ab: no unlabelled split 'logs'"]
 
 
 def test_a_language_far_from_the_mean_is_a_warning(project: Project) -> None:

@@ -109,6 +109,17 @@ def test_an_unlabelled_split_needs_no_labels(project: Project) -> None:
     assert set(source.tables) == {*SPLITS, "unlabelled"}
 
 
+@pytest.mark.parametrize("source", ["files", "dataset"])
+def test_a_language_may_lack_the_unlabelled_split(project: Project, source: str) -> None:
+    for split in SPLITS:
+        project.write(f"data/mine/en/{split}.csv", csv_of(examples("en", split)))
+    files = "".join(f"  - {{split: {split}, path: en/{split}.csv}}\n" for split in SPLITS)
+    project.write("data/mine/README.md",
+                  f"---\nconfigs:\n- config_name: en\n  data_files:\n{files}---\n")
+    settings = Data(source=source, path="data/mine", splits=Splits(unlabelled="logs"))
+    assert set(sources.read(settings, "en").tables) == set(SPLITS)
+
+
 def test_splits_by_the_source_s_names(project: Project) -> None:
     Path("data/en/validation.jsonl").rename("data/en/dev.jsonl")
     source = sources.read(Data(source="files", files="{language}/{split}.jsonl",
