@@ -236,11 +236,6 @@ def test_file_is_a_folder(project: Project, capfd: pytest.CaptureFixture[str]) -
     refuses(project, capfd, "data en", "data/en/test.jsonl", "no file")
 
 
-def test_no_such_unlabelled_split(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
-    project.params(setting("data.splits", {"unlabelled": "logs"}))
-    refuses(project, capfd, "data en", "data/en/logs.jsonl", "'logs'")
-
-
 def test_no_second_text(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     project.params(setting("data.columns", {"pair": "hypothesis"}))
     refuses(project, capfd, "data en", "'hypothesis'", "data.columns.pair")
