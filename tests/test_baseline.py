@@ -4,7 +4,15 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from training import LANGUAGES, Project, distilled, rewrite_logits, scored, untimed
+from training import (
+    LANGUAGES,
+    Project,
+    distilled,
+    rewrite_logits,
+    scored,
+    stopping_after,
+    untimed,
+)
 
 from amtss import baseline
 from amtss.errors import AmtssError
@@ -16,16 +24,9 @@ def tiny(project: Project) -> bytes:
     return (project.layout.baseline / "model.safetensors").read_bytes()
 
 
-class StoppedError(Exception):
-    """What a test stops a training with."""
-
-
 def until(project: Project, epochs: int) -> None:
-    def stop(row: dict[str, Any]) -> None:
-        if row["epoch"] == epochs:
-            raise StoppedError(f"after {epochs}")
-
-    with pytest.raises(StoppedError, match="after"):
+    """Train, but stop after `epochs`."""
+    with stopping_after(epochs) as stop:
         baseline.baseline(project.params, project.layout, stop)
 
 

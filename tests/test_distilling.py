@@ -20,6 +20,7 @@ from training import (
     distilled,
     rewrite_logits,
     scored,
+    stopping_after,
     table,
     untimed,
     write_corpus,
@@ -33,17 +34,9 @@ ROWS = {"en": 48, "fr": 48, "ru": 68}
 """Training rows of each language, chat logs included."""
 
 
-class StoppedError(Exception):
-    """What a test stops a training with."""
-
-
 def until(project: Project, epochs: int) -> None:
-    """Distil, but stop after `epochs`."""
-    def stop(row: dict[str, Any]) -> None:
-        if row["epoch"] == epochs:
-            raise StoppedError(f"after {epochs}")
-
-    with pytest.raises(StoppedError, match="after"):
+    """Train, but stop after `epochs`."""
+    with stopping_after(epochs) as stop:
         distilling.distil(project.params, project.layout, stop)
 
 

@@ -4,13 +4,15 @@ import json
 import random
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 import yaml
 from numpy.typing import NDArray
 
@@ -284,3 +286,18 @@ def _pieces(folder: Path, texts: Sequence[str], kind: str) -> None:
     vocab = [(piece, 0.0) for piece in first] + [(piece, score) for piece, score in own[1:]]
     make = {"camembert": CamembertTokenizer, "xlm-roberta": XLMRobertaTokenizer}[kind]
     make(vocab=[*vocab, ("<mask>", 0.0)]).save_pretrained(folder)
+
+
+class StoppedError(Exception):
+    """What a test stops a training with."""
+
+
+@contextmanager
+def stopping_after(epochs: int) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """An `on_epoch` that stops the training in this context after `epochs`."""
+    def stop(row: dict[str, Any]) -> None:
+        if row["epoch"] == epochs:
+            raise StoppedError(f"after {epochs}")
+
+    with pytest.raises(StoppedError, match="after"):
+        yield stop
