@@ -140,14 +140,11 @@ class Tokens:
         return ids, mask.astype(np.int64)
 
 
-def tokenise(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus], split: str,
+def tokenise(tokenizer: "PreTrainedTokenizerBase", texts: list[str], pairs: list[str] | None,
              max_length: int) -> Tokens:
-    """Token ids of `split` of `corpora`, one after the other; longest first truncation."""
-    ids: list[NDArray[np.int32]] = []
-    for corpus in corpora:
-        if split in corpus.splits and len(corpus[split]):
-            ids += [np.asarray(row, dtype=np.int32) for row in
-                    encode(tokenizer, *corpus.texts(split), max_length)["input_ids"]]
+    """Token ids of texts or pairs of them; longest first truncation."""
+    encoded = encode(tokenizer, texts, pairs, max_length)["input_ids"] if texts else []
+    ids = [np.asarray(row, dtype=np.int32) for row in encoded]
     starts = np.cumsum([0, *map(len, ids)], dtype=np.int64)
     return Tokens(np.concatenate(ids) if ids else np.empty(0, np.int32), starts)
 

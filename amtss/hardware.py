@@ -1,13 +1,16 @@
 """What this machine can do: the device and the precision that training and scoring run in."""
 
 import os
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import nn
 
 from amtss.config import Precision
 from amtss.errors import ParamsError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Resolved = Literal["fp32", "bf16", "fp16"]
 
@@ -17,9 +20,19 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def place(model: nn.Module) -> None:
-    """Move a model to the device."""
-    model.to(device())
+NARROW = 256
+"""Up to this width threads wait for each other longer than they compute."""
+
+
+def place(model: "PreTrainedModel") -> None:
+    """Move a model to the device; a narrow one computes on one thread.
+
+    The user's own OMP_NUM_THREADS wins.
+    """
+    model.to(device())  # type: ignore[arg-type]
+    width = cast(nn.Embedding, model.get_input_embeddings()).embedding_dim
+    if "OMP_NUM_THREADS" not in os.environ and width <= NARROW:
+        torch.set_num_threads(1)
 
 
 def resolve(precision: Precision) -> Resolved:

@@ -48,7 +48,7 @@ class Examples:
 def examples(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
              splits: Sequence[str], labels: Sequence[str], max_length: int) -> Examples:
     """`splits` of `corpora` as token ids: language by language, within each split by split."""
-    parts = [(corpus.tokenise(tokenizer, [each], split, max_length),
+    parts = [(corpus.tokenise(tokenizer, *each.texts(split), max_length),
               each.label_ids(split, labels), index)
              for index, each in enumerate(corpora) for split in splits if split in each.splits]
     lengths = np.concatenate([tokens.lengths for tokens, _, _ in parts])

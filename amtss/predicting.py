@@ -66,12 +66,7 @@ class Predictor:
                             "name one of them")
         head = 0 if heads == ["all"] else heads.index(language)
         made = np.empty((len(texts), len(self.labels)))
-        if not texts:
-            return made
-        encoded = corpus.encode(self.tokenizer, texts, pairs, self.model.config.max_tokens)
-        rows = [np.asarray(ids, dtype=np.int32) for ids in encoded["input_ids"]]
-        starts = np.cumsum([0, *map(len, rows)], dtype=np.int64)
-        tokens = corpus.Tokens(np.concatenate(rows), starts)
+        tokens = corpus.tokenise(self.tokenizer, texts, pairs, self.model.config.max_tokens)
         for at in corpus.batches(tokens.lengths, BATCH):
             ids, mask = tokens.padded(at, self.tokenizer.pad_token_id)
             with torch.inference_mode():

@@ -63,13 +63,12 @@ def fingerprint(data: Data, language: str) -> str:
 
 def _files(data: Data, language: str) -> list[Path]:
     """Local files to read; of a folder in the hub's layout all, its languages may share some."""
-    root = Path(data.path)
     if data.source == "files":
         names = [name for split in SPLITS if (name := getattr(data.splits, split)) is not None]
         made = [_path(data, language, name) for name in names]
     else:
         local = data.source == "dataset" and data.path != "data"
-        made = sorted(root.rglob("*")) if local else []
+        made = sorted(Path(data.path).rglob("*")) if local else []
     return [path for path in made if path.is_file()]
 
 

@@ -152,6 +152,7 @@ def _fine_tune(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
         Trainer,
     )
 
+    hardware.place(model)
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     trainer = Trainer(
         model=model, args=_arguments(settings, scratch), processing_class=tokenizer,

@@ -1,5 +1,8 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
+from transformers import BertConfig, BertModel
 
 from amtss import hardware
 from amtss.errors import ParamsError
@@ -26,6 +29,32 @@ class TestResolve:
     def test_fp16_on_a_cpu(self) -> None:
         with pytest.raises(ParamsError, match="expected fp32, bf16 or auto on a CPU, found 'fp16'"):
             hardware.resolve("fp16")
+
+
+class TestPlace:
+    @pytest.fixture(autouse=True)
+    def _threads(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        yield
+        torch.set_num_threads(before)
+
+    @pytest.mark.parametrize(("width", "threads"), [(64, 1), (256, 1), (384, 2)])
+    def test_a_narrow_model_computes_on_one_thread(
+            self, width: int, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        hardware.place(_model(width))
+        assert torch.get_num_threads() == threads
+
+    def test_the_users_own_number_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OMP_NUM_THREADS", "2")
+        hardware.place(_model(64))
+        assert torch.get_num_threads() == 2
+
+
+def _model(width: int) -> BertModel:
+    return BertModel(BertConfig(vocab_size=8, hidden_size=width, num_hidden_layers=1,
+                                num_attention_heads=1, intermediate_size=8))
 
 
 class TestAutocast:

@@ -59,7 +59,7 @@ def test_the_form_is_xlm_r_s(corpora: list[corpus.Corpus]) -> None:
 def test_its_own_corpus_has_no_unknown_tokens(corpora: list[corpus.Corpus]) -> None:
     made = vocabulary.train(corpora, 300)
     for each in corpora:
-        tokens = corpus.tokenise(made, [each], "train", 64)
+        tokens = corpus.tokenise(made, *each.texts("train"), 64)
         assert len(tokens.lengths) == len(each["train"])
         assert made.unk_token_id not in tokens.ids
     assert made.unk_token_id in made("漢字")["input_ids"]
@@ -71,11 +71,11 @@ def test_case_and_width_are_normalised(corpora: list[corpus.Corpus]) -> None:
 
 
 def test_texts_are_cut_at_max_length(corpora: list[corpus.Corpus]) -> None:
-    tokens = corpus.tokenise(vocabulary.train(corpora, 300), corpora, "test", 8)
+    made = vocabulary.train(corpora, 300)
+    tokens = corpus.tokenise(made, *corpora[0].texts("test"), 8)
     assert tokens.lengths.max() == 8
-    assert len(tokens.lengths) == sum(len(each["test"]) for each in corpora)
-    missing = corpus.tokenise(vocabulary.train(corpora, 300), corpora, "unlabelled", 8)
-    assert len(missing.lengths) == 0
+    assert len(tokens.lengths) == len(corpora[0]["test"])
+    assert len(corpus.tokenise(made, [], None, 8).lengths) == 0
 
 
 def test_what_is_written_can_be_read(corpora: list[corpus.Corpus]) -> None:
