@@ -1,5 +1,7 @@
 """Load a transformers checkpoint: safetensors only, no code of its own, no weight left random."""
 
+import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amtss import hardware
@@ -39,3 +41,18 @@ def load(make: Any, checkpoint: str, mend: str, *, head: bool = True,
                               f"of {missing[0]} and {len(missing) - 1} more; {mend}")
     loaded: PreTrainedModel = model
     return loaded
+
+
+def fingerprint(folder: Path) -> str:
+    """Of a model folder's files: weights, configuration, tokenizer. 16 hexadecimal digits.
+
+    Raises:
+        CheckpointError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: expected a model's folder, found none; run `dvc repro`")
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        with open(path, "rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from amtss import lifecycle
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Many teachers, one student, every language.", no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(lifecycle.app)
 LanguageArgument = Annotated[str, typer.Argument(metavar="LANG", help="A language of params.yaml.")]
 TeacherArgument = Annotated[str, typer.Argument(metavar="NAME", help="A teacher of params.yaml.")]
 

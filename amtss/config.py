@@ -301,6 +301,42 @@ class Baseline(Section):
     teacher: str = "multilingual"
 
 
+class Onboarding(Section):
+    """The last onboarding: what the student goes on from. Written by `amtss onboard-language`."""
+
+    version: Count
+    """Number of the registered model's version."""
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    """Of that version's student; another student under the same number is refused."""
+    languages: Languages
+    """The languages that are new to it."""
+
+
+class Continuation(Section):
+    """How Algorithm 1 goes on with new languages; what is not here is as in `distil`."""
+
+    max_epochs: Count = 2
+    top_k: Count = 3
+    replay: Share = 0.15
+    learning_rate: Positive | None = None
+    """Null for half of `distil.learning_rate`."""
+    batch_size: Count | None = None
+    """Null for `distil.batch_size`."""
+    vocabulary: Annotated[int, Field(ge=0)] = 3200
+    """At most so many new pieces of vocabulary per new language."""
+
+
+class Promotion(Section):
+    """Rules of the gate that a version passes to become champion; in points of test accuracy."""
+
+    max_average_drop: Annotated[float, Field(ge=0)] = 0.3
+    """Of the mean over the champion's languages."""
+    max_language_drop: Annotated[float, Field(ge=0)] = 1.0
+    """Of any of the champion's languages."""
+    required: Languages = ()
+    """Languages that it must serve besides the champion's."""
+
+
 class Evaluation(Section):
     """How test is measured."""
 
@@ -332,7 +368,10 @@ class Params(Section):
     student: Student = Student()
     distil: Distil = Distil()
     baseline: Baseline = Baseline()
+    onboarding: Onboarding | None = None
+    continuation: Continuation = Continuation()
     evaluation: Evaluation = Evaluation()
+    promotion: Promotion = Promotion()
     report: Report = Report()
 
     @model_validator(mode="after")

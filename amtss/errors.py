@@ -4,7 +4,8 @@
     ├── ParamsError       params.yaml or a preset does not say what it must
     ├── DataError         a source, a corpus or its validation
     ├── CheckpointError   a model folder or hub checkpoint that cannot be used
-    └── CacheError        a logits cache that is missing, truncated, altered or stale
+    ├── CacheError        a logits cache that is missing, truncated, altered or stale
+    └── RegistryError     the model registry, a version in it, or a promotion that is refused
 """
 
 
@@ -26,3 +27,7 @@ class CheckpointError(AmtssError):
 
 class CacheError(AmtssError):
     """A logits cache that is missing, truncated, altered or stale."""
+
+
+class RegistryError(AmtssError):
+    """The model registry, a version in it, or a promotion that is refused."""

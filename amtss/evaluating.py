@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import corpus, importance, measures, pool
+from amtss import checkpoint, corpus, importance, measures, pool
 from amtss.config import Evaluation, Params
 from amtss.corpus import Corpus
 from amtss.errors import AmtssError
@@ -48,7 +48,10 @@ def evaluate(params: Params, layout: Layout) -> None:
                      for name in params.teachers},
         "best_teacher": {language: _best(members) for language, members in teachers.items()},
         "paired": _paired(params, right["student"], right["baseline"]),
-        "sizes": _sizes(params, layout), "cost": _costs(params, layout)}
+        "sizes": _sizes(params, layout), "cost": _costs(params, layout),
+        "measured": {"student": checkpoint.fingerprint(layout.student),
+                     "test": {code: corpus.test_fingerprint(layout, code)
+                              for code in params.languages}}}
     write_predictions(layout, corpora, labels, student, tiny)
     write_json(layout.metrics, metrics)
 

@@ -84,6 +84,11 @@ class Layout:
         return self.artifacts / "checkpoints" / stage
 
     @property
+    def registered(self) -> Path:
+        """The registered student that an onboarding goes on from; without one, no student."""
+        return self.artifacts / "registered"
+
+    @property
     def metrics(self) -> Path:
         return self.artifacts / "metrics.json"
 

@@ -1,0 +1,1 @@
+"""One language of a student as a plain transformers model."""

@@ -1,0 +1,1 @@
+"""New languages for a student: pieces of vocabulary and their embeddings."""

@@ -1,0 +1,1 @@
+"""A new language: params.yaml, the pipeline, the registry and the gate, in one command."""

@@ -1,0 +1,1 @@
+"""The student as MLflow serves it: a model from code."""

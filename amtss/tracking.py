@@ -1,0 +1,1 @@
+"""Runs in MLflow: what every stage that trains or evaluates tells."""
