@@ -1,5 +1,6 @@
 """X-LM-Tiny (section 3.3): the same encoder, one head, one multilingual teacher, mixed data."""
 
+import shutil
 import time
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from amtss import pool
 from amtss.config import Params
 from amtss.distilling import OnEpoch, finish, prepare, record, soft_targets, validate
-from amtss.layout import Layout, read_json
+from amtss.layout import Layout, read_json, replacing, write_json, write_text
 
 HEAD = "all"
 """Its one head's name."""
@@ -16,9 +17,18 @@ HEAD = "all"
 def baseline(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     """Write X-LM-Tiny's folder and history, after as many examples as the student has seen.
 
+    An onboarding is measured against the student that it began from: that one is written then.
+
     Raises:
         ParamsError, DataError, CacheError, CheckpointError: what it reads is not as it must be.
     """
+    if params.onboarding is not None:
+        _before(layout)
+    else:
+        _train(params, layout, on_epoch)
+
+
+def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     cost = read_json(layout.training("distil") / "cost.json", "dvc repro distil")
     budget = cost["examples"]
     lesson = prepare(params, layout, [HEAD], [params.baseline.teacher], "baseline", budget)
@@ -36,3 +46,13 @@ def baseline(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
         learner.save(layout.checkpoints("baseline"), progress)
         on_epoch(progress.history[-1])
     finish(lesson, layout, "baseline")
+
+
+def _before(layout: Layout) -> None:
+    """The registered student that the onboarding began from, with no training of its own."""
+    with replacing(layout.baseline) as folder:
+        shutil.copytree(layout.registered / "student", folder)
+    write_text(layout.training("baseline") / "history.jsonl", "")
+    write_text(layout.training("baseline") / "epochs.csv", "epoch,language,accuracy,margin,rank\n")
+    write_json(layout.training("baseline") / "cost.json",
+               {"examples": 0, "seconds": 0.0, "epochs": 0, "best_epoch": 0})

@@ -146,6 +146,20 @@ def score(name: TeacherArgument) -> None:
 
 
 @app.command()
+def fetch() -> None:
+    """Fetch the registered student that an onboarding goes on from; without one, none."""
+    from amtss import registry
+    from amtss.layout import replacing, write_json
+
+    params, layout = _project()
+    origin = params.onboarding
+    with replacing(layout.registered) as folder:
+        write_json(folder / "origin.json", {"version": origin.version if origin else None})
+        if origin:
+            registry.fetch(params, layout, origin.version, origin.fingerprint, folder / "student")
+
+
+@app.command()
 def vocabulary() -> None:
     """Make the student's tokenizer."""
     params, layout = _project()

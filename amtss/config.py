@@ -281,6 +281,8 @@ class Distil(Section):
     temperature: Positive = 1.0
     top_k: Count = 3
     """Languages trained on per epoch after the first (line 11)."""
+    share: Share = 1.0
+    """Share of a selected language's rows that an epoch takes; the first one takes all."""
     replay: Share = 0.0
     """Share of the left-out languages' rows that is mixed in."""
     margin_threshold: float | None = None
@@ -317,7 +319,8 @@ class Continuation(Section):
 
     max_epochs: Count = 2
     top_k: Count = 3
-    replay: Share = 0.15
+    share: Share = 0.4
+    replay: Share = 0.1
     learning_rate: Positive | None = None
     """Null for half of `distil.learning_rate`."""
     batch_size: Count | None = None
@@ -384,6 +387,10 @@ class Params(Section):
             if code not in self.languages:
                 raise ValueError(f"data.configs: expected some of {', '.join(self.languages)}, "
                                  f"found {code!r}")
+        for code in self.onboarding.languages if self.onboarding else ():
+            if code not in self.languages:
+                raise ValueError(f"onboarding.languages: expected some of "
+                                 f"{', '.join(self.languages)}, found {code!r}")
         for name, teacher in self.teachers.items():
             if not NAME.fullmatch(name):
                 raise ValueError(f"teachers.{name}: expected a name of letters, digits and "
@@ -415,9 +422,23 @@ class Params(Section):
                                  "found none; add it to a teacher's `scores`")
         missing = [code for code in self.languages
                    if code not in self.scored_by(self.baseline.teacher)]
-        if missing:
+        if missing and self.onboarding is None:  # else it is measured against what it was before
             raise ValueError(f"baseline.teacher: expected one that scores every language, found "
                              f"{self.baseline.teacher!r} without {', '.join(missing)}")
+
+    @property
+    def newcomers(self) -> tuple[str, ...]:
+        """Languages that the student has yet to learn: all, or those of an onboarding."""
+        return self.languages if self.onboarding is None else self.onboarding.languages
+
+    @property
+    def schedule(self) -> Distil:
+        """How Algorithm 1 runs: `distil`, in an onboarding with `continuation` over it."""
+        if self.onboarding is None:
+            return self.distil
+        own = self.continuation.model_dump(exclude={"vocabulary"}, exclude_none=True)
+        own.setdefault("learning_rate", self.distil.learning_rate / 2)
+        return self.distil.model_copy(update=own)
 
     @property
     def pool(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from amtss.pool import Pool, Weights
 
 if TYPE_CHECKING:
     from amtss.learning import Examples, Learner, Progress
+    from amtss.student import StudentModel
 
 EpochReport = dict[str, Any]
 """A row of `history.jsonl`."""
@@ -43,11 +44,11 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     Raises:
         ParamsError, DataError, CacheError, CheckpointError: what it reads is not as it must be.
     """
-    settings, languages = params.distil, list(params.languages)
+    settings, languages = params.schedule, list(params.languages)
     lesson = prepare(params, layout, languages, params.pool, "distil")
     learner, progress, teachers = lesson.learner, lesson.progress, lesson.pool
     weights: Weights = progress.state.get("weights") or pool.weigh(teachers, settings.weights)
-    selected: list[str] = progress.state.get("selected") or languages
+    selected: list[str] = progress.state.get("selected") or list(params.newcomers)
     for epoch in range(progress.epoch + 1, settings.max_epochs + 1):               # line 3
         if progress.state.get("finished"):
             break
@@ -106,15 +107,32 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     teaching = pool.load(params, layout, corpora, labels, teachers)
     tokenizer = vocabulary.load(str(layout.tokenizer))
     hardware.deterministic(params.distil.seed)
-    model = student.build(params.student, list(heads), labels, len(tokenizer),
-                          tokenizer.pad_token_id)
-    learner = Learner(model, params.distil, tokenizer.pad_token_id)
     length = params.student.max_length
+    train = examples(tokenizer, corpora, ("train", "unlabelled"), labels, length)
+    if params.onboarding is not None:
+        model = _grown(params, layout, labels, len(tokenizer), train, teaching)
+    else:
+        model = student.build(params.student, list(heads), labels, len(tokenizer),
+                              tokenizer.pad_token_id)
+    learner = Learner(model, params.schedule, tokenizer.pad_token_id)
     fingerprint = _fingerprint(params, layout, teachers, budget)
     return Lesson(
-        learner, learner.resume(layout.checkpoints(stage), fingerprint), teaching,
-        examples(tokenizer, corpora, ("train", "unlabelled"), labels, length),
+        learner, learner.resume(layout.checkpoints(stage), fingerprint), teaching, train,
         examples(tokenizer, corpora, ("validation",), labels, length))
+
+
+def _grown(params: Params, layout: Layout, labels: Sequence[str], tokens: int,
+           train: "Examples", teachers: Pool) -> "StudentModel":
+    """The registered student, ready to learn the new languages."""
+    from amtss import growing
+
+    registered = growing.load(layout.registered / "student", params.languages, labels)
+    known = registered.config.encoder.vocab_size
+    model = growing.extend(registered, params.languages, tokens)
+    targets = soft_targets(params, teachers, pool.weigh(teachers, params.distil.weights))
+    new = np.isin(np.array(params.languages)[train.language], params.newcomers)
+    growing.acquaint(model, known, train.tokens, targets, new)
+    return model
 
 
 def _fingerprint(params: Params, layout: Layout, teachers: Sequence[str],
@@ -122,7 +140,8 @@ def _fingerprint(params: Params, layout: Layout, teachers: Sequence[str],
     """Of all that a training depends on: a checkpoint of another one is not gone on from."""
     from amtss import scoring
 
-    about = params.model_dump(include={"languages", "student", "distil"})
+    about = params.model_dump(include={"languages", "student", "distil", "onboarding",
+                                       "continuation"})
     origins = [repr(scoring.origin(params, layout, name, language))
                for name in teachers for language in params.scored_by(name)]
     text = json.dumps([about, origins, list(teachers), budget], sort_keys=True)
@@ -140,17 +159,20 @@ def soft_targets(params: Params, teachers: Pool, weights: Weights) -> NDArray[np
 
 def _rows(params: Params, train: "Examples", selected: Sequence[str],
           epoch: int) -> NDArray[np.int64]:
-    """This epoch's rows: all of the selected languages', a `replay` share of the others'.
+    """This epoch's rows: a `share` of the selected languages' (the first epoch: all), and a
+    `replay` share of the others'.
 
     On labels alone, labelled rows are repeated to as many as there would be otherwise.
     """
-    draw = np.random.default_rng([params.distil.seed, epoch, 1])
+    settings = params.schedule
+    draw = np.random.default_rng([settings.seed, epoch, 1])
+    chosen = settings.share if epoch > 1 else 1.0
     rows = []
     for index, language in enumerate(params.languages):
         own = train.of(index)
-        share = 1.0 if language in selected else params.distil.replay
+        share = chosen if language in selected else settings.replay
         size = round(share * len(own))
-        if params.distil.labels_only:
+        if settings.labels_only:
             own = own[train.labels[own] != corpus.UNLABELLED]
         rows.append(np.resize(draw.permutation(own), size))
     return np.concatenate(rows)

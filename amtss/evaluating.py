@@ -36,22 +36,26 @@ def evaluate(params: Params, layout: Layout) -> None:
     teachers = pool.load(params, layout, corpora, labels, list(params.teachers))
     weights = _final_weights(layout)
     student = predict_test(layout.student, corpora)
-    tiny = predict_test(layout.baseline, corpora)
+    # What an onboarding began from has no head for the new languages.
+    served = [each for each in corpora if params.onboarding is None
+              or each.language not in params.newcomers]
+    tiny = predict_test(layout.baseline, served)
     mixture = {language: _mixture(teachers, weights, language) for language in params.languages}
     settings = params.evaluation
-    right = {name: [_right(made, gold, language) for language in params.languages]
-             for name, made in (("student", student), ("baseline", tiny))}
-    metrics = {
+    metrics: dict[str, Any] = {
         "student": figures(student, gold, settings), "baseline": figures(tiny, gold, settings),
         "mixture": figures(mixture, gold, settings),
         "teachers": {name: figures(_of_teacher(teachers, name), gold, settings)
                      for name in params.teachers},
         "best_teacher": {language: _best(members) for language, members in teachers.items()},
-        "paired": _paired(params, right["student"], right["baseline"]),
+        "paired": _paired(settings, student, tiny, gold),
         "sizes": _sizes(params, layout), "cost": _costs(params, layout),
         "measured": {"student": checkpoint.fingerprint(layout.student),
                      "test": {code: corpus.test_fingerprint(layout, code)
                               for code in params.languages}}}
+    if params.onboarding is not None:
+        metrics["onboarded"] = {"version": params.onboarding.version,
+                                "languages": list(params.newcomers)}
     write_predictions(layout, corpora, labels, student, tiny)
     write_json(layout.metrics, metrics)
 
@@ -89,13 +93,13 @@ def _right(made: Probabilities, gold: Gold, language: str) -> NDArray[np.bool_]:
     return np.asarray(made[language].argmax(axis=-1) == gold[language])
 
 
-def _paired(params: Params, student: list[NDArray[np.bool_]],
-            tiny: list[NDArray[np.bool_]]) -> dict[str, dict[str, float]]:
-    """Student minus X-LM-Tiny on the same examples."""
-    settings = params.evaluation
-    groups = {"average": (student, tiny)}
-    for language, a, b in zip(params.languages, student, tiny, strict=True):
-        groups[language] = ([a], [b])
+def _paired(settings: Evaluation, student: Probabilities, tiny: Probabilities,
+            gold: Gold) -> dict[str, dict[str, float]]:
+    """Student minus X-LM-Tiny, or what an onboarding began from, on the same examples."""
+    pairs = {language: (_right(student, gold, language), _right(tiny, gold, language))
+             for language in tiny}
+    groups = {"average": ([a for a, _ in pairs.values()], [b for _, b in pairs.values()])}
+    groups |= {language: ([a], [b]) for language, (a, b) in pairs.items()}
     return {name: measures.paired_test(a, b, settings.bootstrap, settings.seed)._asdict()
             for name, (a, b) in groups.items()}
 
@@ -174,7 +178,7 @@ def write_predictions(layout: Layout, corpora: Sequence[Corpus], labels: Sequenc
     for each in corpora:
         test, language = each["test"], each.language
         chosen = [[labels[index] for index in made[language].argmax(axis=-1)]
-                  for made in (student, tiny)]
+                  if language in made else [""] * len(test) for made in (student, tiny)]
         writer.writerows(zip([language] * len(test), test["id"].to_pylist(),
                              test["label"].to_pylist(), *chosen, strict=True))
     write_text(layout.evaluation / "predictions.csv", text.getvalue())

@@ -21,7 +21,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from amtss.tables import AVERAGE, BASELINE, MIXTURE, STUDENT, called
+from amtss.tables import AVERAGE, BASELINE, MIXTURE, STUDENT
 
 Epoch = Mapping[str, Any]
 """A line of `history.jsonl`."""
@@ -68,7 +68,10 @@ def label_distribution(counts: Mapping[str, Mapping[str, int]], labels: Sequence
 @rc_context(STYLE)
 def learning_curves(student: Sequence[Epoch], baseline: Sequence[Epoch],
                     languages: Sequence[str]) -> Figure:
-    """Validation accuracy per epoch, a panel per language, with its teachers' as dashes."""
+    """Validation accuracy per epoch, a panel per language, with its teachers' as dashes.
+
+    An onboarding has no `baseline`.
+    """
     figure, panels = _panels(len(languages) + 1, 2.4, 1.9, 4)
     for axes, code in zip(panels, (AVERAGE, *languages), strict=True):
         over = languages if code == AVERAGE else (code,)
@@ -76,8 +79,9 @@ def learning_curves(student: Sequence[Epoch], baseline: Sequence[Epoch],
         own = _means(student, over)
         axes.plot(epochs, own + _means(student, over, "margin"), "--", color=DARK, lw=1,
                   label=f"{MIXTURE} (Equation 4)")
-        axes.plot([row["epoch"] for row in baseline], _means(baseline, over), "s-", ms=3, lw=1.2,
-                  color=ORANGE, label=BASELINE)
+        if baseline:
+            axes.plot([row["epoch"] for row in baseline], _means(baseline, over), "s-", ms=3,
+                      lw=1.2, color=ORANGE, label=BASELINE)
         axes.plot(epochs, own, "o-", ms=3, lw=1.6, color=BLUE, label=STUDENT)
         axes.set_title(code)
         axes.grid(axis="y")
@@ -156,13 +160,12 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], language: str) -
 
 @rc_context(STYLE)
 def cost(costs: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Seconds and examples of every training, side by side."""
+    """Seconds and examples of every training, side by side; `costs` by the models' names."""
     figure = _figure(8.4, 0.26 * len(costs) + 1.0)
-    names = [called(key) for key in costs]
     for axes, key, color in zip(figure.subplots(1, 2, sharey=True), ("seconds", "examples"),
                                 (BLUE, ORANGE), strict=True):
         values = [each[key] for each in costs.values()]
-        bars = axes.barh(names, values, color=color, height=0.7)
+        bars = axes.barh(list(costs), values, color=color, height=0.7)
         axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
         axes.set_title(f"{key} of training")
         axes.margins(x=0.18, y=0.02)

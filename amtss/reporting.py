@@ -69,7 +69,7 @@ def read(params: Params, layout: Layout) -> Run:
     """All that the report tells, from the files of the stages before it."""
     labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
     metrics = read_json(layout.metrics, "dvc repro evaluate")
-    missing = set(params.languages) - set(metrics["paired"])
+    missing = set(params.languages) - set(metrics["student"]["accuracy"])
     if missing:
         raise AmtssError(f"{layout.metrics}: expected figures of {', '.join(params.languages)}, "
                          f"found none of {', '.join(sorted(missing))}; run `dvc repro evaluate`")
@@ -77,7 +77,8 @@ def read(params: Params, layout: Layout) -> Run:
     predicted = _rows(layout.evaluation / "predictions.csv", "evaluate")
     return Run(
         metrics=metrics, labels=labels,
-        student=_history(layout, "distil"), baseline=_history(layout, "baseline"),
+        student=_history(layout, "distil"),
+        baseline=[] if "onboarded" in metrics else _history(layout, "baseline"),
         training=_counts((row for row in counted if row["split"] == "train"), params.languages),
         labelled=_counts(counted, params.languages),
         confusions={code: _confusion((row for row in predicted if row["language"] == code), labels)
@@ -138,7 +139,8 @@ def _sections(params: Params, run: Run) -> list[Section]:
             _shown(tables.detail(metrics, languages)))),
         Section("Size and cost", (
             tables.sizes(metrics, beside is not None), tables.cost(metrics),
-            _picture(figures.cost(metrics["cost"]), "cost",
+            _picture(figures.cost({tables.called(name, metrics): each for name, each
+                                   in metrics["cost"].items()}), "cost",
                      "What each training took."))),
         Section("Learning", (
             _picture(figures.learning_curves(run.student, run.baseline, languages), "learning",
@@ -154,7 +156,9 @@ def _sections(params: Params, run: Run) -> list[Section]:
                      "teacher does not score the language."),
             tables.weights(run.kept, languages))),
         Section("New languages", (
-            "Table 4: no language has been onboarded in this run.",)),
+            tables.adapted(metrics, beside is not None), tables.forgetting(metrics))
+            if "onboarded" in metrics else
+            ("Table 4: no language has been onboarded in this run.",)),
         _data(run),
         Section("Confusions", tuple(
             Fold(f"{code}: {100 * np.trace(counts) / max(1, counts.sum()):.2f}% right",

@@ -17,6 +17,12 @@ MAX_COLUMNS = 8
 SIGNIFICANT = 0.05
 
 
+def rival(metrics: Metrics) -> str:
+    """What the student is compared with: X-LM-Tiny, or the version that an onboarding began from.
+    """
+    return f"Version {metrics['onboarded']['version']}" if "onboarded" in metrics else BASELINE
+
+
 def verdict(pair: Mapping[str, float]) -> str:
     """`above`, `below`, or `not shown` where chance explains the difference."""
     if pair["p"] >= SIGNIFICANT or pair["low"] <= 0 <= pair["high"]:
@@ -31,7 +37,9 @@ def headline(metrics: Metrics) -> str:
     shown = {"above": "it is better", "below": "it is worse",
              "not shown": "no difference was shown"}[verdict(pair)]
     p = _p(pair["p"]) if pair["p"] < 0.001 else f"= {_p(pair['p'])}"
-    return (f"The student is {abs(pair['difference']):.2f} points {side} {BASELINE} on average "
+    over = " over its languages" if "onboarded" in metrics else ""
+    return (f"The student is {abs(pair['difference']):.2f} points {side} {rival(metrics)} on "
+            f"average{over} "
             f"(95% interval {_between(pair)}, p {p}): {shown}. Its average test accuracy is "
             f"{metrics['student']['accuracy'][AVERAGE]:.2f}; that of the best single teachers is "
             f"{_best_single(metrics)[AVERAGE]:.2f}, of the teachers weighted by W "
@@ -53,7 +61,7 @@ def comparison(metrics: Metrics, languages: Sequence[str],
             ("Its architecture", *kinds, NONE), *_results(metrics, columns))
     notes: tuple[str, ...] = (
         "The best single teacher of a language is chosen on validation; all else is test. "
-        f"Bold: the better of {STUDENT} and {BASELINE}.",)
+        f"Bold: the better of {STUDENT} and {rival(metrics)}.",)
     if beside is not None:
         rows += _paper(beside, columns)
         notes += (f"The paper's rows are its {beside.name}: {beside.data} with large pretrained "
@@ -70,15 +78,15 @@ def _turned(table: Table) -> Table:
 
 def _results(metrics: Metrics, columns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     student, baseline = (metrics[key]["accuracy"] for key in ("student", "baseline"))
-    pairs = [metrics["paired"][code] for code in columns]
+    pairs = [metrics["paired"].get(code) for code in columns]
     return (
         ("Best single teachers", *_accuracies(_best_single(metrics), columns)),
         (MIXTURE, *_accuracies(metrics["mixture"]["accuracy"], columns)),
-        (BASELINE, *_accuracies(baseline, columns, than=student)),
+        (rival(metrics), *_accuracies(baseline, columns, than=student)),
         (STUDENT, *_accuracies(student, columns, than=baseline)),
-        (f"minus {BASELINE}", *(f"{pair['difference']:+.2f}" for pair in pairs)),
-        ("95% interval from", *(f"{pair['low']:+.2f}" for pair in pairs)),
-        ("to", *(f"{pair['high']:+.2f}" for pair in pairs)),
+        *((name, *(f"{pair[key]:+.2f}" if pair else NONE for pair in pairs))
+          for name, key in ((f"minus {rival(metrics)}", "difference"),
+                            ("95% interval from", "low"), ("to", "high"))),
     )
 
 
@@ -93,7 +101,7 @@ def _paper(beside: paper.Results, columns: Sequence[str]) -> tuple[tuple[str, ..
 
 def detail(metrics: Metrics, languages: Sequence[str]) -> Table:
     """Every metric of every model, language by language."""
-    models = {STUDENT: metrics["student"], BASELINE: metrics["baseline"],
+    models = {STUDENT: metrics["student"], rival(metrics): metrics["baseline"],
               MIXTURE: metrics["mixture"]}
     teachers = {f"teacher {name}": each for name, each in metrics["teachers"].items()}
     rows = []
@@ -115,8 +123,9 @@ def detail(metrics: Metrics, languages: Sequence[str]) -> Table:
 def paired(metrics: Metrics, languages: Sequence[str]) -> Table:
     """Student against baseline on the same examples."""
     rows = ((code, f"{(pair := metrics['paired'][code])['difference']:+.2f}", _between(pair),
-             _p(pair["p"]), verdict(pair)) for code in (AVERAGE, *languages))
-    return Table(f"{STUDENT} minus {BASELINE}, points of test accuracy",
+             _p(pair["p"]), verdict(pair)) for code in (AVERAGE, *languages)
+            if code in metrics["paired"])
+    return Table(f"{STUDENT} minus {rival(metrics)}, points of test accuracy",
                  ("", "Difference", "95% interval", "p", "Student is"), tuple(rows),
                  ("Average: paired sign-flip permutation test; a language: McNemar's exact test. "
                   f"'Not shown': p is {SIGNIFICANT} or more, or the interval holds 0. "
@@ -127,7 +136,7 @@ def paired(metrics: Metrics, languages: Sequence[str]) -> Table:
 
 def sizes(metrics: Metrics, beside: bool) -> Table:
     """Table 3, `beside` the paper's."""
-    rows = [(called(name), size["architecture"], _millions(size["parameters"]),
+    rows = [(called(name, metrics), size["architecture"], _millions(size["parameters"]),
              f"{size['bytes'] / 1e6:.1f} MB") for name, size in metrics["sizes"].items()]
     rows += [(f"Paper: {name}", NONE, _millions(size), NONE)
              for name, size in paper.TABLE_3.items() if beside]
@@ -137,12 +146,41 @@ def sizes(metrics: Metrics, beside: bool) -> Table:
 def cost(metrics: Metrics) -> Table:
     """What training took."""
     costs: Mapping[str, Mapping[str, Any]] = metrics["cost"]
-    rows = [(called(name), *(_whole(each[key]) for key in ("examples", "epochs", "best_epoch")),
+    rows = [(called(name, metrics), *(_whole(each[key]) for key in ("examples", "epochs", "best_epoch")),
              f"{each['seconds']:,.1f}") for name, each in costs.items()]
     rows.append(("all", _whole(sum(each["examples"] for each in costs.values())), NONE, NONE,
                  f"{sum(each['seconds'] for each in costs.values()):,.1f}"))
     return Table("Cost of training", ("Model", "Examples", "Epochs", "Best epoch", "Seconds"),
                  tuple(rows), ("An example counts once per time it was trained on.",))
+
+
+def adapted(metrics: Metrics, beside: bool) -> Table:
+    """Table 4: new languages against their teachers, `beside` the paper's."""
+    student, best = metrics["student"]["accuracy"], _best_single(metrics)
+    new = metrics["onboarded"]["languages"]
+    columns = (*new, AVERAGE)
+    kinds = (metrics["sizes"][f"teachers.{metrics['best_teacher'][code]}"]["architecture"]
+             for code in new)
+    rows: tuple[tuple[str, ...], ...] = (
+        ("Architecture", *kinds, NONE), ("Best single teachers", *_accuracies(best, columns)),
+        (STUDENT, *_accuracies(student, columns)),
+        ("minus the teacher", *(f"{student[code] - best[code]:+.2f}" for code in columns)))
+    if beside:
+        rows += (("Paper: teacher", *_accuracies(paper.TABLE_4.teacher, columns)),
+                 ("Paper: AMTSS", *_accuracies(paper.TABLE_4.student, columns)))
+    return Table("Table 4. After onboarding, accuracy on test, %",
+                 ("", *new, "average of all"), rows)
+
+
+def forgetting(metrics: Metrics) -> Table:
+    """What the languages that were there before have lost or won."""
+    before, after = (metrics[key]["accuracy"] for key in ("baseline", "student"))
+    rows = ((code, f"{before[code]:.2f}", f"{after[code]:.2f}" if code != AVERAGE else
+             f"{before[code] + pair['difference']:.2f}", f"{pair['difference']:+.2f}",
+             _between(pair), verdict(pair)) for code, pair in metrics["paired"].items())
+    return Table("Before and after, languages that were there, accuracy on test, %",
+                 ("", rival(metrics), "After", "Difference", "95% interval", "After is"),
+                 tuple(rows), ("Paired on the same test examples.",))
 
 
 def ranked(epochs: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> Table:
@@ -203,7 +241,7 @@ def _accuracies(row: Mapping[str, float], columns: Iterable[str],
     cells = [f"{row[code]:.2f}" if code in row else NONE for code in columns]
     if than is None:
         return cells
-    return [Best(cell) if row[code] >= than[code] else cell
+    return [Best(cell) if code in row and row[code] >= than.get(code, 0.0) else cell
             for cell, code in zip(cells, columns, strict=True)]
 
 
@@ -223,7 +261,7 @@ def _whole(number: int | None) -> str:
     return NONE if number is None else f"{number:,}"
 
 
-def called(key: str) -> str:
+def called(key: str, metrics: Metrics) -> str:
     """A name for metrics.json's `student`, `baseline` or `teachers.NAME`."""
-    known = {"student": STUDENT, "baseline": BASELINE}
+    known = {"student": STUDENT, "baseline": rival(metrics)}
     return known.get(key, key.replace("teachers.", "teacher "))

@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from amtss.config import Params
 from amtss.corpus import Corpus
@@ -13,24 +15,34 @@ from amtss.errors import CheckpointError
 from amtss.layout import Layout, replacing
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 """In XLM-R's order, so that their ids are 0 to 3 and the mask's."""
+MAX_UNKNOWN = 0.01
+"""Share of unknown tokens up to which a tokenizer that cannot grow still reads a language."""
 STEP = 1e-4
 """Between the scores of the characters that the unigram trainer adds at the end."""
 
 
 def vocabulary(params: Params, layout: Layout) -> None:
-    """Write the tokenizer of the student and X-LM-Tiny: a checkpoint's, or trained on all corpora.
+    """Write the student's tokenizer: a checkpoint's, trained on all corpora, or, where languages
+    are onboarded, the registered student's with pieces for them.
 
     Raises:
-        CheckpointError: the checkpoint has none.
+        CheckpointError: the checkpoint has none, or it cannot grow.
     """
     settings = params.student
     given = settings.tokenizer or settings.checkpoint
     corpora = [load_corpus(layout, language) for language in params.languages]
-    tokenizer = load(given) if given else train(corpora, settings.architecture.vocabulary)
+    if params.onboarding is not None:
+        new = [each for each in corpora if each.language in params.onboarding.languages]
+        tokenizer = grow(load(str(layout.registered / "student")), new,
+                         [each for each in corpora if each not in new],
+                         params.continuation.vocabulary * len(new))
+    else:
+        tokenizer = load(given) if given else train(corpora, settings.architecture.vocabulary)
     with replacing(layout.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
 
@@ -48,22 +60,17 @@ def train(corpora: Iterable[Corpus], size: int) -> "PreTrainedTokenizerBase":
         normalizers,
         pre_tokenizers,
         processors,
-        trainers,
     )
     from transformers import PreTrainedTokenizerFast
 
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(),
          pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(vocab_size=size, special_tokens=SPECIAL, unk_token="<unk>",
-                                      show_progress=False)
-    tokenizer.train_from_iterator(_texts(corpora), trainer)
-    found = json.loads(tokenizer.to_str())["model"]
-    tokenizer.model = models.Unigram(_settled(found["vocab"]), unk_id=found["unk_id"])
+    own = [(piece, 0.0) for piece in SPECIAL] + pieces(tokenizer, corpora, size - len(SPECIAL))
+    tokenizer.model = models.Unigram(own, unk_id=SPECIAL.index("<unk>"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")])
@@ -73,23 +80,92 @@ def train(corpora: Iterable[Corpus], size: int) -> "PreTrainedTokenizerBase":
         model_input_names=["input_ids", "attention_mask"])
 
 
-def _settled(vocabulary: list[tuple[str, float]]) -> list[tuple[str, float]]:
+def pieces(like: "Tokenizer", corpora: Iterable[Corpus], size: int) -> list[tuple[str, float]]:
+    """At most `size` unigram pieces and their scores (nats) for the train and unlabelled texts.
+
+    Args:
+        like: whose normalizer and pre-tokenizer the texts go through.
+    """
+    from tokenizers import Tokenizer, models, trainers
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    tokenizer = Tokenizer(models.Unigram())
+    if like.normalizer is not None:
+        tokenizer.normalizer = like.normalizer
+    tokenizer.pre_tokenizer = like.pre_tokenizer
+    trainer = trainers.UnigramTrainer(vocab_size=size + len(SPECIAL), special_tokens=SPECIAL,
+                                      unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(texts(corpora), trainer)
+    return _settled(json.loads(tokenizer.to_str())["model"]["vocab"][len(SPECIAL):])
+
+
+def _settled(own: list[tuple[str, float]]) -> list[tuple[str, float]]:
     """The trainer's pieces and scores, without what its hash maps leave to chance.
 
     That is the order in which it adds rare characters, each `STEP` above the lowest score, and
     the last digits of sums.
     """
-    own = vocabulary[len(SPECIAL):]
     lowest = min((score for _, score in own), default=0.0)
     steps = {piece: (score - lowest) / STEP for piece, score in own if len(piece) == 1}
     added = sorted(piece for piece, step in steps.items() if abs(step - round(step)) < 1e-4)
     scores = dict(own) | dict(zip(added, sorted(dict(own)[piece] for piece in added), strict=True))
     settled = [(piece, round(score, 9)) for piece, score in scores.items()]
     settled.sort(key=lambda each: (-each[1], each[0]))
-    return [(piece, 0.0) for piece in SPECIAL] + settled
+    return settled
 
 
-def _texts(corpora: Iterable[Corpus]) -> Iterator[str]:
+def grow(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus], old: Sequence[Corpus],
+         size: int) -> "PreTrainedTokenizerBase":
+    """`tokenizer` with at most `size` more pieces, trained on the texts of `new`.
+
+    Ids of the pieces it has stay, and so do the tokens of every text of `old`: a new piece that
+    one of those would use is left out.
+
+    Raises:
+        CheckpointError: it is not a unigram tokenizer and does not know the texts of `new`.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    if state["model"]["type"] != "Unigram":
+        _check_known(tokenizer, state["model"]["type"], new)
+        return tokenizer
+    known = {piece for piece, _ in state["model"]["vocab"]}
+    more = [each for each in pieces(tokenizer.backend_tokenizer, new, size)
+            if each[0] not in known]
+    theirs = list(texts(old))
+    while theirs and more:  # leaving pieces out can bring others into those same texts
+        ids = [each.ids for each in _with(state, more).encode_batch(theirs)]
+        used = {i - len(known) for row in ids for i in row if i >= len(known)}
+        theirs = [text for text, row in zip(theirs, ids, strict=True) if max(row) >= len(known)]
+        more = [each for index, each in enumerate(more) if index not in used]
+    return type(tokenizer)(tokenizer_object=_with(state, more), **_options(tokenizer))
+
+
+def _check_known(tokenizer: "PreTrainedTokenizerBase", kind: str,
+                 corpora: Sequence[Corpus]) -> None:
+    for each in corpora:
+        ids = np.concatenate(tokenizer(list(texts([each])))["input_ids"])
+        share = float((ids == tokenizer.unk_token_id).mean())
+        if share > MAX_UNKNOWN:
+            raise CheckpointError(
+                f"{each.language}: expected a student whose tokenizer reads it or can grow "
+                f"(unigram), found {kind} with {100 * share:.1f}% unknown tokens; distil a student "
+                "with another student.tokenizer, then register it")
+
+
+def _with(state: dict[str, Any], more: Iterable[tuple[str, float]]) -> "Tokenizer":
+    from tokenizers import Tokenizer
+
+    model = state["model"] | {"vocab": [*state["model"]["vocab"], *more]}
+    return Tokenizer.from_str(json.dumps(state | {"model": model}))
+
+
+def _options(tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
+    return {**tokenizer.special_tokens_map, "model_max_length": tokenizer.model_max_length,
+            "model_input_names": tokenizer.model_input_names}
+
+
+def texts(corpora: Iterable[Corpus]) -> Iterator[str]:
+    """The texts that a tokenizer learns from: train's and the unlabelled, both of a pair."""
     for corpus in corpora:
         for split in ("train", "unlabelled"):
             if split in corpus.splits:
