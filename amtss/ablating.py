@@ -5,6 +5,7 @@ The only importer of DVC.
 
 import csv
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,8 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import tracking
 from amtss.config import Params
 from amtss.errors import AmtssError
+from amtss.layout import Layout
 from amtss.table import Table
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -175,7 +178,9 @@ def _dvc(*words: str) -> str:
         AmtssError: it failed; the message is DVC's last line.
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *words]
-    done = subprocess.run(command, text=True, check=False, stdout=subprocess.PIPE)
+    # Experiments run in temporary folders, whose own store would go with them.
+    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking.uri(Layout())}
+    done = subprocess.run(command, text=True, check=False, stdout=subprocess.PIPE, env=environment)
     if done.returncode:
         raise AmtssError(f"expected `dvc {' '.join(words[:3])}` to end well, found exit status "
                          f"{done.returncode}; mend what DVC says above")

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -14,6 +15,7 @@ from amtss.errors import AmtssError
 if TYPE_CHECKING:
     from amtss.config import Params
     from amtss.layout import Layout
+    from amtss.tracking import Run
 
 app = typer.Typer(help="Many teachers, one student, every language.", no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)
@@ -57,15 +59,18 @@ def _quiet() -> None:
     ten for a small model.
     """
     defaults = {"OMP_WAIT_POLICY": "PASSIVE", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
-                "GX_ANALYTICS_ENABLED": "false", "TRANSFORMERS_VERBOSITY": "error",
+                "GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_LOGGING_LEVEL": "ERROR", "TRANSFORMERS_VERBOSITY": "error",
                 "DATASETS_VERBOSITY": "critical", "HF_HUB_VERBOSITY": "error",
                 "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
     if not sys.stderr.isatty():
-        defaults["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+        defaults |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1",
+                     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    # GX logs a traceback of what it raises all the same.
-    logging.getLogger("great_expectations").addHandler(logging.NullHandler())
+    # They log what they raise, or try again, all the same.
+    for name in ("great_expectations", "urllib3"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
 
 
 def _project() -> "tuple[Params, Layout]":
@@ -128,11 +133,15 @@ def teach(name: TeacherArgument) -> None:
     """Fine-tune one teacher."""
     params, layout = _project()
     _known("teacher", name, params.teachers)
-    from amtss import teaching
+    from amtss import teaching, tracking
 
-    teaching.teach(params, layout, name, lambda epoch, figures: print(
-        f"{name} epoch {epoch}: accuracy {figures['accuracy']:.2f}, loss {figures['loss']:.4f}",
-        flush=True))
+    with tracking.run(params, layout, "teach", name) as run:
+        def tell(epoch: int, figures: dict[str, float]) -> None:
+            print(f"{name} epoch {epoch}: accuracy {figures['accuracy']:.2f}, "
+                  f"loss {figures['loss']:.4f}", flush=True)
+            run.epoch({"epoch": epoch, **figures})
+
+        teaching.teach(params, layout, name, tell)
 
 
 @app.command()
@@ -172,44 +181,54 @@ def vocabulary() -> None:
 def distil() -> None:
     """Algorithm 1: distil the teachers into the student; goes on where it was interrupted."""
     params, layout = _project()
-    from amtss import distilling
+    from amtss import distilling, tracking
 
-    distilling.distil(params, layout, _tell)
+    with tracking.run(params, layout, "distil") as run:
+        distilling.distil(params, layout, partial(_tell, run))
+        run.history(layout.training("distil") / "history.jsonl")
 
 
 @app.command()
 def baseline() -> None:
     """Train X-LM-Tiny, the paper's baseline, on as many examples as the student saw."""
     params, layout = _project()
-    from amtss import baseline
+    from amtss import baseline, tracking
 
-    baseline.baseline(params, layout, _tell)
+    with tracking.run(params, layout, "baseline") as run:
+        baseline.baseline(params, layout, partial(_tell, run))
+        run.history(layout.training("baseline") / "history.jsonl")
 
 
-def _tell(row: dict[str, Any]) -> None:
-    """One line per epoch."""
+def _tell(run: "Run", row: dict[str, Any]) -> None:
+    """One line per epoch, and its figures to MLflow."""
     by_language = " ".join(f"{key} {value:.1f}" for key, value in row["accuracy"].items())
     chosen = f" | learnt {' '.join(row['selected'])}" if "selected" in row else ""
     print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, validation {row['average']:.2f} "
           f"({by_language}){chosen}", flush=True)
+    run.epoch(row)
 
 
 @app.command()
 def evaluate() -> None:
     """Read test once: student, baseline and teachers; writes artifacts/metrics.json."""
     params, layout = _project()
-    from amtss import evaluating
+    from amtss import evaluating, tracking
+    from amtss.layout import read_json
 
-    evaluating.evaluate(params, layout)
+    with tracking.run(params, layout, "evaluate") as run:
+        evaluating.evaluate(params, layout)
+        run.evaluated(read_json(layout.metrics, "dvc repro evaluate"))
 
 
 @app.command()
 def report() -> None:
     """Write the report: the paper's tables and figures for this run."""
     params, layout = _project()
-    from amtss import reporting
+    from amtss import reporting, tracking
 
-    reporting.report(params, layout)
+    with tracking.run(params, layout, "report") as run:
+        reporting.report(params, layout)
+        run.artifacts(layout.report)
 
 
 @app.command()

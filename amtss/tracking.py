@@ -1,18 +1,30 @@
-"""Runs in MLflow: what every stage that trains or evaluates tells."""
+"""Runs in MLflow: what every stage that trains or evaluates tells. Nothing here stops a stage."""
 
 import fcntl
+import hashlib
+import json
 import os
 import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amtss.config import Params
-from amtss.errors import RegistryError
-from amtss.layout import Layout, replacing
+from amtss.errors import AmtssError, RegistryError
+from amtss.layout import Layout, read_json, replacing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+SECTIONS = {"distil": ("languages", "student", "distil", "onboarding", "continuation"),
+            "baseline": ("languages", "student", "distil", "baseline"),
+            "evaluate": ("languages", "evaluation"), "report": ("report",)}
+"""Stage -> what its run tells of params.yaml; `teach` tells the teacher's own."""
 
 
 def uri(layout: Layout) -> str:
@@ -41,7 +53,7 @@ def connect(params: Params, layout: Layout, patience: int = 30) -> "MlflowClient
         mlflow.set_tracking_uri(store)
         mlflow.set_registry_uri(store)
         client = mlflow.MlflowClient()
-        mlflow.set_experiment(experiment_id=_experiment(client, f"amtss-{params.project}", store))
+        mlflow.set_experiment(experiment_id=_experiment(client, params, store))
     except failures() as error:
         raise RegistryError(
             f"MLFLOW_TRACKING_URI: expected MLflow to answer at {_public(store)}, found: "
@@ -55,16 +67,153 @@ def failures() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, SQLAlchemyError, OSError, ImportError
+    return MlflowException, SQLAlchemyError, AmtssError, OSError, ImportError
 
 
-def told(error: BaseException) -> str:
-    """An error of `failures` in a few words, without what only its author may know."""
-    root = error
-    while root.__context__ is not None:
-        root = root.__context__
-    first = str(root if isinstance(root, OSError) else error).strip().partition("\n")[0]
-    return _public(shorten(first, 200))
+def told(error: BaseException, outer: BaseException | None = None) -> str:
+    """The first cause of an error, in a few words and without passwords.
+
+    Args:
+        outer: what was being handled when it was raised; not among its causes.
+    """
+    while error.__context__ not in (None, outer):
+        error = error.__context__
+    return _public(shorten(str(error) or type(error).__name__, 200))
+
+
+def commit(layout: Layout) -> str:
+    """The commit that is checked out; empty outside git."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=layout.root, capture_output=True,
+                          text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def lock(layout: Layout) -> str:
+    """SHA-256 of dvc.lock; empty where there is none."""
+    path = layout.root / "dvc.lock"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+@contextmanager
+def run(params: Params, layout: Layout, stage: str, teacher: str = "") -> Iterator["Run"]:
+    """Log the stage that the body runs. What ends the body early is the run's end, and goes on."""
+    made = Run(f"{stage}@{teacher}" if teacher else stage, _public(uri(layout)))
+    made.start(params, layout, _settings(params, stage, teacher))
+    try:
+        yield made
+        if stage != "report":
+            made.inputs(layout, params.taught_on(teacher) if teacher else params.languages,
+                        "test" if stage == "evaluate" else "train")
+    except BaseException as error:
+        made.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    made.end("FINISHED")
+
+
+class Run:
+    """A stage's run. Its first failure to log is told on stderr, and then it logs nothing more."""
+
+    def __init__(self, name: str, store: str) -> None:
+        self._name, self._store = name, store
+        self._client: MlflowClient | None = None
+        self._id = ""
+        self._epochs: set[int] = set()
+
+    def start(self, params: Params, layout: Layout, settings: Mapping[str, Any]) -> None:
+        """Make the run in MLflow, with its tags and its settings."""
+        with self._lenient():
+            tags = {"stage": self._name, "mlflow.source.git.commit": commit(layout),
+                    "dvc.lock": lock(layout)}
+            client = connect(params, layout, patience=5)
+            from mlflow.entities import Param
+
+            self._id = client.create_run(_experiment(client, params, uri(layout)), tags=tags,
+                                         run_name=self._name).info.run_id
+            self._client = client
+            client.log_batch(self._id, params=[Param(key, str(value))
+                                               for key, value in _flat(settings)])
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Log the figures of an epoch, which is `row["epoch"]`."""
+        self._epochs.add(row["epoch"])
+        self._metrics(row, row["epoch"])
+
+    def history(self, path: Path) -> None:
+        """Log what a `history.jsonl` has besides: epochs from before the training was killed."""
+        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            if row["epoch"] not in self._epochs:
+                self.epoch(row)
+
+    def evaluated(self, metrics: Mapping[str, Any]) -> None:
+        """Log what `metrics.json` says of the student and of X-LM-Tiny."""
+        self._metrics({model: {key: metrics[model][key] for key in ("accuracy", "macro_f1", "ece")}
+                       for model in ("student", "baseline")})
+        fingerprint = metrics["measured"]["student"]
+        self._log(lambda client: client.set_tag(self._id, "student", fingerprint))
+
+    def artifacts(self, folder: Path) -> None:
+        """Log a folder, under its name."""
+        self._log(lambda client: client.log_artifacts(self._id, str(folder), folder.name))
+
+    def inputs(self, layout: Layout, languages: Sequence[str], context: str) -> None:
+        """Log languages' corpora as data sets, by their fingerprints."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        sets = []
+        for language in languages:
+            folder = layout.corpus(language)
+            about = read_json(folder / "corpus.json", f"dvc repro data@{language}")
+            sets.append(DatasetInput(
+                Dataset(language, about["fingerprint"], "local", json.dumps({"uri": str(folder)}),
+                        profile=json.dumps(about["rows"])),
+                [InputTag("mlflow.data.context", context)]))
+        self._log(lambda client: client.log_inputs(self._id, sets))
+
+    def end(self, status: str) -> None:
+        """End it as FINISHED, FAILED or KILLED."""
+        self._log(lambda client: client.set_terminated(self._id, status))
+
+    def _metrics(self, figures: Mapping[str, Any], step: int = 0) -> None:
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        numbers = [Metric(key, float(value), now, step) for key, value in _flat(figures)
+                   if isinstance(value, int | float) and not isinstance(value, bool)]
+        self._log(lambda client: client.log_batch(self._id, metrics=numbers))
+
+    def _log(self, call: Callable[["MlflowClient"], object]) -> None:
+        if self._client is not None:
+            with self._lenient():
+                call(self._client)
+
+    @contextmanager
+    def _lenient(self) -> Iterator[None]:
+        outer = sys.exception()
+        try:
+            yield
+        except failures() as error:
+            self._client = None
+            print(f"amtss: warning: {self._name} goes on without MLflow at {self._store}, found: "
+                  f"{told(error, outer)}", file=sys.stderr)
+
+
+def _settings(params: Params, stage: str, teacher: str) -> dict[str, Any]:
+    """What of params.yaml matters to a stage; of a teacher, its training settings in effect."""
+    if not teacher:
+        return params.model_dump(include=set(SECTIONS[stage]))
+    own = params.teachers[teacher]
+    return {"teachers": {teacher: own.model_dump() | {
+        "labels": str(own.labels),  # its keys may hold what MLflow takes in no key
+        "training": params.training_of(teacher).model_dump()}}}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys, and what stands there."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def _public(text: str) -> str:
@@ -93,18 +242,20 @@ def _create(store: str) -> None:
                 mlflow.MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)
 
 
-def _experiment(client: "MlflowClient", name: str, store: str) -> str:
-    """Its id. A SQLite store has its artifacts beside it, wherever a run is started from."""
+def _experiment(client: "MlflowClient", params: Params, store: str) -> str:
+    """The project's, made where there is none: its id. A SQLite store has its artifacts beside
+    it, wherever a stage runs."""
     from mlflow.exceptions import MlflowException
 
+    name = f"amtss-{params.project}"
     found = client.get_experiment_by_name(name)
-    if found is None:
-        database = _database(store)
-        artifacts = (database.parent / "mlartifacts").as_uri() if database else None
-        try:
-            return str(client.create_experiment(name, artifacts))
-        except MlflowException as error:  # another process was faster
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            found = client.get_experiment_by_name(name)
-    return str(found.experiment_id)
+    if found is not None:
+        return str(found.experiment_id)
+    database = _database(store)
+    artifacts = (database.parent / "mlartifacts").as_uri() if database else None
+    try:
+        return str(client.create_experiment(name, artifacts))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
+            raise
+        return _experiment(client, params, store)

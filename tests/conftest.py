@@ -21,7 +21,8 @@ from amtss import cli
 # No test needs the network or the user's cache; libraries read these when they are imported.
 _HOME = tempfile.TemporaryDirectory(prefix="amtss-tests-")
 os.environ |= {"HF_HOME": _HOME.name, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
-               "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+               "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+               "MLFLOW_TRACKING_URI": f"sqlite:///{_HOME.name}/mlflow.db"}
 cli._quiet()
 
 # A busy machine is no failure.

@@ -21,7 +21,7 @@ from amtss.config import Data
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-NO_DEPS = {"cli", "config", "params", "errors", "layout", "bar"}
+NO_DEPS = {"cli", "config", "params", "errors", "layout", "bar", "tracking"}
 """Modules that every stage runs and that compute nothing; dvc.yaml says why."""
 STARTS = {"sources": ("sources",), "data": ("sources", "sampling", "corpus"),
           "validate": ("validation",),
