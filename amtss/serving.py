@@ -1,1 +1,84 @@
-"""The student as MLflow serves it: a model from code."""
+"""The student as MLflow serves it: a model from code, which MLflow runs to load a version."""
+
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from amtss.predicting import Predictor
+
+
+class Served(PythonModel):
+    """Texts of any mix of languages in, what `amtss predict` answers out."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        self.predictor = Predictor(Path(context.artifacts["student"]))
+        # The server asks from many threads, and a tokenizer changes its truncation when asked.
+        self.alone = Lock()
+
+    def predict(self, context: PythonModelContext, model_input: pd.DataFrame,
+                params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """A record per row, in order: label, its score, and all probabilities.
+
+        Args:
+            model_input: columns `text`, maybe `pair`, maybe `lang`.
+            params: `lang`, of rows that name none.
+
+        Raises:
+            MlflowException: a text is missing, or a language is missing or not served; HTTP 400.
+        """
+        texts = _column(model_input, "text")
+        if None in texts:
+            raise _refused(f"text: expected text, found none in row {texts.index(None) + 1}; fill "
+                           "it in or leave the row out")
+        pairs = [pair or "" for pair in _column(model_input, "pair")]
+        languages = self._languages(_column(model_input, "lang"), (params or {}).get("lang"))
+        answers: list[dict[str, Any]] = [{} for _ in texts]
+        for language in dict.fromkeys(languages):
+            rows = [row for row, each in enumerate(languages) if each == language]
+            asked = [pairs[row] for row in rows]
+            with self.alone:
+                made = self.predictor.probabilities([texts[row] for row in rows],
+                                                    asked if any(asked) else None, language)
+            for row, probabilities in zip(rows, made, strict=True):
+                answers[row] = self._answer(probabilities.tolist())
+        return answers
+
+    def _languages(self, named: list[str | None], default: str | None) -> list[str]:
+        served = self.predictor.languages
+        default = default or (served[0] if len(served) == 1 else None)
+        languages = [each or default for each in named]
+        for row, language in enumerate(languages, start=1):
+            if language not in served:
+                found = "none" if language is None else repr(language)
+                raise _refused(f"lang: expected one of {', '.join(served)}, found {found} in row "
+                               f"{row}; name one of them in the column or the parameter `lang`")
+        return [each for each in languages if each is not None]
+
+    def _answer(self, probabilities: list[float]) -> dict[str, Any]:
+        rounded = [round(each, 6) for each in probabilities]
+        best = probabilities.index(max(probabilities))
+        return {"label": self.predictor.labels[best], "score": rounded[best],
+                "probabilities": dict(zip(self.predictor.labels, rounded, strict=True))}
+
+
+def _column(table: pd.DataFrame, name: str) -> list[Any]:
+    """Values of a column, text or None; None for all where there is no such column."""
+    values = [None if pd.api.types.is_scalar(value) and pd.isna(value) else value
+              for value in table.get(name, [None] * len(table))]
+    for row, value in enumerate(values, start=1):
+        if not isinstance(value, str | None):
+            raise _refused(f"{name}: expected text, found {value!r} in row {row}; quote it")
+    return values
+
+
+def _refused(message: str) -> MlflowException:
+    return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)
+
+
+mlflow.models.set_model(Served())
