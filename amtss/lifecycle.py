@@ -1,7 +1,7 @@
 """The command line of a model's life: register, promote, roll back, export, onboard."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,10 +23,82 @@ def _project() -> "tuple[Params, Layout]":
 @app.command()
 def register() -> None:
     """Make a version of the registered model from the evaluated student, alias `challenger`."""
-    params, layout = _project()
+    _register(*_project())
+
+
+def _register(params: "Params", layout: "Layout") -> int:
     from amtss import registry
 
     version, new = registry.register(params, layout)
     print(f"{registry.name(params)} version {version.number}, "
           f"{'new' if new else 'registered before'}: {version.average:.2f} points of test accuracy "
           f"on average over {', '.join(version.languages)}; now {', '.join(version.aliases)}")
+    return version.number
+
+
+@app.command()
+def promote(
+    version: Annotated[str, typer.Option(metavar="REF", help="A number or an alias.")
+                       ] = "challenger",
+    dry_run: Annotated[bool, typer.Option(help="Show the verdict, move nothing.")] = False,
+) -> None:
+    """Make a version champion if it passes the gate; the old one stays as `previous`."""
+    _promote(*_project(), version, dry_run)
+
+
+def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = False) -> None:
+    from amtss import promoting
+
+    verdict = promoting.promote(params, layout, version, dry_run)
+    if verdict is None:
+        print(f"{version} is champion already; nothing moved")
+    else:
+        print(f"version {verdict.candidate.number} "
+              f"{'passes; nothing moved' if dry_run else 'is champion now'}")
+
+
+@app.command()
+def rollback() -> None:
+    """Make the previous champion champion again; a second time returns."""
+    params, layout = _project()
+    from amtss import promoting
+
+    print(f"version {promoting.rollback(params, layout).number} is champion again")
+
+
+@app.command()
+def audit() -> None:
+    """Say whether the present champion passes the gate, whoever put it there."""
+    params, layout = _project()
+    from amtss import promoting
+
+    print(f"version {promoting.audit(params, layout).candidate.number}, the champion, passes")
+
+
+@app.command()
+def export(
+    lang: Annotated[str, typer.Option(help="The language whose head is exported.")],
+    format: Annotated[Literal["transformers"], typer.Option(
+        help="A plain transformers checkpoint.")] = "transformers",
+    model: Annotated[Path, typer.Option(help="The student's folder.")] = Path("artifacts/student"),
+    version: Annotated[str, typer.Option(
+        metavar="REF", help="Number or alias of a registered version, in place of --model.")] = "",
+    output: Annotated[Path | None, typer.Option(help="artifacts/export/LANG by default.")] = None,
+) -> None:
+    """Write one language of a student as a checkpoint that needs no amtss."""
+    import tempfile
+
+    from amtss import exporting
+
+    to = output or Path("artifacts/export") / lang
+    with tempfile.TemporaryDirectory(prefix="amtss-") as folder:
+        if version:
+            from amtss import registry
+
+            params, layout = _project()
+            found = registry.find(params, layout, version)
+            model = Path(folder) / "student"
+            registry.fetch(params, layout, found.number, found.fingerprint, model)
+        exporting.export(model, lang, to)
+    print(f"{to}: pipeline(\"text-classification\", model=\"{to}\") loads it; truncation=True cuts "
+          "texts as the student does")
