@@ -126,8 +126,10 @@ def _grown(params: Params, layout: Layout, labels: Sequence[str], tokens: int,
     """The registered student, ready to learn the new languages."""
     from amtss import growing
 
-    registered = growing.load(layout.registered / "student", params.languages, labels)
-    known = registered.config.encoder.vocab_size
+    folder = layout.registered / "student"
+    old = [code for code in params.languages if code not in params.newcomers]
+    registered = growing.load(folder, old, labels, params.student.max_length)
+    known = len(vocabulary.load(str(folder)))
     model = growing.extend(registered, params.languages, tokens)
     targets = soft_targets(params, teachers, pool.weigh(teachers, params.distil.weights))
     new = np.isin(np.array(params.languages)[train.language], params.newcomers)

@@ -27,34 +27,44 @@ CHUNK = 256
 """New tokens compared with all old ones at once."""
 
 
-def load(folder: Path, languages: Sequence[str], labels: Sequence[str]) -> StudentModel:
-    """A registered student that `languages` are to be added to.
+def load(folder: Path, languages: Sequence[str], labels: Sequence[str],
+         length: int) -> StudentModel:
+    """The registered student of `languages`, that others are to be added to.
+
+    Args:
+        length: tokens of the longest text that it is to learn.
 
     Raises:
-        CheckpointError: there is none, or it has other labels, or a language not in `languages`.
+        CheckpointError: there is none, or one of other labels, other languages or shorter texts.
     """
     student = checkpoint.load(StudentModel, str(folder), "run `dvc repro -f fetch`")
     assert isinstance(student, StudentModel)
-    theirs = list((student.config.id2label or {}).values())
-    if theirs != list(labels):
-        raise CheckpointError(f"{folder}: expected a student with the labels {', '.join(labels)}, "
-                              f"found {', '.join(theirs)}; mend data.labels in params.yaml")
-    left = [code for code in student.config.languages if code not in languages]
-    if left:
-        raise CheckpointError(f"{folder}: expected a student of some of {', '.join(languages)}, "
-                              f"found {', '.join(left)}; add it to languages in params.yaml")
+    _check(folder, "the labels", list((student.config.id2label or {}).values()), list(labels),
+           "data.labels")
+    _check(folder, "the languages", sorted(student.config.languages), sorted(languages),
+           "languages or onboarding.languages")
+    if length > student.config.max_tokens:
+        raise CheckpointError(f"{folder}: expected a student of texts of {length} tokens, found "
+                              f"{student.config.max_tokens}; lower student.max_length in "
+                              "params.yaml")
     return student
 
 
+def _check(folder: Path, what: str, found: list[str], expected: list[str], key: str) -> None:
+    if found != expected:
+        raise CheckpointError(f"{folder}: expected a student with {what} {', '.join(expected)}, "
+                              f"found {', '.join(found)}; mend {key} in params.yaml")
+
+
 def extend(student: StudentModel, languages: Sequence[str], tokens: int) -> StudentModel:
-    """The same student with heads for `languages` and embeddings for `tokens` token ids.
+    """The same student with heads for `languages` and embeddings for `tokens` token ids or more.
 
     A new head starts as the mean of those there are. New embeddings are the mean embedding until
     `acquaint` knows better. Logits for the old languages stay.
     """
-    made = StudentModel(_config(student.config, languages, tokens))
+    embeddings = _embeddings(student)  # a checkpoint's may be more than its tokenizer's ids
+    made = StudentModel(_config(student.config, languages, max(tokens, len(embeddings))))
     weights = student.state_dict()
-    embeddings = _embeddings(student)
     kept = {name: weights[name] for name in weights if not name.endswith(TABLE)}
     made.load_state_dict(kept, strict=False)
     heads = [student.heads[each] for each in student.config.languages]
@@ -92,7 +102,7 @@ def acquaint(student: StudentModel, known: int, tokens: Tokens, targets: NDArray
     by the teachers' soft targets. A new token's embedding is the mean of the `NEAREST` old ones'.
 
     Args:
-        known: V; ids from there on are new.
+        known: token ids from there on are new.
         tokens: of all training texts.
         targets: their soft targets. *Shape:* (N, C)
         new: which texts are of new languages. *Shape:* (N,)
@@ -117,7 +127,7 @@ def acquaint(student: StudentModel, known: int, tokens: Tokens, targets: NDArray
 
 
 def profiles(tokens: Tokens, targets: NDArray[np.float32], rows: NDArray[np.bool_],
-             vocabulary: int) -> tuple[Array, Array]:
+             vocabulary: int) -> tuple[Array, NDArray[np.int64]]:
     """Per token: the log-ratio of each label's share in texts with it to its share in all of
     `rows`, smoothed by `SEEN` texts; and the number of those texts.
 
@@ -129,6 +139,6 @@ def profiles(tokens: Tokens, targets: NDArray[np.float32], rows: NDArray[np.bool
     text, token = pairs // vocabulary, pairs % vocabulary
     mass = np.stack([np.bincount(token, weights=targets[text, label], minlength=vocabulary)
                      for label in range(targets.shape[1])], axis=1)
-    count = mass.sum(axis=1)
+    count = np.bincount(token, minlength=vocabulary)
     share = np.maximum(targets[rows].mean(axis=0, dtype=np.float64), 1e-6)
     return np.log((mass + SEEN * share) / (count[:, None] + SEEN) / share), count

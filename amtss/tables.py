@@ -146,7 +146,8 @@ def sizes(metrics: Metrics, beside: bool) -> Table:
 def cost(metrics: Metrics) -> Table:
     """What training took."""
     costs: Mapping[str, Mapping[str, Any]] = metrics["cost"]
-    rows = [(called(name, metrics), *(_whole(each[key]) for key in ("examples", "epochs", "best_epoch")),
+    rows = [(called(name, metrics),
+             *(_whole(each[key]) for key in ("examples", "epochs", "best_epoch")),
              f"{each['seconds']:,.1f}") for name, each in costs.items()]
     rows.append(("all", _whole(sum(each["examples"] for each in costs.values())), NONE, NONE,
                  f"{sum(each['seconds'] for each in costs.values()):,.1f}"))

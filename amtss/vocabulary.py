@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 """In XLM-R's order, so that their ids are 0 to 3 and the mask's."""
 MAX_UNKNOWN = 0.01
-"""Share of unknown tokens up to which a tokenizer that cannot grow still reads a language."""
+"""Share of unknown tokens up to which a tokenizer still reads a language."""
 STEP = 1e-4
 """Between the scores of the characters that the unigram trainer adds at the end."""
 
@@ -47,7 +47,7 @@ def vocabulary(params: Params, layout: Layout) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def train(corpora: Iterable[Corpus], size: int) -> "PreTrainedTokenizerBase":
+def train(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
     """A unigram tokenizer of at most `size` pieces over the train and unlabelled texts.
 
     Texts are normalised (NFKC, lower case), as people type in chats. Single-threaded and
@@ -80,8 +80,10 @@ def train(corpora: Iterable[Corpus], size: int) -> "PreTrainedTokenizerBase":
         model_input_names=["input_ids", "attention_mask"])
 
 
-def pieces(like: "Tokenizer", corpora: Iterable[Corpus], size: int) -> list[tuple[str, float]]:
+def pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[tuple[str, float]]:
     """At most `size` unigram pieces and their scores (nats) for the train and unlabelled texts.
+
+    Where there are more characters than that, the rarest are left out.
 
     Args:
         like: whose normalizer and pre-tokenizer the texts go through.
@@ -93,10 +95,13 @@ def pieces(like: "Tokenizer", corpora: Iterable[Corpus], size: int) -> list[tupl
     if like.normalizer is not None:
         tokenizer.normalizer = like.normalizer
     tokenizer.pre_tokenizer = like.pre_tokenizer
-    trainer = trainers.UnigramTrainer(vocab_size=size + len(SPECIAL), special_tokens=SPECIAL,
-                                      unk_token="<unk>", show_progress=False)
+    normal = like.normalizer.normalize_str if like.normalizer is not None else str
+    characters = {character for text in texts(corpora) for character in normal(text)}
+    trainer = trainers.UnigramTrainer(  # it refuses to do with fewer than these and the space's
+        vocab_size=max(size, len(characters) + 1) + len(SPECIAL), special_tokens=SPECIAL,
+        unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(texts(corpora), trainer)
-    return _settled(json.loads(tokenizer.to_str())["model"]["vocab"][len(SPECIAL):])
+    return _settled(json.loads(tokenizer.to_str())["model"]["vocab"][len(SPECIAL):])[:size]
 
 
 def _settled(own: list[tuple[str, float]]) -> list[tuple[str, float]]:
@@ -118,38 +123,47 @@ def grow(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus], old: Seque
          size: int) -> "PreTrainedTokenizerBase":
     """`tokenizer` with at most `size` more pieces, trained on the texts of `new`.
 
-    Ids of the pieces it has stay, and so do the tokens of every text of `old`: a new piece that
+    Ids of the tokens it has stay, and so do the tokens of every text of `old`: a new piece that
     one of those would use is left out.
 
     Raises:
-        CheckpointError: it is not a unigram tokenizer and does not know the texts of `new`.
+        CheckpointError: the texts of `new` have unknown tokens even so, or it cannot grow.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     if state["model"]["type"] != "Unigram":
-        _check_known(tokenizer, state["model"]["type"], new)
+        _check_known(tokenizer, new, f"{state['model']['type']}, which cannot grow; distil a "
+                     "student with another student.tokenizer, then register it")
         return tokenizer
-    known = {piece for piece, _ in state["model"]["vocab"]}
-    more = [each for each in pieces(tokenizer.backend_tokenizer, new, size)
-            if each[0] not in known]
+    state |= {"truncation": None, "padding": None}  # old texts count to their ends
+    own = state["model"]["vocab"]
+    # Tokens beyond the model's would move behind the new pieces.
+    own += [(each["content"], 0.0) for each in state["added_tokens"] if each["id"] >= len(own)]
+    known, lowest = {piece for piece, _ in own}, min(score for _, score in own)
+    # A score below all others would change what an unknown character costs, in old texts too.
+    more = [(piece, max(score, lowest))
+            for piece, score in pieces(tokenizer.backend_tokenizer, new, size)
+            if piece not in known]
     theirs = list(texts(old))
     while theirs and more:  # leaving pieces out can bring others into those same texts
         ids = [each.ids for each in _with(state, more).encode_batch(theirs)]
-        used = {i - len(known) for row in ids for i in row if i >= len(known)}
-        theirs = [text for text, row in zip(theirs, ids, strict=True) if max(row) >= len(known)]
+        used = {i - len(own) for row in ids for i in row if i >= len(own)}
+        theirs = [text for text, row in zip(theirs, ids, strict=True) if max(row) >= len(own)]
         more = [each for index, each in enumerate(more) if index not in used]
-    return type(tokenizer)(tokenizer_object=_with(state, more), **_options(tokenizer))
+    grown = type(tokenizer)(tokenizer_object=_with(state, more), **_options(tokenizer))
+    _check_known(grown, new, f"{len(more)} new pieces; raise continuation.vocabulary in "
+                 "params.yaml")
+    return grown
 
 
-def _check_known(tokenizer: "PreTrainedTokenizerBase", kind: str,
-                 corpora: Sequence[Corpus]) -> None:
+def _check_known(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
+                 found: str) -> None:
     for each in corpora:
         ids = np.concatenate(tokenizer(list(texts([each])))["input_ids"])
         share = float((ids == tokenizer.unk_token_id).mean())
         if share > MAX_UNKNOWN:
             raise CheckpointError(
-                f"{each.language}: expected a student whose tokenizer reads it or can grow "
-                f"(unigram), found {kind} with {100 * share:.1f}% unknown tokens; distil a student "
-                "with another student.tokenizer, then register it")
+                f"{each.language}: expected a student's tokenizer that reads it, found "
+                f"{100 * share:.1f}% unknown tokens with {found}")
 
 
 def _with(state: dict[str, Any], more: Iterable[tuple[str, float]]) -> "Tokenizer":

@@ -24,7 +24,7 @@ BIN = Path(sys.executable).parent
 NO_DEPS = {"cli", "config", "params", "errors", "layout", "bar", "tracking"}
 """Modules that every stage runs and that compute nothing; dvc.yaml says why."""
 STARTS = {"sources": ("sources",), "data": ("sources", "sampling", "corpus"),
-          "validate": ("validation",),
+          "validate": ("validation",), "fetch": ("registry",),
           "gate": ("gating",), "teach": ("teaching",), "score": ("scoring",),
           "vocabulary": ("vocabulary",), "distil": ("distilling",), "baseline": ("baseline",),
           "evaluate": ("evaluating",), "report": ("reporting",)}
@@ -204,10 +204,11 @@ def demo(*languages: str, scores: list[str] | None) -> dict[str, Any]:
         "distil": {"top_k": 2, "max_epochs": 2, "batch_size": 16, "learning_rate": 1.0e-3,
                    "kd_weight": 0.5, "temperature": 1.0, "weight_decay": 0.01, "warmup": 0.1,
                    "precision": "auto", "seed": 0}, "baseline": {"teacher": "multilingual"},
-        "evaluation": {"bootstrap": 100}}
+        "onboarding": None, "continuation": {}, "evaluation": {"bootstrap": 100}}
 
 
 LAST = ["vocabulary", "distil", "baseline", "evaluate", "report"]
+"""Stages that run again whenever any logits have changed."""
 
 
 @pytest.mark.slow
@@ -218,7 +219,9 @@ def test_the_pipeline_runs_what_it_must_and_nothing_else(tmp_path: Path) -> None
     assert sorted(ran) == sorted([
         "sources", *(f"{stage}@{code}" for stage in ("data", "validate") for code in codes), "gate",
         *(f"{stage}@{name}" for stage in ("teach", "score") for name in (*codes, "multilingual")),
-        *LAST])
+        "fetch", *LAST])
+    assert json.loads((tmp_path / "artifacts/registered/origin.json").read_text()) == {
+        "version": None}
     pipeline.commit()
 
     ran, seconds = pipeline.repro()
@@ -303,6 +306,8 @@ elif stage in ("teach", "score"):
     gate = json.loads((A / "gate.json").read_text())
     folder = {{"teach": "teachers", "score": "logits"}}[stage]
     write(f"{{folder}}/{{rest[0]}}/x", gate[stage][rest[0]])
+elif stage == "fetch":
+    write("registered/x", stage)
 else:
     seen = [str(path) + path.read_text() for path in sorted(A.glob("logits/*/x"))]
     for out in {{"vocabulary": ["tokenizer/x"], "distil": ["student/x"], "baseline": ["baseline/x"],
@@ -316,9 +321,12 @@ else:
 """
 
 
-def twenty(pipeline: Pipeline, *codes: str) -> None:
-    """params.yaml and a CSV per language for `codes`, one teacher each and one of all."""
+def twenty(pipeline: Pipeline, *codes: str, new: tuple[str, ...] = ()) -> None:
+    """params.yaml and a CSV per language for `codes`, one teacher each and one of all; `new` ones
+    are onboarded."""
     params = demo(*codes, scores=["all"])
+    if new:
+        params["onboarding"] = {"version": 1, "fingerprint": "0" * 16, "languages": list(new)}
     params["teachers"]["multilingual"]["languages"] = list(CODES)
     pipeline.set(params | {"data": {"source": "files", "path": "data"}})
     for code in codes:
@@ -341,20 +349,20 @@ def test_twenty_languages_and_one_more(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path / "project", demo(*CODES, scores=["all"]), stand_in.parent)
     twenty(pipeline, *CODES)
     ran, _ = pipeline.repro()
-    assert len(ran) == 1 + 2 * 20 + 1 + 2 * 21 + 5
+    assert len(ran) == 1 + 2 * 20 + 1 + 2 * 21 + 1 + 5
     pipeline.commit()
 
     ran, seconds = pipeline.repro()
     assert ran == []
     assert seconds < 3.0
 
-    twenty(pipeline, *CODES, "uk")
+    twenty(pipeline, *CODES, "uk", new=("uk",))
     ran, _ = pipeline.repro()
     assert sorted(ran) == sorted([
         "sources", "data@uk", "validate@uk", "gate", "teach@uk", "score@uk",
-        "score@multilingual", *LAST])
+        "score@multilingual", "fetch", *LAST])
 
-    # changed texts of one language concern it and who reads it
+    # changed texts of one language concern it and who reads it; the registry is not asked again
     (pipeline.root / "data" / "fi" / "train.csv").write_text("text,label\nchanged,a\n")
     ran, _ = pipeline.repro()
     assert sorted(ran) == sorted([

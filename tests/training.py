@@ -3,6 +3,7 @@
 import json
 import random
 import shutil
+import string
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,13 +18,16 @@ import yaml
 from numpy.typing import NDArray
 
 from amtss import baseline as tiny
-from amtss import corpus, distilling, scoring, teaching, vocabulary
+from amtss import checkpoint, corpus, distilling, scoring, teaching, vocabulary
 from amtss.config import Params
 from amtss.layout import SPLITS, Layout, read_json, write_json
 from amtss.params import load
 
 LABELS = ("chat", "pay", "ship")
 LANGUAGES = ("en", "fr", "ru")
+HANGUL = {ord(letter): 0xAC00 + 97 * index
+          for index, letter in enumerate(string.ascii_lowercase + string.digits)}
+"""Korean is written in a script that no other language has."""
 ROWS = {"train": 48, "validation": 24, "test": 24}
 SMALL = {"layers": 1, "width": 32, "heads": 2, "feed_forward": 64, "vocabulary": 300}
 
@@ -38,7 +42,8 @@ def table(code: str, split: str, rows: int, pairs: bool = False) -> pa.Table:
         words += [f"{code}{draw.choice(LABELS)}{draw.randrange(4)}"
                   for _ in range(draw.randint(0, 3))]
         draw.shuffle(words)
-        texts.append(" ".join(words))
+        text = " ".join(words)
+        texts.append(text.translate(HANGUL) if code == "ko" else text)
     columns: dict[str, Any] = {"id": [f"{code}-{split}-{i}" for i in range(rows)], "text": texts}
     if pairs:
         columns["pair"] = [" ".join(reversed(text.split()[:2])) for text in texts]
@@ -135,6 +140,22 @@ class Project:
         tiny.baseline(self.params, self.layout, lambda row: None)
         return self.history("baseline")
 
+    def register(self) -> None:
+        """Lay the student where `amtss fetch` would."""
+        shutil.rmtree(self.layout.registered, ignore_errors=True)
+        shutil.copytree(self.layout.student, self.layout.registered / "student")
+
+    def onboard(self, *new: str, version: int = 1, **continuation: Any) -> None:
+        """Set params.yaml to onboard `new` to the registered student."""
+        folder = self.layout.registered / "student"
+        old = read_json(folder / "config.json", "fetch")["languages"]
+        self.set(
+            languages=[*old, *new], continuation=continuation,
+            teachers={"multilingual": {"languages": list(LANGUAGES)},
+                      **{code: {"languages": [code], "architecture": SMALL} for code in new}},
+            onboarding={"version": version, "fingerprint": checkpoint.fingerprint(folder),
+                        "languages": list(new)})
+
     def history(self, stage: str) -> list[dict[str, Any]]:
         text = (self.layout.training(stage) / "history.jsonl").read_text(encoding="utf-8")
         return [json.loads(line) for line in text.splitlines()]
@@ -184,6 +205,32 @@ def distilled(root: Path, **changed: Any) -> Project:
     """A copy in `root` of a project with a student and X-LM-Tiny."""
     shutil.copytree(_distilled(), root, dirs_exist_ok=True)
     return Project(root, **changed)
+
+
+@cache
+def _joined() -> Path:
+    """A registered student, and teachers' logits for two languages it has not seen.
+
+    Polish is written in the others' script.
+    """
+    project = scored(Path(tempfile.mkdtemp(prefix="amtss-tests-")) / "project")
+    project.distil(max_epochs=16, top_k=3)
+    project.register()
+    project.onboard("ko", "pl")
+    for code in ("ko", "pl"):
+        write_corpus(project.layout, code, ROWS | {"train": 160})
+    project.teach("ko", "pl")
+    project.score("ko", "pl")
+    return project.layout.root
+
+
+def onboarding(root: Path, *new: str, **continuation: Any) -> Project:
+    """A copy in `root` of a project with a registered student, to onboard `new` (ko, pl) to it."""
+    shutil.copytree(_joined(), root, dirs_exist_ok=True)
+    project = Project(root)
+    project.onboard(*new, **continuation)
+    project.vocabulary()
+    return project
 
 
 def untimed(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
