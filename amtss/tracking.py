@@ -200,10 +200,10 @@ class Run:
 def _settings(params: Params, stage: str, teacher: str) -> dict[str, Any]:
     """What of params.yaml matters to a stage; of a teacher, its training settings in effect."""
     if not teacher:
-        return params.model_dump(include=set(SECTIONS[stage]))
+        return params.model_dump(mode="json", include=set(SECTIONS[stage]))
     own = params.teachers[teacher]
-    return {"teachers": {teacher: own.model_dump() | {
-        "labels": str(own.labels),  # its keys may hold what MLflow takes in no key
+    return {"teachers": {teacher: own.model_dump(mode="json") | {
+        "labels": str(own.labels),  # a label's name may be none that MLflow takes for a key
         "training": params.training_of(teacher).model_dump()}}}
 
 
