@@ -102,7 +102,8 @@ class Data(Section):
     files: str = "{language}/{split}.csv"
     """Pattern of local CSV, JSONL or Parquet files below `path`."""
     configs: dict[Language, str] = {}
-    """The data set's config per language, where it is not the language's code."""
+    """What the source calls a language, where that is not its code: a data set's config, or what
+    stands for {language} in `files`."""
     columns: Columns = Columns()
     splits: Splits = Splits()
     labels: Annotated[tuple[str, ...], AfterValidator(_distinct)] | None = None

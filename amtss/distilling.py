@@ -47,8 +47,9 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     settings, languages = params.schedule, list(params.languages)
     lesson = prepare(params, layout, languages, params.pool, "distil")
     learner, progress, teachers = lesson.learner, lesson.progress, lesson.pool
+    new = [] if params.onboarding is None else list(params.newcomers)
     weights: Weights = progress.state.get("weights") or pool.weigh(teachers, settings.weights)
-    selected: list[str] = progress.state.get("selected") or list(params.newcomers)
+    selected: list[str] = progress.state.get("selected") or new or languages
     for epoch in range(progress.epoch + 1, settings.max_epochs + 1):               # line 3
         if progress.state.get("finished"):
             break
@@ -66,7 +67,7 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
         margins = {code: _margin(teachers, weights, code, outcomes[code])          # line 9
                    for code in languages}
         ranked = margin.rank(margins)                                              # line 10
-        selected = margin.top_k(ranked, settings.top_k)                            # line 11
+        selected = margin.top_k(ranked, settings.top_k, new)                       # line 11
         finished = margin.finished(margins, settings.margin_threshold)             # line 12
         progress.state = {"weights": weights, "selected": selected, "finished": finished}
         report = {

@@ -102,3 +102,33 @@ def export(
         exporting.export(model, lang, to)
     print(f"{to}: pipeline(\"text-classification\", model=\"{to}\") loads it; truncation=True cuts "
           "texts as the student does")
+
+
+@app.command()
+def onboard_language(
+    lang: Annotated[list[str], typer.Option(help="A new language's code; may be repeated.")],
+    from_version: Annotated[int | None, typer.Option(
+        min=1, help="Registered version to go on from; the champion by default.")] = None,
+    data: Annotated[str | None, typer.Option(
+        help="Its folder or config in the source, where that is not its code.")] = None,
+    teacher: Annotated[str | None, typer.Option(
+        help="Checkpoint of its teacher; as most teachers are made by default.")] = None,
+    change: Annotated[list[str] | None, typer.Option(
+        "--set", metavar="KEY=VALUE", help="A setting for params.yaml; may be repeated.")] = None,
+    commit: Annotated[bool, typer.Option(help="Commit params.yaml and dvc.lock.")] = True,
+) -> None:
+    """Teach the champion a new language: pin, dvc repro, tables, register, promote."""
+    from rich.console import Console
+
+    from amtss import onboarding
+    from amtss.table import rich_table
+
+    layout = _project()[1]
+    request = onboarding.Request(tuple(lang), from_version, data, teacher, tuple(change or ()))
+    params = onboarding.prepare(layout, request)
+    onboarding.repro()
+    for table in onboarding.told(params, layout):
+        Console().print(rich_table(table))
+    if commit:
+        onboarding.commit(params, layout)
+    _promote(params, layout, str(_register(params, layout)))

@@ -23,9 +23,13 @@ def rank(margins: Mapping[str, Margin]) -> list[str]:
     return sorted(margins, key=lambda language: margins[language], reverse=True)
 
 
-def top_k(ranked: Sequence[str], k: int) -> list[str]:
-    """Line 11: the `k` languages of the largest margins."""
-    return list(ranked[:k])
+def top_k(ranked: Sequence[str], k: int, always: Sequence[str] = ()) -> list[str]:
+    """Line 11: the `k` languages of the largest margins; those of `always` count as such.
+
+    A new language's teacher is treated as a max-margin one (section 2.3).
+    """
+    others = [language for language in ranked if language not in always]
+    return [*always, *others[:max(0, k - len(always))]]
 
 
 def finished(margins: Mapping[str, Margin], threshold: float | None) -> bool:

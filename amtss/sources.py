@@ -93,7 +93,8 @@ def _brings(data: Data, language: str, split: str) -> bool:
 
 
 def _path(data: Data, language: str, split: str) -> Path:
-    return Path(data.path) / data.files.format(language=language, split=split)
+    name = data.configs.get(language, language)
+    return Path(data.path) / data.files.format(language=name, split=split)
 
 
 def _place(data: Data, language: str) -> tuple[str, str]:

@@ -42,6 +42,18 @@ def test_top_k_is_the_head_of_the_ranks(margins: dict[str, Margin], k: int) -> N
     assert len(chosen) == min(k, len(margins))
 
 
+@given(margins_of, st.integers(1, 9), st.data())
+def test_top_k_holds_what_it_always_must(margins: dict[str, Margin], k: int,
+                                         data: st.DataObject) -> None:
+    ranked = margin.rank(margins)
+    always = data.draw(st.lists(st.sampled_from(ranked), unique=True)) if ranked else []
+    chosen = margin.top_k(ranked, k, always)
+    assert chosen[:len(always)] == always
+    assert len(chosen) == len(set(chosen)) == max(len(always), min(k, len(margins)))
+    others = [code for code in ranked if code not in always]
+    assert chosen[len(always):] == others[:len(chosen) - len(always)]
+
+
 @given(margins_of, st.floats(-5, 5))
 def test_finished_when_the_largest_is_below(margins: dict[str, Margin], threshold: float) -> None:
     largest = max(each.points for each in margins.values())

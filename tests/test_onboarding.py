@@ -1,0 +1,302 @@
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from registered import database, evaluated
+from test_pipeline import BIN, Pipeline, demo
+from training import LABELS, Project, table
+
+from amtss import onboarding, params, registry
+from amtss.errors import AmtssError, DataError, ParamsError, RegistryError
+from amtss.layout import Layout
+from amtss.onboarding import Request
+from amtss.registry import CHAMPION
+
+ROWS = {"train": 12, "validation": 6, "test": 6}
+
+
+def write_source(project: Project, code: str, labels: tuple[str, ...] = LABELS) -> None:
+    """A language's JSONL files, where params.yaml looks for them."""
+    for split, rows in ROWS.items():
+        path = project.layout.root / "data" / code / f"{split}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = table(code, split, rows).to_pylist()
+        path.write_text("".join(json.dumps(
+            {"text": row["text"], "label": labels[LABELS.index(row["label"])]}) + "\n"
+            for row in made))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with an evaluated student and rows in Korean, in a registry without versions."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database())
+    made = evaluated(tmp_path / "project", project=f"onboarding-{uuid.uuid4().hex[:8]}", data={
+        "path": str(tmp_path / "project" / "data"), "files": "{language}/{split}.jsonl"})
+    write_source(made, "ko")
+    monkeypatch.chdir(made.layout.root)
+    return made
+
+
+@pytest.fixture
+def champion(project: Project) -> Project:
+    """The same with its student as champion."""
+    version, _ = registry.register(project.params, project.layout)
+    registry.point(project.params, project.layout, CHAMPION, version.number)
+    return project
+
+
+def prepared(project: Project, *codes: str, **asked: Any) -> params.Params:
+    return onboarding.prepare(project.layout, Request(codes, **asked))
+
+
+class TestPrepare:
+    def test_pins_the_champion(self, champion: Project) -> None:
+        made = prepared(champion, "ko", changes=("continuation.max_epochs=3",))
+        assert params.load(champion.layout.params) == made
+        assert made.onboarding is not None
+        version = registry.find(made, champion.layout, CHAMPION)
+        assert (made.onboarding.version, made.onboarding.fingerprint) == (
+            version.number, version.fingerprint)
+        assert made.languages == (*version.languages, "ko")
+        assert made.continuation.max_epochs == 3
+        assert made.taught_on("multilingual") == version.languages
+
+    def test_or_the_version_that_is_named(self, champion: Project) -> None:
+        registry.point(champion.params, champion.layout, CHAMPION, None)
+        made = prepared(champion, "ko", version=1)
+        assert made.onboarding is not None
+        assert made.onboarding.version == 1
+
+    def test_where_the_data_is_and_what_the_teacher_starts_from(self, champion: Project) -> None:
+        shutil.move("data/ko", "data/korean")
+        made = prepared(champion, "ko", data="korean", checkpoint="some/hub-id")
+        assert made.data.configs == {"ko": "korean"}
+        assert made.teachers["ko"].checkpoint == "some/hub-id"
+
+    def test_goes_on_from_where_it_was(self, champion: Project) -> None:
+        asked = {"changes": ("continuation.max_epochs=3",)}
+        first = prepared(champion, "ko", **asked)
+        text = champion.layout.params.read_bytes()
+        assert prepared(champion, "ko", **asked) == first
+        assert champion.layout.params.read_bytes() == text
+
+    def test_not_with_other_settings(self, champion: Project) -> None:
+        prepared(champion, "ko")
+        with pytest.raises(ParamsError, match="expected the settings that this onboarding began"):
+            prepared(champion, "ko", changes=("continuation.max_epochs=3",))
+
+
+
+
+def gone(project: Project) -> None:
+    """Take the registered student's files away."""
+    for path in Path(database().removeprefix("sqlite:///")).parent.rglob("model.safetensors"):
+        if project.student == path.read_bytes():
+            path.unlink()
+
+
+NOTHING: Callable[[Project], Any] = lambda project: None  # noqa: E731
+CASES: dict[str, tuple[Callable[[Project], Any], dict[str, Any], type[AmtssError], str]] = {
+    "there already": (NOTHING, {"languages": ("fr",)}, ParamsError,
+                      "expected a language that version 1 of .* does not serve, found 'fr'"),
+    "no code": (NOTHING, {"languages": ("../../x",)}, ParamsError,
+                r"--lang: expected a language code .*, found '\.\./\.\./x'"),
+    "no code either": (NOTHING, {"languages": ("KO ",)}, ParamsError,
+                       "--lang: expected a language code .*, found 'KO '"),
+    "twice": (NOTHING, {"languages": ("ko", "ko")}, ParamsError,
+              "--lang: expected each language once, found ko ko"),
+    "one folder for two": (NOTHING, {"languages": ("ko", "pl"), "data": "x"}, ParamsError,
+                           "--data: expected one --lang with it, found 2"),
+    "no data": (NOTHING, {"languages": ("pl",)}, DataError,
+                r"pl/train\.jsonl: expected pl's split 'train', found no file"),
+    "other labels": (lambda project: write_source(project, "ko", ("chat", "pay", "gift")), {},
+                     DataError, "ko/train: expected the labels of version 1, .*, found gift"),
+    "a teacher's name": (
+        lambda project: project.set(teachers={"ko": {"languages": ["en"]}}), {}, ParamsError,
+        r"teachers\.ko: expected no teacher of that name, found one of en"),
+    "no such version": (NOTHING, {"version": 7}, RegistryError, "expected version 7, found 1"),
+    "no champion": (lambda project: registry.point(project.params, project.layout, CHAMPION, None),
+                    {}, RegistryError, "expected alias champion, found"),
+    "unknown key": (NOTHING, {"changes": ("continuation.epochs=3",)}, ParamsError,
+                    r"continuation\.epochs: unknown key"),
+    "wrong type": (NOTHING, {"changes": ("continuation.max_epochs=many",)}, ParamsError,
+                   r"continuation\.max_epochs: expected a valid integer, found 'many'"),
+    "a language left out": (
+        lambda project: project.set(
+            languages=["en", "fr", "ru", "pl"], teachers={"pl": {"languages": ["pl"]}}), {},
+        ParamsError, "--lang: expected pl too, which params.yaml has"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_mistake_changes_nothing(champion: Project, case: str) -> None:
+    change, asked, error, message = CASES[case]
+    change(champion)
+    before = champion.layout.params.read_bytes()
+    named = registry.aliases(champion.params, champion.layout)
+    with pytest.raises(error, match=message) as raised:
+        onboarding.prepare(champion.layout, Request(**{"languages": ("ko",)} | asked))
+    assert "\n" not in str(raised.value)
+    assert champion.layout.params.read_bytes() == before
+    assert registry.aliases(champion.params, champion.layout) == named
+    assert len(registry.versions(champion.params, champion.layout)) == 1
+
+
+def test_files_of_the_version_are_gone(champion: Project) -> None:
+    before = champion.layout.params.read_bytes()
+    gone(champion)
+    with pytest.raises(RegistryError, match=r"expected the student .* of version 1, found"):
+        prepared(champion, "ko")
+    assert champion.layout.params.read_bytes() == before
+
+
+def test_nothing_is_registered(project: Project) -> None:
+    with pytest.raises(RegistryError, match="expected alias champion, found none"):
+        prepared(project, "ko")
+
+
+def test_the_registry_is_unreachable(champion: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    before = champion.layout.params.read_bytes()
+    with pytest.raises(RegistryError, match=r"127\.0\.0\.1:9"):
+        prepared(champion, "ko")
+    assert champion.layout.params.read_bytes() == before
+
+
+class Life:
+    """A real project under git and DVC, whose first student is champion of its own registry."""
+
+    def __init__(self, root: Path) -> None:
+        made = demo("en", "es", "fr", scores=None)
+        made |= {"promotion": {"max_average_drop": 100.0, "max_language_drop": 100.0},
+                 "continuation": {"max_epochs": 3, "vocabulary": 300, "batch_size": 8}}
+        self.pipeline = Pipeline(root, made)
+        self.enter(root)
+
+    def enter(self, root: Path) -> None:
+        self.root = self.pipeline.root = root
+        self.pipeline.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{root}/mlflow.db"
+
+    def copy(self, root: Path) -> "Life":
+        """Another checkout with its own copy of the registry's tables."""
+        made = object.__new__(Life)
+        made.pipeline = object.__new__(Pipeline)
+        made.pipeline.__dict__.update(self.pipeline.__dict__)
+        made.pipeline.environment = dict(self.pipeline.environment)
+        shutil.copytree(self.root, root, symlinks=True)
+        made.enter(root)
+        return made
+
+    def start(self, *codes: str) -> "subprocess.Popen[str]":
+        command = [str(BIN / "amtss"), "onboard-language",
+                   *(word for code in codes for word in ("--lang", code))]
+        with open(self.root / "log", "a", encoding="utf-8") as log:
+            return subprocess.Popen(command, cwd=self.root, env=self.pipeline.environment,
+                                    text=True, stdout=log, stderr=log, start_new_session=True)
+
+    def onboard(self, *codes: str) -> str:
+        """Onboard to the end; what DVC and amtss have said."""
+        before = len(self.log)
+        assert self.start(*codes).wait() == 0, self.log[before:]
+        return self.log[before:]
+
+    @property
+    def log(self) -> str:
+        path = self.root / "log"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def kill_when(self, done: Callable[[], bool], *codes: str) -> None:
+        """Start, and kill -9 all of it as soon as `done`."""
+        process = self.start(*codes)
+        while not done():
+            assert process.poll() is None, self.log
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def state(self) -> dict[str, Any]:
+        """What an onboarding leaves behind."""
+        read = params.load(self.root / "params.yaml")
+        made = Layout(self.root)
+        os.environ["MLFLOW_TRACKING_URI"] = self.pipeline.environment["MLFLOW_TRACKING_URI"]
+        return {"params": made.params.read_bytes(),
+                "student": (made.student / "model.safetensors").read_bytes(),
+                "versions": [(each.number, each.fingerprint, each.parent, each.languages)
+                             for each in registry.versions(read, made)],
+                "aliases": registry.aliases(read, made)}
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
+    made = Life(tmp_path_factory.mktemp("life") / "project")
+    made.pipeline.repro()
+    made.pipeline.commit()
+    for command in ("register", "promote"):
+        made.pipeline.run("amtss", command)
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_chain_of_onboardings(life: Life, tmp_path: Path,
+                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # state() sets it
+    undisturbed = life.copy(tmp_path / "undisturbed")
+    said = undisturbed.onboard("ko")
+    ran = set(re.findall(r"Running stage '([^']+)'", said))
+    assert {"data@ko", "validate@ko", "teach@ko", "score@ko", "fetch", "distil"} <= ran
+    assert not {each for each in ran if re.search("@(en|es|fr|multilingual)$", each)}
+    assert "Table 4" in said
+    assert "Before and after" in said
+    assert "Table 5" in said
+    state = undisturbed.state()
+    assert [(number, parent) for number, _, parent, _ in state["versions"]] == [(1, None), (2, 1)]
+    assert state["aliases"] == {"champion": 2, "previous": 1}
+    made = params.load(undisturbed.root / "params.yaml")
+    assert made.newcomers == ("ko",)
+    version = registry.find(made, Layout(undisturbed.root), 2)
+    assert version.commit == undisturbed.pipeline.run("git", "rev-parse", "HEAD").strip()
+    assert undisturbed.pipeline.run("git", "status", "--porcelain", "params.yaml",
+                                    "dvc.lock") == ""
+
+    # killed at every step, and run again
+    killed, layout = life.copy(tmp_path / "killed"), Layout(tmp_path / "killed")
+    before = layout.params.read_bytes()
+    for done in (lambda: layout.params.read_bytes() != before,
+                 lambda: layout.corpus("ko").exists(),
+                 lambda: layout.checkpoints("teach-ko").exists(),
+                 lambda: layout.logits("ko", "ko").exists(),
+                 lambda: (layout.registered / "student").exists(),
+                 lambda: (layout.checkpoints("distil") / "epoch-0001").exists(),
+                 lambda: "Running stage 'evaluate'" in killed.log,
+                 lambda: "Table 4" in killed.log,
+                 lambda: "version 2, new" in killed.log):
+        killed.kill_when(done, "ko")
+    killed.onboard("ko")
+    assert killed.state() == state
+
+    # a second one goes on from the first
+    undisturbed.onboard("pl")
+    chain = undisturbed.state()
+    assert [(number, parent, codes) for number, _, parent, codes in chain["versions"]] == [
+        (1, None, ("en", "es", "fr")), (2, 1, ("en", "es", "fr", "ko")),
+        (3, 2, ("en", "es", "fr", "ko", "pl"))]
+    assert chain["aliases"] == {"champion": 3, "previous": 2}
+
+    # and each can be made again from its commit
+    for number, commit in ((2, "HEAD~1"), (3, "HEAD")):
+        again = undisturbed.copy(tmp_path / f"again-{number}")
+        again.pipeline.run("git", "checkout", "-q", "--force", commit)
+        again.pipeline.run("dvc", "checkout", "--force")
+        shutil.rmtree(again.root / "artifacts" / "student")
+        again.pipeline.run("dvc", "repro", "--force", "--downstream", "fetch")
+        assert again.state()["student"] == (state if number == 2 else chain)["student"]
