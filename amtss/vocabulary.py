@@ -70,7 +70,7 @@ def train(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
          pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
     own = [(piece, 0.0) for piece in SPECIAL] + pieces(tokenizer, corpora, size - len(SPECIAL))
-    tokenizer.model = models.Unigram(own, unk_id=SPECIAL.index("<unk>"))
+    tokenizer.model = models.Unigram(own[:size], unk_id=SPECIAL.index("<unk>"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")])
@@ -81,9 +81,8 @@ def train(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
 
 
 def pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[tuple[str, float]]:
-    """At most `size` unigram pieces and their scores (nats) for the train and unlabelled texts.
-
-    Where there are more characters than that, the rarest are left out.
+    """At most `size` unigram pieces and their scores (nats) for the train and unlabelled texts, the
+    likeliest first; more where there are more characters than that.
 
     Args:
         like: whose normalizer and pre-tokenizer the texts go through.
@@ -101,7 +100,7 @@ def pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[tupl
         vocab_size=max(size, len(characters) + 1) + len(SPECIAL), special_tokens=SPECIAL,
         unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(texts(corpora), trainer)
-    return _settled(json.loads(tokenizer.to_str())["model"]["vocab"][len(SPECIAL):])[:size]
+    return _settled(json.loads(tokenizer.to_str())["model"]["vocab"][len(SPECIAL):])
 
 
 def _settled(own: list[tuple[str, float]]) -> list[tuple[str, float]]:
@@ -142,7 +141,7 @@ def grow(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus], old: Seque
     # A score below all others would change what an unknown character costs, in old texts too.
     more = [(piece, max(score, lowest))
             for piece, score in pieces(tokenizer.backend_tokenizer, new, size)
-            if piece not in known]
+            if piece not in known][:size]
     theirs = list(texts(old))
     while theirs and more:  # leaving pieces out can bring others into those same texts
         ids = [each.ids for each in _with(state, more).encode_batch(theirs)]
