@@ -42,6 +42,7 @@ def connect(params: Params, layout: Layout, patience: int = 30) -> "MlflowClient
 
     Raises:
         RegistryError: the store cannot be reached, or is of another version of MLflow.
+        AmtssError: a fresh store cannot be written.
     """
     for name, value in (("TIMEOUT", patience), ("MAX_RETRIES", 1), ("BACKOFF_FACTOR", 1)):
         os.environ.setdefault(f"MLFLOW_HTTP_REQUEST_{name}", str(value))
@@ -67,7 +68,7 @@ def failures() -> tuple[type[Exception], ...]:
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, SQLAlchemyError, AmtssError, OSError, ImportError
+    return MlflowException, SQLAlchemyError, OSError, ImportError
 
 
 def told(error: BaseException, outer: BaseException | None = None) -> str:
@@ -189,9 +190,10 @@ class Run:
     @contextmanager
     def _lenient(self) -> Iterator[None]:
         outer = sys.exception()
+        expected: tuple[type[Exception], ...] = (AmtssError, *failures())
         try:
             yield
-        except failures() as error:
+        except expected as error:
             self._client = None
             print(f"amtss: warning: {self._name} goes on without MLflow at {self._store}, found: "
                   f"{told(error, outer)}", file=sys.stderr)
