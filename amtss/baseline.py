@@ -8,6 +8,7 @@ import numpy as np
 from amtss import pool
 from amtss.config import Params
 from amtss.distilling import OnEpoch, finish, prepare, record, soft_targets, validate
+from amtss.errors import CheckpointError
 from amtss.layout import Layout, read_json, replacing, write_json, write_text
 
 HEAD = "all"
@@ -50,8 +51,12 @@ def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
 
 def _before(layout: Layout) -> None:
     """The registered student that the onboarding began from, with no training of its own."""
+    registered = layout.registered / "student"
+    if not registered.is_dir():
+        raise CheckpointError(f"{registered}: expected the registered student, found none; run "
+                              "`dvc repro -f fetch`")
     with replacing(layout.baseline) as folder:
-        shutil.copytree(layout.registered / "student", folder)
+        shutil.copytree(registered, folder)
     write_text(layout.training("baseline") / "history.jsonl", "")
     write_text(layout.training("baseline") / "epochs.csv", "epoch,language,accuracy,margin,rank\n")
     write_json(layout.training("baseline") / "cost.json",

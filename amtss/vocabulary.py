@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
+Piece = tuple[str, float]
+"""A piece of a unigram tokenizer, and its score (nats)."""
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 """In XLM-R's order, so that their ids are 0 to 3 and the mask's."""
 MAX_UNKNOWN = 0.01
@@ -80,7 +82,7 @@ def train(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
         model_input_names=["input_ids", "attention_mask"])
 
 
-def pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[tuple[str, float]]:
+def pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[Piece]:
     """At most `size` unigram pieces and their scores (nats) for the train and unlabelled texts, the
     likeliest first; more where there are more characters than that.
 
@@ -103,7 +105,7 @@ def pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[tupl
     return _settled(json.loads(tokenizer.to_str())["model"]["vocab"][len(SPECIAL):])
 
 
-def _settled(own: list[tuple[str, float]]) -> list[tuple[str, float]]:
+def _settled(own: list[Piece]) -> list[Piece]:
     """The trainer's pieces and scores, without what its hash maps leave to chance.
 
     That is the order in which it adds rare characters, each `STEP` above the lowest score, and
@@ -123,7 +125,7 @@ def grow(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus], old: Seque
     """`tokenizer` with at most `size` more pieces, trained on the texts of `new`.
 
     Ids of the tokens it has stay, and so do the tokens of every text of `old`: a new piece that
-    one of those would use is left out.
+    one of those would use is left out, unless it has a character that was unknown so far.
 
     Raises:
         CheckpointError: the texts of `new` have unknown tokens even so, or it cannot grow.
@@ -142,16 +144,27 @@ def grow(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus], old: Seque
     more = [(piece, max(score, lowest))
             for piece, score in pieces(tokenizer.backend_tokenizer, new, size)
             if piece not in known][:size]
-    theirs = list(texts(old))
-    while theirs and more:  # leaving pieces out can bring others into those same texts
-        ids = [each.ids for each in _with(state, more).encode_batch(theirs)]
-        used = {i - len(own) for row in ids for i in row if i >= len(own)}
-        theirs = [text for text, row in zip(theirs, ids, strict=True) if max(row) >= len(own)]
-        more = [each for index, each in enumerate(more) if index not in used]
+    rivals = _rivals(state, more, old)
+    more = [each for each in more if each not in rivals]
     grown = type(tokenizer)(tokenizer_object=_with(state, more), **_options(tokenizer))
     _check_known(grown, new, f"{len(more)} new pieces; raise continuation.vocabulary in "
                  "params.yaml")
     return grown
+
+
+def _rivals(state: dict[str, Any], more: Iterable[Piece], old: Sequence[Corpus]) -> set[Piece]:
+    """Those of `more` that texts of `old` would use for tokens they have."""
+    own = state["model"]["vocab"]
+    characters = set().union(*(piece for piece, _ in own))
+    # One with another character stands where a text has an unknown token.
+    left = [each for each in more if characters.issuperset(each[0])]
+    theirs, found = list(texts(old)), set()
+    while theirs and left:  # leaving pieces out can bring others into those same texts
+        ids = [each.ids for each in _with(state, left).encode_batch(theirs)]
+        theirs = [text for text, row in zip(theirs, ids, strict=True) if max(row) >= len(own)]
+        found |= {left[i - len(own)] for row in ids for i in row if i >= len(own)}
+        left = [each for each in left if each not in found]
+    return found
 
 
 def _check_known(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
@@ -165,7 +178,7 @@ def _check_known(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus]
                 f"{100 * share:.1f}% unknown tokens with {found}")
 
 
-def _with(state: dict[str, Any], more: Iterable[tuple[str, float]]) -> "Tokenizer":
+def _with(state: dict[str, Any], more: Iterable[Piece]) -> "Tokenizer":
     from tokenizers import Tokenizer
 
     model = state["model"] | {"vocab": [*state["model"]["vocab"], *more]}

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,15 @@ from training import (
     LANGUAGES,
     Project,
     distilled,
+    onboarding,
     rewrite_logits,
     scored,
     stopping_after,
     untimed,
 )
 
-from amtss import baseline
-from amtss.errors import AmtssError
+from amtss import baseline, checkpoint
+from amtss.errors import AmtssError, CheckpointError
 from amtss.layout import read_json
 from amtss.predicting import Predictor
 
@@ -114,3 +116,29 @@ class TestInterrupted:
         assert sum(row["examples"] for row in history) == sum(
             row["examples"] for row in project.history("distil"))
         assert history[0]["epoch"] == 1
+
+
+class TestOnboarding:
+    def test_is_the_registered_student(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko")
+        assert project.baseline() == []
+        registered = project.layout.registered / "student"
+        assert checkpoint.fingerprint(project.layout.baseline) == checkpoint.fingerprint(registered)
+        folder = project.layout.training("baseline")
+        assert read_json(folder / "cost.json", "baseline") == {
+            "examples": 0, "seconds": 0.0, "epochs": 0, "best_epoch": 0}
+        assert (folder / "epochs.csv").read_text() == "epoch,language,accuracy,margin,rank\n"
+
+    def test_replaces_x_lm_tiny(self, tmp_path: Path) -> None:
+        project = distilled(tmp_path)
+        project.register()
+        project.set(onboarding={"version": 1, "fingerprint": "0" * 16, "languages": ["ru"]})
+        project.baseline()
+        assert tiny(project) == project.student
+
+    def test_needs_it(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko")
+        shutil.rmtree(project.layout.registered)
+        with pytest.raises(CheckpointError, match=r"registered/student: .*`dvc repro -f fetch`"):
+            project.baseline()
+        assert not project.layout.baseline.exists()

@@ -18,6 +18,7 @@ from training import (
     LANGUAGES,
     Project,
     distilled,
+    onboarding,
     rewrite_logits,
     scored,
     stopping_after,
@@ -27,7 +28,7 @@ from training import (
 )
 
 from amtss import corpus, distilling, pool
-from amtss.errors import AmtssError
+from amtss.errors import AmtssError, CheckpointError
 from amtss.predicting import Predictor
 
 ROWS = {"en": 48, "fr": 48, "ru": 68}
@@ -364,6 +365,158 @@ class TestInterrupted:
         project.set(distil={"seed": 3})
         until(project, 2)
         assert project.student == before
+
+
+LONG = {"max_epochs": 8, "share": 1.0, "replay": 0.5}
+"""A continuation that the tests' students learn a language in."""
+NEW_ROWS = {"en": 48, "fr": 48, "ru": 68, "ko": 160, "pl": 160}
+
+
+@pytest.fixture(scope="module")
+def korean(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Korean onboarded; not to be changed."""
+    project = onboarding(tmp_path_factory.mktemp("korean"), "ko", **LONG)
+    project.distil()
+    return project
+
+
+def accuracy(project: Project, folder: Path, code: str) -> float:
+    """Of the student in `folder` on validation, in points."""
+    texts = corpus.load(project.layout, code).texts("validation")
+    chosen = Predictor(folder).probabilities(*texts, code).argmax(-1)
+    return 100.0 * float((chosen == project.gold(code, "validation")).mean())
+
+
+def check_learnt(project: Project, *new: str) -> None:
+    """`new` were onboarded: they are known, and on average the others are as well as before."""
+    assert all(accuracy(project, project.layout.student, code) > 60.0 for code in new)
+    before, after = (np.mean([accuracy(project, folder, code) for code in LANGUAGES])
+                     for folder in (project.layout.registered / "student", project.layout.student))
+    assert before - after < 10.0
+
+
+class TestOnboarding:
+    def test_new_languages_first_then_all_are_ranked(self, korean: Project) -> None:
+        history = korean.history("distil")
+        assert history[0]["selected"] == ["ko"]
+        for before, row in pairwise(history):
+            assert set(before["rank"]) == {*LANGUAGES, "ko"}
+            ranked = sorted(before["rank"], key=before["rank"].__getitem__)
+            assert row["selected"] == ranked[:3]
+
+    def test_share_and_replay_give_so_many_rows(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko", max_epochs=4, top_k=2, share=0.3, replay=0.2)
+        history = project.distil()
+        for row in history:
+            share = 1.0 if row["epoch"] == 1 else 0.3
+            assert row["examples"] == sum(
+                round((share if code in row["selected"] else 0.2) * NEW_ROWS[code])
+                for code in project.params.languages)
+        assert [len(row["selected"]) for row in history] == [1, 2, 2, 2]
+
+    def test_rows_are_those_languages_own(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko", "pl", share=0.5, replay=0.25)
+        lesson = distilling.prepare(project.params, project.layout, LANGUAGES,
+                                    project.params.pool, "distil")
+        for epoch, share in ((1, 1.0), (2, 0.5)):
+            rows = distilling._rows(project.params, lesson.train, ["ko", "ru"], epoch)
+            assert len(set(rows.tolist())) == len(rows)
+            counts = np.bincount(lesson.train.language[rows])
+            assert counts.tolist() == [12, 12, share * 68, share * 160, 40]
+
+    def test_it_begins_with_what_is_registered(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko", **LONG)
+        lesson = distilling.prepare(project.params, project.layout, LANGUAGES,
+                                    project.params.pool, "distil")
+        outcomes = distilling.validate(lesson.learner, lesson.validation, project.params.languages)
+        for code in LANGUAGES:
+            assert outcomes[code].accuracy == pytest.approx(
+                accuracy(project, project.layout.registered / "student", code))
+        tables = [model.get_input_embeddings().weight.detach().numpy() for model in (
+            Predictor(project.layout.registered / "student").model, lesson.learner.model)]
+        known = len(tables[0])
+        np.testing.assert_array_equal(tables[1][:known], tables[0])
+        assert len(np.unique(tables[1][known:], axis=0)) >= 3  # acquainted, not all the mean
+
+    def test_the_learning_rate_is_half_by_default(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko")
+        for given, expected in ((None, 0.005), (0.002, 0.002)):
+            project.set(continuation={"learning_rate": given})
+            lesson = distilling.prepare(project.params, project.layout, LANGUAGES,
+                                        project.params.pool, "distil")
+            assert lesson.learner.settings.learning_rate == pytest.approx(expected)
+            assert {group["lr"] for group in lesson.learner.optimizer.param_groups} == {expected}
+
+    def test_the_new_language_is_learnt_and_the_old_ones_are_kept(self, korean: Project) -> None:
+        check_learnt(korean, "ko")
+        registered, student = (load_file(folder / "model.safetensors") for folder in (
+            korean.layout.registered / "student", korean.layout.student))
+        assert student.keys() - registered.keys() == {
+            f"heads.ko.{name}" for name in ("dense.weight", "dense.bias", "out_proj.weight",
+                                            "out_proj.bias")}
+
+    def test_two_at_once(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko", "pl", **LONG)
+        history = project.distil()
+        assert history[0]["selected"] == ["ko", "pl"]
+        check_learnt(project, "ko", "pl")
+
+    def test_one_after_the_other(self, korean: Project, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko", **LONG)
+        shutil.copytree(korean.layout.student, project.layout.student, dirs_exist_ok=True)
+        project.register()
+        project.onboard("pl", version=2)
+        project.vocabulary()
+        history = project.distil()
+        assert history[0]["selected"] == ["pl"]
+        assert set(history[0]["rank"]) == {*LANGUAGES, "ko", "pl"}
+        check_learnt(project, "pl")
+
+    def test_residual_heads(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko", max_epochs=1)
+        before = scored(tmp_path / "before", student={"heads": "residual"})
+        before.distil(max_epochs=1)
+        shutil.copytree(before.layout.student, project.layout.student, dirs_exist_ok=True)
+        project.register()
+        project.distil()
+        assert {"shared.dense.weight", "heads.ko.dense.weight"} <= load_file(
+            project.layout.student / "model.safetensors").keys()
+
+    @pytest.mark.parametrize("epochs", [1, 2])
+    def test_interrupted_it_goes_on_and_ends_the_same(self, tmp_path: Path, epochs: int) -> None:
+        whole, cut = (onboarding(tmp_path / name, "ko", max_epochs=3) for name in ("whole", "cut"))
+        whole.distil()
+        until(cut, epochs)
+        told: list[int] = []
+        distilling.distil(cut.params, cut.layout, lambda row: told.append(row["epoch"]))
+        assert told == list(range(epochs + 1, 4))
+        assert cut.student == whole.student
+        assert untimed(cut.history("distil")) == untimed(whole.history("distil"))
+        assert not cut.layout.checkpoints("distil").exists()
+
+    @pytest.mark.parametrize("changed", [
+        {"continuation": {"replay": 0.7}}, {"onboarding": {"version": 2}},
+        {"onboarding": {"fingerprint": "0123456789abcdef"}}], ids=str)
+    def test_another_origin_or_continuation_starts_afresh(self, tmp_path: Path,
+                                                          changed: dict[str, Any]) -> None:
+        project = onboarding(tmp_path, "ko", max_epochs=2)
+        until(project, 1)
+        project.set(**changed)
+        told: list[int] = []
+        distilling.distil(project.params, project.layout, lambda row: told.append(row["epoch"]))
+        assert told == [1, 2]
+
+    def test_a_student_of_other_languages(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko", "pl")
+        project.set(onboarding={"languages": ["pl"]})
+        with pytest.raises(CheckpointError, match="languages en, fr, ko, ru, found en, fr, ru; "):
+            project.distil()
+
+    def test_without_the_registered_student(self, tmp_path: Path) -> None:
+        project = onboarding(tmp_path, "ko")
+        shutil.rmtree(project.layout.registered)
+        with pytest.raises(CheckpointError, match=r"registered/student: .*; run `dvc repro"):
+            project.distil()
 
 
 def run(project: Project) -> "subprocess.Popen[str]":

@@ -159,16 +159,23 @@ class TestGrown:
     @settings(max_examples=40)
     @given(st.data())
     def test_old_texts_are_read_as_before_whatever_they_are(self, data: st.DataObject) -> None:
-        # the old ones have characters, x and y, that their own tokenizer does not know
+        # the old ones have characters, x and y, that the tokenizer does not know
         def texts(letters: str) -> st.SearchStrategy[list[str]]:
             word = st.text(letters, min_size=1, max_size=6)
             return st.lists(st.lists(word, min_size=1, max_size=5).map(" ".join), min_size=8,
                             max_size=30)
 
-        known = vocabulary.train([of("en", *data.draw(texts("abc")))], 40)
+        known = vocabulary.train([of("en", "abc", *data.draw(texts("abc")))], 40)
         old = of("fr", *data.draw(texts("abcxy")))
         new = of("pl", *data.draw(texts("abcde")), *KOREAN)
         grown = vocabulary.grow(known, [new], [old], data.draw(st.sampled_from([60, 200])))
+        assert ids(grown, read(old)) == ids(known, read(old))
+
+    def test_an_old_text_in_the_new_script_takes_nothing_away(self) -> None:
+        old, logs, new = of("en", *ENGLISH), of("fr", *ENGLISH, *KOREAN), of("ko", *KOREAN)
+        known = vocabulary.train([old], 60)
+        grown = vocabulary.grow(known, [new], [old, logs], 300)
+        assert unknown(grown, read(new)) == 0
         assert ids(grown, read(old)) == ids(known, read(old))
 
     @pytest.mark.parametrize("size", [20, 30, 300])
