@@ -78,7 +78,9 @@ def _turned(table: Table) -> Table:
 
 def _results(metrics: Metrics, columns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     student, baseline = (metrics[key]["accuracy"] for key in ("student", "baseline"))
-    pairs = [metrics["paired"].get(code) for code in columns]
+    if baseline.keys() != student.keys():  # their averages are of different languages
+        baseline = {code: value for code, value in baseline.items() if code != AVERAGE}
+    pairs = [metrics["paired"][code] if code in baseline else None for code in columns]
     return (
         ("Best single teachers", *_accuracies(_best_single(metrics), columns)),
         (MIXTURE, *_accuracies(metrics["mixture"]["accuracy"], columns)),
@@ -122,14 +124,15 @@ def detail(metrics: Metrics, languages: Sequence[str]) -> Table:
 
 def paired(metrics: Metrics, languages: Sequence[str]) -> Table:
     """Student against baseline on the same examples."""
-    rows = ((code, f"{(pair := metrics['paired'][code])['difference']:+.2f}", _between(pair),
-             _p(pair["p"]), verdict(pair)) for code in (AVERAGE, *languages)
-            if code in metrics["paired"])
+    pairs = {code: metrics["paired"][code] for code in (AVERAGE, *languages)
+             if code in metrics["paired"]}
+    rows = ((code, f"{pair['difference']:+.2f}", _between(pair), _p(pair["p"]), verdict(pair))
+            for code, pair in pairs.items())
     return Table(f"{STUDENT} minus {rival(metrics)}, points of test accuracy",
                  ("", "Difference", "95% interval", "p", "Student is"), tuple(rows),
                  ("Average: paired sign-flip permutation test; a language: McNemar's exact test. "
                   f"'Not shown': p is {SIGNIFICANT} or more, or the interval holds 0. "
-                  f"The p-values of the {len(languages)} languages are not corrected for being "
+                  f"The p-values of the {len(pairs) - 1} languages are not corrected for being "
                   "several. The intervals cover the draw of test examples, not that of the "
                   "training's seed.",))
 
@@ -242,7 +245,7 @@ def _accuracies(row: Mapping[str, float], columns: Iterable[str],
     cells = [f"{row[code]:.2f}" if code in row else NONE for code in columns]
     if than is None:
         return cells
-    return [Best(cell) if code in row and row[code] >= than.get(code, 0.0) else cell
+    return [Best(cell) if code in row and code in than and row[code] >= than[code] else cell
             for cell, code in zip(cells, columns, strict=True)]
 
 

@@ -61,6 +61,22 @@ def test_curves_are_those_of_the_history() -> None:
     assert np.allclose(average.lines[2].get_ydata(), [row["average"] for row in student])
 
 
+def test_curves_without_a_baseline() -> None:
+    figure = figures.learning_curves(history(FIVE), [], FIVE)
+    assert [len(axes.lines) for axes in figure.axes] == [2] * 6
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "Teachers by W (Equation 4)", "AMTSS student"]
+    assert size(figure)
+
+
+def test_cost_is_named_as_it_is_given() -> None:
+    figure = figures.cost({"AMTSS student": {"seconds": 1.0, "examples": 5},
+                           "Version 3": {"seconds": 0.0, "examples": 0}})
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [
+        "AMTSS student", "Version 3"]
+    assert size(figure)
+
+
 def test_margins_frame_what_was_trained_on() -> None:
     student = history(FIVE)
     figure = figures.margins(student, FIVE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from test_page import Page
-from test_tables import FIVE, TWENTY, history, metrics
+from test_tables import FIVE, SEVEN, TWENTY, history, metrics, onboarded
 
 from amtss import demo, reporting, tables
 from amtss.config import Distil, Params, Report, Teacher
@@ -220,3 +220,23 @@ def test_confusions_are_the_students(tmp_path: Path) -> None:
         {"ko": [[0, 1], [0, 1]], "pl": [[1, 0], [0, 0]]}
     assert read.kept["epoch"] == 5
     assert tables.appendix_a(read.training, read.labels).header == ("Label", "ko", "pl")
+
+
+@pytest.mark.parametrize("beside", [None, "ae"])
+def test_an_onboarding(tmp_path: Path, beside: str | None) -> None:
+    layout = run(tmp_path, SEVEN, ("no", "yes"))
+    given = onboarded()
+    write_json(layout.metrics, given)
+    write_text(layout.training("baseline") / "history.jsonl", "")  # as `baseline` writes it
+    reporting.report(params(SEVEN, beside), layout)
+    Page(html(layout))
+    text = (layout.report / "report.md").read_text(encoding="utf-8")
+    assert "Table 4. After onboarding" in text
+    assert "Before and after" in text
+    assert "Version 3" in text
+    assert "no language has been onboarded" not in text
+    assert ("77.91" in text) is (beside == "ae")
+    assert text.replace("Paper: X-LM-Tiny", "").count("X-LM-Tiny") == 0
+    for code, pair in given["paired"].items():
+        assert f"| {code} | {given['baseline']['accuracy'][code]:.2f} |" in text
+        assert f"{pair['difference']:+.2f}" in text

@@ -45,6 +45,16 @@ def metrics(languages: tuple[str, ...] = FIVE) -> dict[str, Any]:
     }
 
 
+def onboarded(languages: tuple[str, ...] = (*FIVE, "ko", "pl"), new: tuple[str, ...] = ("ko", "pl"),
+              version: int = 3) -> dict[str, Any]:
+    """A metrics.json of an onboarding of `new`: the baseline is what it began from."""
+    made, old = metrics(languages), tuple(code for code in languages if code not in new)
+    made["baseline"] = figures(old, 85.6, 2)
+    made["paired"] = {code: made["paired"][code] for code in ("average", *old)}
+    made["cost"]["baseline"] = {"examples": 0, "seconds": 0.0, "epochs": 0, "best_epoch": 0}
+    return made | {"onboarded": {"version": version, "languages": list(new)}}
+
+
 def history(languages: tuple[str, ...] = FIVE, epochs: int = 6) -> list[dict[str, Any]]:
     """A student's history.jsonl: top-3 languages after the first epoch."""
     draw, rows, selected = random.Random(5), [], list(languages)
@@ -197,3 +207,92 @@ def test_weights_leave_a_dash_where_a_teacher_does_not_score() -> None:
 def test_appendix_a_has_totals() -> None:
     table = tables.appendix_a({"ar": {"a": 1200, "b": 3}, "en": {"b": 4}}, ["a", "b"])
     assert table.rows == (("a", "1,200", "0"), ("b", "3", "4"), ("Total", "1,203", "4"))
+
+
+SEVEN = (*FIVE, "ko", "pl")
+
+
+class TestOnboarded:
+    """The rival is the version that the onboarding began from, on the languages it has."""
+
+    def test_headline(self) -> None:
+        given = onboarded()
+        given["paired"]["average"] = {"difference": -0.2, "low": -0.5, "high": 0.1, "p": 0.2}
+        assert tables.headline(given).startswith(
+            "The student is 0.20 points below Version 3 on average over its languages "
+            "(95% interval -0.50 to 0.10, p = 0.20): no difference was shown.")
+
+    def test_results_compare_language_by_language(self) -> None:
+        given = onboarded()
+        for table in (tables.results(given, SEVEN), tables.comparison(given, SEVEN, None)):
+            for code in FIVE:
+                assert cell(table, "Version 3", code) == \
+                    f"{given['baseline']['accuracy'][code]:.2f}"
+                assert cell(table, "minus Version 3", code) == \
+                    f"{given['paired'][code]['difference']:+.2f}"
+                assert sum(isinstance(cell(table, name, code), Best)
+                           for name in (tables.STUDENT, "Version 3")) == 1
+            for code in ("ko", "pl", "average"):  # averages of other languages
+                assert cell(table, tables.STUDENT, code) == \
+                    f"{given['student']['accuracy'][code]:.2f}"
+                assert not isinstance(cell(table, tables.STUDENT, code), Best)
+                assert {cell(table, name, code) for name in (
+                    "Version 3", "minus Version 3", "95% interval from", "to")} == {NONE}
+
+    def test_paired_is_of_the_languages_that_were_there(self) -> None:
+        table = tables.paired(onboarded(), SEVEN)
+        assert [row[0] for row in table.rows] == ["average", *FIVE]
+        assert "of the 5 languages" in table.notes[0]
+        assert table.title.startswith("AMTSS student minus Version 3")
+
+    def test_adapted_is_the_papers_table_4(self) -> None:
+        given = onboarded()
+        table = tables.adapted(given, True)
+        assert table.title.startswith("Table 4")
+        assert table.header == ("", "ko", "pl", "average of all")
+        for code in ("ko", "pl"):
+            student = given["student"]["accuracy"][code]
+            teacher = given["teachers"][given["best_teacher"][code]]["accuracy"][code]
+            assert cell(table, tables.STUDENT, code) == f"{student:.2f}"
+            assert cell(table, "Best single teachers", code) == f"{teacher:.2f}"
+            assert cell(table, "minus the teacher", code) == f"{student - teacher:+.2f}"
+        assert cell(table, tables.STUDENT, "average of all") == \
+            f"{given['student']['accuracy']['average']:.2f}"
+        best = [given["teachers"][given["best_teacher"][code]]["accuracy"][code] for code in SEVEN]
+        assert cell(table, "Best single teachers", "average of all") == f"{sum(best) / 7:.2f}"
+        assert cell(table, "Paper: AMTSS", "ko") == "77.91"
+        assert cell(table, "Paper: teacher", "average of all") == "82.26"
+
+    def test_adapted_without_the_papers(self) -> None:
+        table = tables.adapted(onboarded((*FIVE, "de"), ("de",)), False)
+        assert [row[0] for row in table.rows] == [
+            "Architecture", "Best single teachers", tables.STUDENT, "minus the teacher"]
+        papers = tables.adapted(onboarded((*FIVE, "de"), ("de",)), True)
+        assert cell(papers, "Paper: AMTSS", "de") == NONE
+
+    def test_forgetting(self) -> None:
+        given = onboarded()
+        given["paired"]["fr"] = {"difference": -2.0, "low": -3.0, "high": -1.0, "p": 0.0004}
+        given["paired"]["average"]["difference"] = -0.25
+        table = tables.forgetting(given)
+        assert table.header[:3] == ("", "Version 3", "After")
+        assert [row[0] for row in table.rows] == ["average", *FIVE]
+        before, after = (given[key]["accuracy"] for key in ("baseline", "student"))
+        assert table.rows[0][1:4] == (f"{before['average']:.2f}",
+                                      f"{before['average'] - 0.25:.2f}", "-0.25")
+        assert next(row for row in table.rows if row[0] == "fr") == (
+            "fr", f"{before['fr']:.2f}", f"{after['fr']:.2f}", "-2.00", "-3.00 to -1.00", "below")
+
+    def test_nothing_is_called_x_lm_tiny(self) -> None:
+        given = onboarded()
+        for table in (tables.results(given, SEVEN), tables.comparison(given, SEVEN, None),
+                      tables.detail(given, SEVEN), tables.paired(given, SEVEN),
+                      tables.sizes(given, False), tables.cost(given), tables.adapted(given, True),
+                      tables.forgetting(given)):
+            assert "X-LM-Tiny" not in repr(table)
+        assert [row[1] for row in tables.detail(given, SEVEN).rows if row[0] == "ko"][:2] == \
+            ["AMTSS student", "Teachers by W"]
+
+    def test_without_an_onboarding_it_is_x_lm_tiny(self) -> None:
+        assert tables.rival(metrics()) == tables.called("baseline", metrics()) == "X-LM-Tiny"
+        assert tables.called("teachers.ko", metrics()) == "teacher ko"
