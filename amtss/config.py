@@ -388,10 +388,10 @@ class Params(Section):
             if code not in self.languages:
                 raise ValueError(f"data.configs: expected some of {', '.join(self.languages)}, "
                                  f"found {code!r}")
-        for code in self.onboarding.languages if self.onboarding else ():
-            if code not in self.languages:
-                raise ValueError(f"onboarding.languages: expected some of "
-                                 f"{', '.join(self.languages)}, found {code!r}")
+        if self.onboarding and not set() < set(self.newcomers) < set(self.languages):
+            raise ValueError("onboarding.languages: expected some, not all, of "
+                             f"{', '.join(self.languages)}, found "
+                             f"{', '.join(self.newcomers) or 'none'}")
         for name, teacher in self.teachers.items():
             if not NAME.fullmatch(name):
                 raise ValueError(f"teachers.{name}: expected a name of letters, digits and "

@@ -32,7 +32,8 @@ def test_sections_are_frozen_strict_and_told(section: type[Section]) -> None:
 
 def test_keys_that_do_not_explain_themselves_have_a_docstring() -> None:
     lines = (ROOT / "amtss/config.py").read_text(encoding="utf-8").splitlines()
-    for section in (config.Data, config.Sample, config.Distil, config.Evaluation):
+    for section in (config.Data, config.Sample, config.Distil, config.Onboarding, config.Promotion,
+                    config.Evaluation):
         for key in section.model_fields.keys() - PLAIN - {"columns", "splits", "sample"}:
             at = next(i for i, line in enumerate(lines) if line.startswith(f"    {key}: "))
             own = lines[at + 1: at + 3]
@@ -58,6 +59,15 @@ def test_keys_that_do_not_explain_themselves_have_a_docstring() -> None:
     (config.Distil, "margin_threshold", [None, -1.0, 0], ["0"]),
     (config.Distil, "temperature", [0.5], [0]),
     (config.Distil, "labels_only", [True], ["yes", 1]),
+    (config.Continuation, "max_epochs", [1], [0]),
+    (config.Continuation, "top_k", [1], [0]),
+    (config.Continuation, "share", [0, 0.4, 1], [1.1, -0.1]),
+    (config.Continuation, "replay", [0, 1], [1.5]),
+    (config.Continuation, "learning_rate", [None, 1e-5], [0, -1]),
+    (config.Continuation, "batch_size", [None, 1], [0]),
+    (config.Continuation, "vocabulary", [0, 3200], [-1, 1.5]),
+    (config.Promotion, "max_average_drop", [0, 0.3], [-0.1]),
+    (config.Promotion, "required", [(), ("ko",)], [("KO",), ("ko", "ko")]),
     (config.Evaluation, "bootstrap", [100], [99]),
     (config.Report, "paper", [None, "ae", "xnli"], ["ours"]),
 ])
@@ -115,3 +125,55 @@ def test_a_data_set_needs_a_place() -> None:
         Data(source="dataset")
     assert Data(source="dataset", hub="a/b").hub == "a/b"
     assert Data(source="dataset", path="folder").path == "folder"
+
+
+ORIGIN = {"version": 3, "fingerprint": "0123456789abcdef", "languages": ["fr"]}
+
+
+class TestOnboarding:
+    @pytest.mark.parametrize(("key", "bad"), [
+        ("version", 0), ("version", "3"), ("version", None), ("fingerprint", "0123456789ABCDEF"),
+        ("fingerprint", "0123456789abcde"), ("fingerprint", "0123456789abcdef0"),
+        ("fingerprint", "../../etc/passwd"), ("fingerprint", "0123456789abcdef\n"),
+        ("languages", ["FR"]), ("languages", ["fr", "fr"]), ("languages", ["../../fr"]),
+        ("more", 1)])
+    def test_is_checked(self, key: str, bad: Any) -> None:
+        assert params(onboarding=ORIGIN).onboarding == config.Onboarding(
+            version=3, fingerprint="0123456789abcdef", languages=("fr",))
+        with pytest.raises(ValidationError, match=f"onboarding.{key}"):
+            params(onboarding=ORIGIN | {key: bad})
+
+    @pytest.mark.parametrize(("languages", "found"), [
+        (["fr", "ko"], "fr, ko"), (["ko"], "ko"), (["fr", "en"], "fr, en"), ([], "none")])
+    def test_is_of_some_languages_that_are_there(self, languages: list[str], found: str) -> None:
+        with pytest.raises(ValidationError, match=r"onboarding\.languages: expected some, not all, "
+                                                  f"of en, fr, found {found}"):
+            params(onboarding=ORIGIN | {"languages": languages})
+
+    def test_newcomers(self) -> None:
+        assert params().newcomers == ("en", "fr")
+        assert params(onboarding=ORIGIN).newcomers == ("fr",)
+
+    def test_the_schedule_is_distils_without_one(self) -> None:
+        made = params(continuation={"max_epochs": 7, "learning_rate": 0.5})
+        assert made.schedule == made.distil
+
+    def test_the_schedule_is_the_continuations_over_distils(self) -> None:
+        made = params(onboarding=ORIGIN, distil=PARAMS["distil"] | {
+            "learning_rate": 0.004, "seed": 5, "temperature": 2.0})
+        assert made.schedule == made.distil.model_copy(update={
+            "max_epochs": 2, "top_k": 3, "share": 0.4, "replay": 0.1, "learning_rate": 0.002})
+        assert made.schedule.batch_size == made.distil.batch_size == 8
+        made = params(onboarding=ORIGIN, continuation={
+            "max_epochs": 7, "top_k": 1, "share": 1, "replay": 0, "learning_rate": 0.5,
+            "batch_size": 4, "vocabulary": 10})
+        assert made.schedule == made.distil.model_copy(update={
+            "max_epochs": 7, "top_k": 1, "share": 1.0, "replay": 0.0, "learning_rate": 0.5,
+            "batch_size": 4})
+
+    def test_the_baselines_teacher_need_not_score_the_new_ones(self) -> None:
+        teachers = PARAMS["teachers"] | {"multilingual": {"languages": ["en"]},
+                                         "fr": {"languages": ["fr"]}}
+        assert params(teachers=teachers, onboarding=ORIGIN).baseline.teacher == "multilingual"
+        with pytest.raises(ValidationError, match=r"baseline\.teacher.*without fr"):
+            params(teachers=teachers)

@@ -101,6 +101,25 @@ def test_fewer_rows_than_were_written(tmp_path: Path) -> None:
         corpus.load(Layout(tmp_path / "2"), "en")
 
 
+def test_the_test_rows_have_a_fingerprint(tmp_path: Path) -> None:
+    def of(name: str, train: list[str], test: list[str], labels: list[str]) -> str:
+        layout = Layout(tmp_path / name)
+        corpus.write(layout, "en", {"train": table(train), "test": table(test, labels)}, LABELS)
+        return corpus.test_fingerprint(layout, "en")
+
+    first = of("1", ["a"], ["b", "c"], ["yes", "no"])
+    assert len(first) == 16
+    assert of("2", ["other"], ["b", "c"], ["yes", "no"]) == first
+    others = {of("3", ["a"], ["b", "d"], ["yes", "no"]), of("4", ["a"], ["b", "c"], ["no", "no"]),
+              of("5", ["a"], ["c", "b"], ["no", "yes"]), of("6", ["a"], ["b"], ["yes"])}
+    assert len(others | {first}) == 5
+
+
+def test_no_test_rows_no_fingerprint(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"en/test\.arrow: .*, found: .*; run `dvc repro data@en`"):
+        corpus.test_fingerprint(Layout(tmp_path), "en")
+
+
 @given(texts_of)
 def test_keys_are_unique_also_for_duplicates(texts: list[str]) -> None:
     keys = corpus._keys(table(texts))

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from sklearn.metrics import f1_score
-from training import LABELS, LANGUAGES, Project, distilled, rewrite_logits
+from training import LABELS, LANGUAGES, Project, distilled, onboarding, rewrite_logits
 
-from amtss import corpus, evaluating
+from amtss import checkpoint, corpus, evaluating
 from amtss.errors import AmtssError, CheckpointError
 from amtss.layout import read_json
+from amtss.predicting import Predictor
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,81 @@ class TestSizes:
         assert metrics["cost"]["student"]["examples"] == seen
         assert metrics["cost"]["baseline"]["examples"] == seen
         assert metrics["cost"]["teachers.en"]["examples"] == project.about("en")["examples"]
+
+
+class TestMeasured:
+    def test_says_which_student_on_which_rows(self, project: Project,
+                                              metrics: dict[str, Any]) -> None:
+        assert metrics["measured"] == {
+            "student": checkpoint.fingerprint(project.layout.student),
+            "test": {code: corpus.test_fingerprint(project.layout, code) for code in LANGUAGES}}
+
+    def test_without_an_onboarding(self, metrics: dict[str, Any]) -> None:
+        assert "onboarded" not in metrics
+
+
+@pytest.fixture(scope="module")
+def onboarded(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = onboarding(tmp_path_factory.mktemp("onboarded"), "ko")
+    made.distil()
+    made.baseline()
+    evaluating.evaluate(made.params, made.layout)
+    return made
+
+
+class TestOnboarding:
+    @pytest.fixture
+    def metrics(self, onboarded: Project) -> dict[str, Any]:
+        found: dict[str, Any] = read_json(onboarded.layout.metrics, "dvc repro")
+        return found
+
+    def test_says_what_it_began_from(self, onboarded: Project, metrics: dict[str, Any]) -> None:
+        assert metrics["onboarded"] == {"version": 1, "languages": ["ko"]}
+        assert metrics["measured"]["student"] == checkpoint.fingerprint(onboarded.layout.student)
+        assert set(metrics["measured"]["test"]) == {*LANGUAGES, "ko"}
+
+    def test_all_languages_are_measured_after(self, onboarded: Project,
+                                              metrics: dict[str, Any]) -> None:
+        predictor = Predictor(onboarded.layout.student)
+        for code in (*LANGUAGES, "ko"):
+            texts = corpus.load(onboarded.layout, code).texts("test")
+            right = predictor.probabilities(*texts, code).argmax(1) == onboarded.gold(code, "test")
+            assert metrics["student"]["accuracy"][code] == pytest.approx(100.0 * right.mean())
+        assert set(metrics["mixture"]["accuracy"]) == {"average", *LANGUAGES, "ko"}
+        assert metrics["best_teacher"]["ko"] == "ko"
+
+    def test_those_that_were_there_also_before(self, onboarded: Project,
+                                               metrics: dict[str, Any]) -> None:
+        predictor = Predictor(onboarded.layout.registered / "student")
+        assert set(metrics["baseline"]["accuracy"]) == {"average", *LANGUAGES}
+        for code in LANGUAGES:
+            texts = corpus.load(onboarded.layout, code).texts("test")
+            right = predictor.probabilities(*texts, code).argmax(1) == onboarded.gold(code, "test")
+            assert metrics["baseline"]["accuracy"][code] == pytest.approx(100.0 * right.mean())
+
+    def test_before_and_after_are_paired(self, metrics: dict[str, Any]) -> None:
+        assert set(metrics["paired"]) == {"average", *LANGUAGES}
+        differences = []
+        for code in LANGUAGES:
+            differences.append(metrics["student"]["accuracy"][code]
+                               - metrics["baseline"]["accuracy"][code])
+            assert metrics["paired"][code]["difference"] == pytest.approx(differences[-1])
+        assert metrics["paired"]["average"]["difference"] == pytest.approx(np.mean(differences))
+
+    def test_predictions_leave_out_what_was_not_served(self, onboarded: Project) -> None:
+        path = onboarded.layout.evaluation / "predictions.csv"
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert len(rows) == 4 * 24
+        for row in rows:
+            assert row["student"] in LABELS
+            assert row["baseline"] in (("",) if row["language"] == "ko" else LABELS)
+
+    def test_costs_and_sizes(self, metrics: dict[str, Any]) -> None:
+        assert metrics["cost"]["baseline"]["examples"] == 0
+        assert metrics["cost"]["student"]["examples"] > 0
+        assert metrics["sizes"]["student"]["parameters"] > (
+            metrics["sizes"]["baseline"]["parameters"])
 
 
 class TestWithout:

@@ -68,3 +68,20 @@ def test_keys_may_repeat_through_a_merge_only(project: Project) -> None:
     assert load(Path("params.yaml")).teachers["en"].languages == ("en",)
     found = complaint(project, "languages: [en]\nteachers: {}\nlanguages: [fr]\n")
     assert re.search("params.yaml:3: .*'languages' a second time", found)
+
+
+def test_a_number_of_version_that_yaml_reads_as_text(project: Project) -> None:
+    text = yaml.safe_dump(PARAMS | {"onboarding": {
+        "version": "1", "fingerprint": "0" * 16, "languages": ["fr"]}})
+    assert complaint(project, text).startswith(
+        "params.yaml: onboarding.version: expected a valid integer, found '1'")
+
+
+def test_a_fingerprint_of_digits_alone_is_in_quotes(project: Project) -> None:
+    origin = {"version": 1, "fingerprint": "1234567890123456", "languages": ["fr"]}
+    project.write("params.yaml", yaml.safe_dump(PARAMS | {"onboarding": origin}))
+    read = load(Path("params.yaml")).onboarding
+    assert read is not None
+    assert read.fingerprint == "1234567890123456"
+    complaint(project, yaml.safe_dump(PARAMS | {"onboarding": origin}).replace(
+        "'1234567890123456'", "1234567890123456"))
