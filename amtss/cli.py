@@ -13,8 +13,6 @@ from amtss import lifecycle
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:
-    from amtss.config import Params
-    from amtss.layout import Layout
     from amtss.tracking import Run
 
 app = typer.Typer(help="Many teachers, one student, every language.", no_args_is_help=True,
@@ -74,14 +72,6 @@ def _quiet() -> None:
         logging.getLogger(name).addHandler(logging.NullHandler())
 
 
-def _project() -> "tuple[Params, Layout]":
-    from amtss.layout import Layout
-    from amtss.params import load
-
-    layout = Layout(Path())
-    return load(layout.params), layout
-
-
 def _known(kind: str, name: str, names: Any) -> str:
     if name not in names:
         raise AmtssError(f"{kind}: expected one of {', '.join(names)}, found {name!r}; name one of "
@@ -95,7 +85,7 @@ def sources() -> None:
     from amtss import sources
     from amtss.layout import write_json
 
-    params, layout = _project()
+    params, layout = lifecycle.project()
     write_json(layout.sources, {code: sources.fingerprint(params.data, code)
                                 for code in params.languages})
 
@@ -105,7 +95,7 @@ def data(language: LanguageArgument) -> None:
     """Read one language of the source into artifacts/data."""
     from amtss import corpus, sampling, sources
 
-    params, layout = _project()
+    params, layout = lifecycle.project()
     _known("language", language, params.languages)
     source = sources.read(params.data, language)
     tables = sampling.sample(source.tables, params.data.sample, language, params.data.seed)
@@ -117,7 +107,7 @@ def validate(language: LanguageArgument) -> None:
     """Check one language's data with Great Expectations; errors stop the pipeline."""
     from amtss import validation
 
-    params, layout = _project()
+    params, layout = lifecycle.project()
     validation.validate(params, layout, _known("language", language, params.languages))
 
 
@@ -126,13 +116,13 @@ def gate() -> None:
     """Check the languages against each other and settle the label list."""
     from amtss import gating
 
-    gating.gate(*_project())
+    gating.gate(*lifecycle.project())
 
 
 @app.command()
 def teach(name: TeacherArgument) -> None:
     """Fine-tune one teacher."""
-    params, layout = _project()
+    params, layout = lifecycle.project()
     _known("teacher", name, params.teachers)
     from amtss import teaching, tracking
 
@@ -148,7 +138,7 @@ def teach(name: TeacherArgument) -> None:
 @app.command()
 def score(name: TeacherArgument) -> None:
     """Run one teacher over the languages it scores; writes its logits cache."""
-    params, layout = _project()
+    params, layout = lifecycle.project()
     _known("teacher", name, params.teachers)
     from amtss import scoring
 
@@ -161,7 +151,7 @@ def fetch() -> None:
     from amtss import registry
     from amtss.layout import replacing, write_json
 
-    params, layout = _project()
+    params, layout = lifecycle.project()
     origin = params.onboarding
     with replacing(layout.registered) as folder:
         write_json(folder / "origin.json", {"version": origin.version if origin else None})
@@ -172,7 +162,7 @@ def fetch() -> None:
 @app.command()
 def vocabulary() -> None:
     """Make the student's tokenizer."""
-    params, layout = _project()
+    params, layout = lifecycle.project()
     from amtss import vocabulary
 
     vocabulary.vocabulary(params, layout)
@@ -181,7 +171,7 @@ def vocabulary() -> None:
 @app.command()
 def distil() -> None:
     """Algorithm 1: distil the teachers into the student; goes on where it was interrupted."""
-    params, layout = _project()
+    params, layout = lifecycle.project()
     from amtss import distilling, tracking
 
     with tracking.run(params, layout, "distil") as run:
@@ -192,7 +182,7 @@ def distil() -> None:
 @app.command()
 def baseline() -> None:
     """Train X-LM-Tiny, the paper's baseline, on as many examples as the student saw."""
-    params, layout = _project()
+    params, layout = lifecycle.project()
     from amtss import baseline, tracking
 
     with tracking.run(params, layout, "baseline") as run:
@@ -212,7 +202,7 @@ def _tell(run: "Run", row: dict[str, Any]) -> None:
 @app.command()
 def evaluate() -> None:
     """Read test once: student, baseline and teachers; writes artifacts/metrics.json."""
-    params, layout = _project()
+    params, layout = lifecycle.project()
     from amtss import evaluating, tracking
     from amtss.layout import read_json
 
@@ -224,7 +214,7 @@ def evaluate() -> None:
 @app.command()
 def report() -> None:
     """Write the report: the paper's tables and figures for this run."""
-    params, layout = _project()
+    params, layout = lifecycle.project()
     from amtss import reporting, tracking
 
     with tracking.run(params, layout, "report") as run:
@@ -241,7 +231,7 @@ def results() -> None:
     from amtss.layout import read_json
     from amtss.table import rich_table
 
-    params, layout = _project()
+    params, layout = lifecycle.project()
     metrics = read_json(layout.metrics, "dvc repro")
     console = Console()
     console.print(rich_table(tables.results(metrics, params.languages)))
@@ -277,7 +267,7 @@ def ablate(
     from amtss.layout import write_text
     from amtss.table import markdown, rich_table
 
-    params, _ = _project()
+    params, _ = lifecycle.project()
     table = ablating.ablate(params, only or list(ablating.VARIANTS), seed or [0], jobs)
     Console(width=None if sys.stdout.isatty() else 160).print(rich_table(table))
     if output is not None:

@@ -1,6 +1,7 @@
 """Every path of every artifact, and the one way to write any of them: whole or not at all."""
 
 import errno
+import fcntl
 import json
 import os
 import re
@@ -87,6 +88,11 @@ class Layout:
     def registered(self) -> Path:
         """The registered student that an onboarding goes on from; without one, no student."""
         return self.artifacts / "registered"
+
+    @property
+    def registry_lock(self) -> Path:
+        """Held by whoever changes the registered model: one at a time in this checkout."""
+        return self.artifacts / "registry.lock"
 
     @property
     def metrics(self) -> Path:
@@ -207,6 +213,19 @@ def _sync_folder(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait for whoever holds the lock `path`, a file, and hold it; the end of a process frees it.
+
+    Raises:
+        OSError: the file cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def read_json(path: Path, command: str) -> Any:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-def _project() -> "tuple[Params, Layout]":
+def project() -> "tuple[Params, Layout]":
+    """The settings and the paths of the working directory's project."""
     from amtss.layout import Layout
     from amtss.params import load
 
@@ -23,16 +24,20 @@ def _project() -> "tuple[Params, Layout]":
 @app.command()
 def register() -> None:
     """Make a version of the registered model from the evaluated student, alias `challenger`."""
-    _register(*_project())
+    _register(*project())
 
 
 def _register(params: "Params", layout: "Layout") -> int:
-    from amtss import registry
+    from amtss import registering, registry
 
-    version, new = registry.register(params, layout)
+    version, new = registering.register(params, layout)
     print(f"{registry.name(params)} version {version.number}, "
           f"{'new' if new else 'registered before'}: {version.average:.2f} points of test accuracy "
           f"on average over {', '.join(version.languages)}; now {', '.join(version.aliases)}")
+    if new and version.dirty:
+        files = version.dirty.replace(",", "")
+        print(f"{version.dirty}: not committed; `git add {files} && git commit`, then a later "
+              "onboarding or `dvc repro` can repeat it")
     return version.number
 
 
@@ -43,7 +48,7 @@ def promote(
     dry_run: Annotated[bool, typer.Option(help="Show the verdict, move nothing.")] = False,
 ) -> None:
     """Make a version champion if it passes the gate; the old one stays as `previous`."""
-    _promote(*_project(), version, dry_run)
+    _promote(*project(), version, dry_run)
 
 
 def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = False) -> None:
@@ -60,7 +65,7 @@ def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = F
 @app.command()
 def rollback() -> None:
     """Make the previous champion champion again; a second time returns."""
-    params, layout = _project()
+    params, layout = project()
     from amtss import promoting
 
     print(f"version {promoting.rollback(params, layout).number} is champion again")
@@ -69,7 +74,7 @@ def rollback() -> None:
 @app.command()
 def audit() -> None:
     """Say whether the present champion passes the gate, whoever put it there."""
-    params, layout = _project()
+    params, layout = project()
     from amtss import promoting
 
     print(f"version {promoting.audit(params, layout).candidate.number}, the champion, passes")
@@ -95,7 +100,7 @@ def export(
         if version:
             from amtss import registry
 
-            params, layout = _project()
+            params, layout = project()
             found = registry.find(params, layout, version)
             model = Path(folder) / "student"
             registry.fetch(params, layout, found.number, found.fingerprint, model)
@@ -123,7 +128,7 @@ def onboard_language(
     from amtss import onboarding
     from amtss.table import rich_table
 
-    layout = _project()[1]
+    layout = project()[1]
     request = onboarding.Request(tuple(lang), from_version, data, teacher, tuple(change or ()))
     params = onboarding.prepare(layout, request)
     onboarding.repro()

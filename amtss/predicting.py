@@ -16,6 +16,14 @@ from amtss.layout import read_json
 BATCH = 128
 
 
+class Answer(NamedTuple):
+    """What a student says of a text."""
+
+    label: str
+    probabilities: dict[str, float]
+    """Of every label, to six digits."""
+
+
 class Predictor:
     """A student, or X-LM-Tiny, loaded from its folder; fp32, so that answers do not depend on
     what else is in the batch by more than rounding."""
@@ -75,6 +83,19 @@ class Predictor:
             made[at] = importance.softmax(logits.float().cpu().numpy())
         return made
 
+    def answers(self, texts: list[str], pairs: list[str | None], language: str) -> list[Answer]:
+        """An answer per text, in order; texts of pairs may stand among others.
+
+        Raises:
+            DataError: the student has no head for `language`.
+        """
+        labels = self.labels
+        made = self.probabilities(texts, [pair or "" for pair in pairs] if any(pairs) else None,
+                                  language)
+        return [Answer(labels[int(row.argmax())],
+                       {label: round(float(each), 6)
+                        for label, each in zip(labels, row, strict=True)}) for row in made]
+
 
 class Question(NamedTuple):
     """A text to classify."""
@@ -127,13 +148,8 @@ def answer(folder: Path, asked: Iterable[Question]) -> Iterator[str]:
         predictor = predictor or Predictor(folder)
         for language, group in groupby(batch, key=lambda question: question.language):
             together = list(group)
-            pairs = [question.pair or "" for question in together]
-            made = predictor.probabilities([question.text for question in together],
-                                           pairs if any(pairs) else None, language)
-            for question, row in zip(together, made, strict=True):
-                yield json.dumps({
-                    "text": question.text, "lang": language,
-                    "label": predictor.labels[int(row.argmax())],
-                    "probabilities": {label: round(float(p), 6) for label, p in
-                                      zip(predictor.labels, row, strict=True)},
-                }, ensure_ascii=False)
+            made = predictor.answers([question.text for question in together],
+                                     [question.pair for question in together], language)
+            for question, found in zip(together, made, strict=True):
+                yield json.dumps({"text": question.text, "lang": language, **found._asdict()},
+                                 ensure_ascii=False)

@@ -1,30 +1,24 @@
 """The registered model of a project: its versions, their aliases, and the students in them."""
 
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amtss import checkpoint, tracking
 from amtss.config import Params
 from amtss.errors import CheckpointError, RegistryError
-from amtss.layout import Layout, read_json, replacing
+from amtss.layout import Layout, replacing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-    from mlflow.models import ModelSignature
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 MEND = {CHAMPION: "run `amtss promote`", CHALLENGER: "run `amtss register`"}
 """What sets an alias."""
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors",
-                "tokenizers", "torch", "transformers")
-"""What a version needs to answer."""
 STUDENT = "artifacts/student"
 """Where its student is below a version's folder."""
 
@@ -49,6 +43,8 @@ class Version:
     commit: str
     lock: str
     """SHA-256 of dvc.lock."""
+    dirty: str | None = None
+    """Which of params.yaml and dvc.lock are not as in `commit`."""
     aliases: tuple[str, ...] = ()
 
     @property
@@ -62,24 +58,6 @@ def name(params: Params) -> str:
     return f"amtss-{params.project}"
 
 
-def register(params: Params, layout: Layout) -> tuple[Version, bool]:
-    """Make a version of the evaluated student, alias `challenger`, unless there is one already.
-
-    Returns: the version, and whether it is new.
-
-    Raises:
-        RegistryError: the student has not been evaluated; the registry does not answer.
-    """
-    student = _evaluated(layout)
-    with _alone(layout):
-        known = [each for each in versions(params, layout)
-                 if each.fingerprint == student.fingerprint]
-        number = known[-1].number if known else _make(params, layout, student)
-        if aliases(params, layout).get(CHAMPION) != number:
-            point(params, layout, CHALLENGER, number)
-        return find(params, layout, number), not known
-
-
 def find(params: Params, layout: Layout, reference: str | int) -> Version:
     """The version with an alias or a number.
 
@@ -89,7 +67,7 @@ def find(params: Params, layout: Layout, reference: str | int) -> Version:
     named = aliases(params, layout)
     text = str(reference)
     number = int(text) if text.isdecimal() else named.get(text)
-    with _answering(params, layout) as client:
+    with answering(params, layout) as client:
         entities = _entities(params, client)
     for entity in entities:
         if int(entity.version) == number:
@@ -106,21 +84,21 @@ def find(params: Params, layout: Layout, reference: str | int) -> Version:
 def versions(params: Params, layout: Layout) -> list[Version]:
     """All that amtss has registered, oldest first."""
     named = aliases(params, layout)
-    with _answering(params, layout) as client:
+    with answering(params, layout) as client:
         return [_version(params, entity, named) for entity in _entities(params, client)
                 if "fingerprint" in entity.tags]
 
 
 def aliases(params: Params, layout: Layout) -> dict[str, int]:
     """Alias -> number of its version; empty where nothing has been registered."""
-    with _answering(params, layout) as client:
-        return {alias: int(at) for each in _models(params, client)
+    with answering(params, layout) as client:
+        return {alias: int(at) for each in models(params, client)
                 for alias, at in each.aliases.items()}
 
 
 def point(params: Params, layout: Layout, alias: str, number: int | None) -> None:
     """Set `alias` on version `number`, or take it away."""
-    with _answering(params, layout) as client:
+    with answering(params, layout) as client:
         if number is None:
             client.delete_registered_model_alias(name(params), alias)
         else:
@@ -129,14 +107,14 @@ def point(params: Params, layout: Layout, alias: str, number: int | None) -> Non
 
 def mark(params: Params, layout: Layout, number: int) -> None:
     """Write down that amtss itself made version `number` champion."""
-    with _answering(params, layout) as client:
+    with answering(params, layout) as client:
         client.set_registered_model_tag(name(params), CHAMPION, str(number))
 
 
 def marked(params: Params, layout: Layout) -> int | None:
     """The version that amtss itself made champion last."""
-    with _answering(params, layout) as client:
-        numbers = [int(each.tags[CHAMPION]) for each in _models(params, client)
+    with answering(params, layout) as client:
+        numbers = [int(each.tags[CHAMPION]) for each in models(params, client)
                    if CHAMPION in each.tags]
         return numbers[0] if numbers else None
 
@@ -160,7 +138,7 @@ def fetch(params: Params, layout: Layout, number: int, fingerprint: str | None, 
 
 def _download(params: Params, layout: Layout, version: Version, to: Path) -> Path:
     """A version's student, verified, in a folder below `to`."""
-    with _answering(params, layout) as client:
+    with answering(params, layout) as client:
         place = client.get_model_version_download_uri(name(params), str(version.number))
     from mlflow.artifacts import download_artifacts
 
@@ -173,55 +151,13 @@ def _download(params: Params, layout: Layout, version: Version, to: Path) -> Pat
         found = tracking.told(error)
     if found != version.fingerprint:
         raise RegistryError(f"{place}: expected the student {version.fingerprint} of version "
-                            f"{version.number}, found: {found}; put its files back or name "
-                            "another version")
+                            f"{version.number}, found: {found}; restore its files there, or "
+                            f"delete version {version.number} in MLflow and run `amtss register` "
+                            "again for a new one")
     return folder
 
 
-def _make(params: Params, layout: Layout, student: Version) -> int:
-    """Log the student in a run of its own and make a version of it; the version's number."""
-    import mlflow
-
-    package = Path(__file__).parent
-    with _answering(params, layout) as client, mlflow.start_run(run_name="register") as run:
-        tags = _tags(student)
-        if layout.report.is_dir():
-            mlflow.log_artifacts(str(layout.report), "report")
-            tags["report"] = f"runs:/{run.info.run_id}/report/report.html"
-        logged = mlflow.pyfunc.log_model(
-            name="student", python_model=str(package / "serving.py"),
-            artifacts={"student": str(layout.student.resolve())}, code_paths=[str(package)],
-            signature=_signature(), input_example=_example(student),
-            pip_requirements=[f"{each}=={installed(each).split('+')[0]}" for each in REQUIREMENTS])
-        if not _models(params, client):
-            client.create_registered_model(name(params))
-        made = client.create_model_version(
-            name(params), logged.model_uri, run.info.run_id, tags,
-            description=_description(student), model_id=logged.model_id)
-        return int(made.version)
-
-
-def _evaluated(layout: Layout) -> Version:
-    """What is known of `artifacts/student`, as a version that has no number yet."""
-    fingerprint = checkpoint.fingerprint(layout.student)
-    metrics = read_json(layout.metrics, "dvc repro") if layout.metrics.is_file() else {}
-    measured = metrics.get("measured", {"student": "none"})
-    if measured["student"] != fingerprint:
-        raise RegistryError(f"{layout.metrics}: expected figures of the student {fingerprint}, "
-                            f"found {measured['student']}; run `dvc repro`")
-    languages = tuple(measured["test"])
-    config = read_json(layout.student / "config.json", "dvc repro -f distil")
-    return Version(
-        number=0, fingerprint=fingerprint, parent=metrics.get("onboarded", {}).get("version"),
-        languages=languages, labels=tuple(config["id2label"].values()),
-        accuracy={code: metrics["student"]["accuracy"][code] for code in languages},
-        test=measured["test"],
-        errors={code: read_json(layout.validation(code) / "validation.json",
-                                f"dvc repro validate@{code}")["errors"] for code in languages},
-        commit=tracking.commit(layout), lock=tracking.lock(layout))
-
-
-def _tags(version: Version) -> dict[str, str]:
+def tags(version: Version) -> dict[str, str]:
     """What stands beside a version: each of its fields, as text or JSON."""
     told = asdict(version) | {"average": round(version.average, 2), "number": None, "aliases": None}
     return {key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
@@ -229,7 +165,7 @@ def _tags(version: Version) -> dict[str, str]:
 
 
 def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> Version:
-    """`_tags` read back.
+    """`tags` read back.
 
     Raises:
         RegistryError: they are not there, or not what amtss writes.
@@ -242,7 +178,7 @@ def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> V
             languages=tuple(json.loads(tags["languages"])),
             labels=tuple(json.loads(tags["labels"])), accuracy=json.loads(tags["accuracy"]),
             test=json.loads(tags["test"]), errors=json.loads(tags["errors"]),
-            commit=tags["commit"], lock=tags["lock"],
+            commit=tags["commit"], lock=tags["lock"], dirty=tags.get("dirty"),
             aliases=tuple(alias for alias, at in named.items() if at == number))
     except (KeyError, json.JSONDecodeError) as error:
         raise RegistryError(f"{name(params)} version {number}: expected the tags of `amtss "
@@ -250,36 +186,7 @@ def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> V
                             ) from error
 
 
-def _description(version: Version) -> str:
-    """For MLflow's pages, in Markdown."""
-    rows = "\n".join(f"| {code} | {version.accuracy[code]:.2f} |" for code in version.languages)
-    return (f"One student for {len(version.languages)} languages and {len(version.labels)} labels; "
-            f"{version.average:.2f} points of test accuracy on average. Its report is an artifact "
-            f"of its source run.\n\n| language | accuracy |\n| --- | ---: |\n{rows}\n")
-
-
-def _signature() -> "ModelSignature":
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
-    from mlflow.types.schema import Map
-
-    return ModelSignature(
-        Schema([ColSpec(DataType.string, "text"),
-                *(ColSpec(DataType.string, each, required=False) for each in ("pair", "lang"))]),
-        Schema([ColSpec(DataType.string, "label"), ColSpec(DataType.double, "score"),
-                ColSpec(Map(DataType.double), "probabilities")]),
-        ParamSchema([ParamSpec("lang", DataType.string, "")]))
-
-
-def _example(version: Version) -> Any:
-    """A batch of every language, and the parameter."""
-    import pandas as pd
-
-    return (pd.DataFrame({"text": ["hello"] * len(version.languages), "lang": version.languages}),
-            {"lang": version.languages[0]})
-
-
-def _models(params: Params, client: "MlflowClient") -> list[Any]:
+def models(params: Params, client: "MlflowClient") -> list[Any]:
     """The registered model, or none yet."""
     return list(client.search_registered_models(f"name = '{name(params)}'"))
 
@@ -290,7 +197,7 @@ def _entities(params: Params, client: "MlflowClient") -> "list[ModelVersion]":
 
 
 @contextmanager
-def _answering(params: Params, layout: Layout) -> "Iterator[MlflowClient]":
+def answering(params: Params, layout: Layout) -> "Iterator[MlflowClient]":
     """The registry; whatever goes wrong with it is told in one line."""
     client = tracking.connect(params, layout)
     try:
@@ -299,11 +206,3 @@ def _answering(params: Params, layout: Layout) -> "Iterator[MlflowClient]":
         raise RegistryError(f"{name(params)}: expected the model registry to answer, found: "
                             f"{tracking.told(error)}; mend that, then run the same command again"
                             ) from error
-
-
-@contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    """Wait for any other `register` of this project on this machine."""
-    with open(layout.artifacts / "register.lock", "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -36,17 +36,17 @@ class Served(PythonModel):
         if None in texts:
             raise _refused(f"text: expected text, found none in row {texts.index(None) + 1}; fill "
                            "it in or leave the row out")
-        pairs = [pair or "" for pair in _column(model_input, "pair")]
+        pairs = _column(model_input, "pair")
         languages = self._languages(_column(model_input, "lang"), (params or {}).get("lang"))
         answers: list[dict[str, Any]] = [{} for _ in texts]
         for language in dict.fromkeys(languages):
             rows = [row for row, each in enumerate(languages) if each == language]
-            asked = [pairs[row] for row in rows]
             with self.alone:
-                made = self.predictor.probabilities([texts[row] for row in rows],
-                                                    asked if any(asked) else None, language)
-            for row, probabilities in zip(rows, made, strict=True):
-                answers[row] = self._answer(probabilities.tolist())
+                made = self.predictor.answers([texts[row] for row in rows],
+                                              [pairs[row] for row in rows], language)
+            for row, (label, probabilities) in zip(rows, made, strict=True):
+                answers[row] = {"label": label, "score": probabilities[label],
+                                "probabilities": probabilities}
         return answers
 
     def _languages(self, named: list[str | None], default: str | None) -> list[str]:
@@ -59,12 +59,6 @@ class Served(PythonModel):
                 raise _refused(f"lang: expected one of {', '.join(served)}, found {found} in row "
                                f"{row}; name one of them in the column or the parameter `lang`")
         return [each for each in languages if each is not None]
-
-    def _answer(self, probabilities: list[float]) -> dict[str, Any]:
-        rounded = [round(each, 6) for each in probabilities]
-        best = probabilities.index(max(probabilities))
-        return {"label": self.predictor.labels[best], "score": rounded[best],
-                "probabilities": dict(zip(self.predictor.labels, rounded, strict=True))}
 
 
 def _column(table: pd.DataFrame, name: str) -> list[Any]:

@@ -1,6 +1,5 @@
 """Runs in MLflow: what every stage that trains or evaluates tells. Nothing here stops a stage."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from amtss.config import Params
 from amtss.errors import AmtssError, RegistryError
-from amtss.layout import Layout, read_json, replacing
+from amtss.layout import Layout, alone, read_json, replacing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -236,9 +235,7 @@ def _create(store: str) -> None:
     database = _database(store)
     if database is None or database.exists():
         return
-    database.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{database}.lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(database.with_name(f"{database.name}.lock")):
         if not database.exists():
             with replacing(database) as made:
                 mlflow.MlflowClient(f"sqlite:///{made}").search_experiments(max_results=1)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.numpy import load_file, save_file
-from training import LANGUAGES, Project, distilled
+from training import LABELS, LANGUAGES, Project, distilled
 
-from amtss import evaluating, tracking
+from amtss import evaluating, registry, tracking
+from amtss.config import Params
 from amtss.layout import Layout, write_json
+from amtss.registry import Version
 
 
 @cache
@@ -46,3 +48,26 @@ def retrained(project: Project, add: float = 0.1) -> Project:
     save_file(weights, path, metadata={"format": "pt"})
     evaluating.evaluate(project.params, project.layout)
     return project
+
+
+def place(project: Project, number: int = 1) -> Path:
+    """The folder that holds a version."""
+    client = tracking.connect(project.params, project.layout)
+    found = client.get_model_version_download_uri(registry.name(project.params), str(number))
+    return Path(found.removeprefix("file://"))
+
+
+def settings(project: str = "pure", **promotion: Any) -> Params:
+    """Of two languages and one teacher."""
+    return Params.model_validate({
+        "project": project, "languages": ("en", "fr"), "promotion": promotion,
+        "distil": {"top_k": 1}, "teachers": {"multilingual": {"languages": ("all",)}}})
+
+
+def version(number: int, *, errors: int = 0, labels: tuple[str, ...] = LABELS, test: str = "same",
+            **accuracy: float) -> Version:
+    """One with these figures, of no student."""
+    return Version(
+        number=number, fingerprint=f"{number:016x}", parent=None, languages=tuple(accuracy),
+        labels=labels, accuracy=accuracy, test=dict.fromkeys(accuracy, test),
+        errors=dict.fromkeys(accuracy, errors), commit="", lock="")

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models
 
 from amtss.errors import AmtssError
-from amtss.layout import Layout, is_full, read_json, replacing, write_bytes, write_json, write_text
+from amtss.layout import (
+    Layout,
+    alone,
+    is_full,
+    read_json,
+    replacing,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 BIG = 100_000
 """More bytes than the tests' full disk takes."""
@@ -167,3 +177,39 @@ def test_paths_lie_below_the_root() -> None:
             layout.evaluation, layout.report]
     assert all(path.is_relative_to(layout.artifacts) for path in made)
     assert len(set(made)) == len(made)
+
+
+HOLDING = """
+import os, signal, sys
+from pathlib import Path
+from amtss.layout import alone
+
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def hold(path: Path) -> bool:
+    with alone(path):
+        return True
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.lock"
+    with ThreadPoolExecutor(1) as threads:
+        with alone(path):
+            waiting = threads.submit(hold, path)
+            assert wait([waiting], timeout=0.2).not_done
+        assert waiting.result(timeout=60)
+
+
+def test_a_lock_does_not_outlive_its_process(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDING, str(tmp_path / "a.lock")],
+                          stdout=subprocess.PIPE) as holder, ThreadPoolExecutor(1) as threads:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        waiting = threads.submit(hold, tmp_path / "a.lock")
+        assert wait([waiting], timeout=0.2).not_done
+        holder.kill()
+        assert waiting.result(timeout=60)

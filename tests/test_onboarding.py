@@ -15,7 +15,7 @@ from registered import database, evaluated
 from test_pipeline import BIN, Pipeline, demo
 from training import LABELS, Project, table
 
-from amtss import onboarding, params, registry
+from amtss import onboarding, params, registering, registry
 from amtss.errors import AmtssError, DataError, ParamsError, RegistryError
 from amtss.layout import Layout
 from amtss.onboarding import Request
@@ -49,7 +49,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 @pytest.fixture
 def champion(project: Project) -> Project:
     """The same with its student as champion."""
-    version, _ = registry.register(project.params, project.layout)
+    version, _ = registering.register(project.params, project.layout)
     registry.point(project.params, project.layout, CHAMPION, version.number)
     return project
 

@@ -22,7 +22,7 @@ from mlflow.pyfunc import PyFuncModel
 from registered import database, evaluated
 from training import LANGUAGES, Project
 
-from amtss import corpus, predicting, registry, tracking
+from amtss import corpus, predicting, registering, registry, tracking
 from amtss.predicting import Question
 
 
@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", database())
         made = evaluated(tmp_path_factory.mktemp("served"), project=f"s-{uuid.uuid4().hex}")
-        registry.register(made.params, made.layout)
+        registering.register(made.params, made.layout)
         registry.point(made.params, made.layout, "champion", 1)
         yield made
 
