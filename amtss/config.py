@@ -320,13 +320,13 @@ class Continuation(Section):
 
     max_epochs: Count = 2
     top_k: Count = 3
-    share: Share = 0.4
-    replay: Share = 0.1
+    share: Share = 0.2
+    replay: Share = 0.15
     learning_rate: Positive | None = None
     """Null for half of `distil.learning_rate`."""
     batch_size: Count | None = None
     """Null for `distil.batch_size`."""
-    vocabulary: Annotated[int, Field(ge=0)] = 3200
+    vocabulary: Annotated[int, Field(ge=0)] = 6000
     """At most so many new pieces of vocabulary per new language."""
 
 
