@@ -43,14 +43,14 @@ COUNTS: dict[str, tuple[int, ...]] = {
     "ru": (2091, 1372, 629, 1760, 4652, 2185, 1126, 1229, 1030, 2494,
            1090, 644, 1309, 555, 621, 641, 2432, 340, 420, 379),
     # The paper onboards these later and prints no counts: these columns are ours. Each is little
-    # more than half the paper's smallest and skewed its own way: ko to coupons, payment and
+    # more than the paper's smallest and skewed its own way: ko to coupons, payment and
     # verification; pl to disputes, with no `others` at all; pt to parcels and refunds.
-    "ko": (1200, 470, 700, 1000, 1900, 860, 480, 400, 600, 520,
-           1080, 430, 640, 270, 330, 560, 2300, 380, 210, 240),
-    "pl": (2000, 0, 220, 1450, 940, 640, 470, 1700, 460, 720,
-           300, 1250, 350, 720, 1400, 300, 560, 150, 640, 400),
-    "pt": (3200, 290, 470, 2500, 1400, 680, 800, 680, 920, 600,
-           250, 540, 370, 410, 300, 320, 480, 100, 220, 470),
+    "ko": (2400, 940, 1400, 2000, 3800, 1720, 960, 800, 1200, 1040,
+           2160, 860, 1280, 540, 660, 1120, 4600, 760, 420, 480),
+    "pl": (4000, 0, 440, 2900, 1880, 1280, 940, 3400, 920, 1440,
+           600, 2500, 700, 1440, 2800, 600, 1120, 300, 1280, 800),
+    "pt": (6400, 580, 940, 5000, 2800, 1360, 1600, 1360, 1840, 1200,
+           500, 1080, 740, 820, 600, 640, 960, 200, 440, 940),
 }
 
 LANGUAGES: tuple[str, ...] = tuple(COUNTS)
