@@ -1,0 +1,21 @@
+"""Flow `distill`: a preset, from its data to champion."""
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows import stages, workspace
+from flows.parameters import Concurrency, Overrides, Preset
+
+
+@flow(name="distill", flow_run_name="distill {preset}")
+def distill(preset: Preset = "demo", overrides: Overrides = {},  # noqa: B006 - never changed
+            concurrency: Concurrency = None) -> str:
+    """Validate, teach, score, distil, evaluate, report, register, promote.
+
+    Returns:
+        The branch that has the run's params.yaml and dvc.lock.
+    """
+    with workspace.taken(Path(), preset) as work:
+        work.configure(preset, overrides)
+        return stages.pipeline(work, concurrency, f"Distil {preset}")

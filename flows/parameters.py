@@ -1,0 +1,31 @@
+"""What runs may be asked for. Prefect refuses the rest when a run is created."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from amtss import presets
+from amtss.config import CODE, Params
+from amtss.layout import Layout
+from flows.workspace import OWN
+
+PRESETS = [*presets.names(Layout()), OWN]
+KEY = rf"^({'|'.join(Params.model_fields)})(\.\w+)*$"
+
+
+def _known(name: str) -> str:
+    if name not in PRESETS:
+        raise ValueError(f"expected one of {', '.join(PRESETS)}, found {name!r}")
+    return name
+
+
+Preset = Annotated[str, AfterValidator(_known), Field(
+    json_schema_extra={"enum": list(PRESETS)},
+    description="A file of params/, or `own`: params.yaml as it stands.")]
+Overrides = Annotated[dict[Annotated[str, Field(pattern=KEY)], Any], Field(
+    json_schema_extra={"additionalProperties": False},
+    description='What differs from the preset, by dotted key: {"distil.max_epochs": 2}.')]
+Concurrency = Annotated[int, Field(
+    ge=1, description="Teachers at once; by default one per GPU, or else per core.")] | None
+Languages = Annotated[list[Annotated[str, Field(pattern=f"^{CODE.pattern}$")]], Field(
+    min_length=1, json_schema_extra={"uniqueItems": True}, description="Codes, such as ko.")]

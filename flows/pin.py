@@ -1,0 +1,15 @@
+"""`python -m flows.pin ko pl`: params.yaml of the workspace this runs in goes on from the champion,
+with new languages."""
+
+import sys
+from pathlib import Path
+
+from amtss import onboarding
+from amtss.errors import AmtssError
+from amtss.layout import Layout
+
+if __name__ == "__main__":
+    try:
+        onboarding.prepare(Layout(Path()), onboarding.Request(tuple(sys.argv[1:])))
+    except AmtssError as error:
+        raise SystemExit(f"amtss: {error}") from None
