@@ -161,8 +161,9 @@ class TestOnboarding:
     def test_the_schedule_is_the_continuations_over_distils(self) -> None:
         made = params(onboarding=ORIGIN, distil=PARAMS["distil"] | {
             "learning_rate": 0.004, "seed": 5, "temperature": 2.0})
-        assert made.schedule == made.distil.model_copy(update={
-            "max_epochs": 2, "top_k": 3, "share": 0.4, "replay": 0.1, "learning_rate": 0.002})
+        assert made.schedule == made.distil.model_copy(update={"learning_rate": 0.002} | {
+            key: getattr(config.Continuation(), key)
+            for key in ("max_epochs", "top_k", "share", "replay")})
         assert made.schedule.batch_size == made.distil.batch_size == 8
         made = params(onboarding=ORIGIN, continuation={
             "max_epochs": 7, "top_k": 1, "share": 1, "replay": 0, "learning_rate": 0.5,

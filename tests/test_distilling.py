@@ -367,7 +367,7 @@ class TestInterrupted:
         assert project.student == before
 
 
-LONG = {"max_epochs": 8, "share": 1.0, "replay": 0.5}
+LONG = {"max_epochs": 8, "top_k": 3, "share": 1.0, "replay": 0.5}
 """A continuation that the tests' students learn a language in."""
 NEW_ROWS = {"en": 48, "fr": 48, "ru": 68, "ko": 160, "pl": 160}
 
