@@ -148,7 +148,6 @@ def score(name: TeacherArgument) -> None:
 @app.command()
 def fetch() -> None:
     """Fetch the registered student that an onboarding goes on from; without one, none."""
-    from amtss import registry
     from amtss.layout import replacing, write_json
 
     params, layout = lifecycle.project()
@@ -156,6 +155,8 @@ def fetch() -> None:
     with replacing(layout.registered) as folder:
         write_json(folder / "origin.json", {"version": origin.version if origin else None})
         if origin:
+            from amtss import registry
+
             registry.fetch(params, layout, origin.version, origin.fingerprint, folder / "student")
 
 
