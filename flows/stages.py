@@ -1,7 +1,8 @@
 """The steps of every run: DVC's targets, in waves that do not get into each other's way."""
 
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -55,9 +56,9 @@ def reproduce(work: Workspace, target: str, alone: bool = False) -> None:
 
 
 @step("{command}")
-def manage(work: Workspace, command: str) -> list[str]:
+def manage(work: Workspace, command: str, *arguments: str) -> list[str]:
     """Run a command of a model's life; what it says."""
-    return work.run("amtss", command, tell=get_run_logger().info)
+    return work.run("amtss", command, *arguments, tell=get_run_logger().info)
 
 
 @step("pin")
@@ -93,9 +94,18 @@ def pipeline(work: Workspace, concurrency: int | None, message: str) -> str:
         reproduce(work, target)
     compare(work)
     branch = work.publish(message)
-    told = [line for command in ("register", "promote") for line in manage(work, command)]
-    outcome(work, branch, told)
+    told = manage(work, "register")
+    try:
+        told += manage(work, "promote", "--version", registered(told))
+    finally:
+        outcome(work, branch, told)
     return branch
+
+
+def registered(told: Sequence[str]) -> str:
+    """The version's number in what `amtss register` says. Its alias tells nothing: it is no
+    challenger where it is champion already."""
+    return next(found[1] for line in told if (found := re.search(r" version (\d+), ", line)))
 
 
 def teach(work: Workspace, concurrency: int | None) -> None:
