@@ -115,7 +115,8 @@ def _settled(own: list[Piece]) -> list[Piece]:
     steps = {piece: (score - lowest) / STEP for piece, score in own if len(piece) == 1}
     added = sorted(piece for piece, step in steps.items() if abs(step - round(step)) < 1e-4)
     scores = dict(own) | dict(zip(added, sorted(dict(own)[piece] for piece in added), strict=True))
-    settled = [(piece, round(score, 9)) for piece, score in scores.items()]
+    # Coarse, or two runs would stand on two sides of a rounding now and then.
+    settled = [(piece, round(score, 5)) for piece, score in scores.items()]
     settled.sort(key=lambda each: (-each[1], each[0]))
     return settled
 
