@@ -15,6 +15,7 @@ import psutil
 from prefect.settings import get_current_settings
 
 from amtss.errors import AmtssError
+from flows.workspace import QUIET
 
 POOL = "local"
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
@@ -102,8 +103,8 @@ def _page() -> str:
 def _environment() -> dict[str, str]:
     """What prefect.toml says, for processes in other folders."""
     settings = get_current_settings()
-    return os.environ | {
-        "PREFECT_HOME": str(_home()), "PREFECT_API_URL": _url(), "DO_NOT_TRACK": "1",
+    return QUIET | os.environ | {
+        "PREFECT_HOME": str(_home()), "PREFECT_API_URL": _url(),
         "PREFECT_SERVER_ANALYTICS_ENABLED": str(settings.server.analytics_enabled),
         "PREFECT_WORKER_QUERY_SECONDS": str(settings.worker.query_seconds)}
 

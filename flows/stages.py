@@ -49,7 +49,7 @@ def reproduce(work: Workspace, target: str, alone: bool = False) -> None:
     place: AbstractContextManager[Mapping[str, str]] = (
         work.slot() if alone else nullcontext({}))
     with place as environment:
-        work.run(sys.executable, "-m", "dvc", "--wait-for-lock", "repro",
+        work.run(sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--keep-going",
                  *(["--single-item"] if alone else []), target, tell=tell, environment=environment)
     if progress:
         progress.end()

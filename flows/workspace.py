@@ -25,6 +25,9 @@ RUNS = Path(".dvc/tmp/runs")
 """Workspaces below the project; git and DVC ignore what is there."""
 OWN = "own"
 """In place of a preset's name: the project's params.yaml as it stands."""
+QUIET = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
+         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "GX_ANALYTICS_ENABLED": "false"}
+"""No telemetry, and no bars in a log; the user's own environment wins."""
 AUTHOR = ("-c", "user.name=amtss flows", "-c", "user.email=flows@amtss.invalid",
           "-c", "commit.gpgsign=false")
 
@@ -179,7 +182,7 @@ def _environment(project: Path, root: Path) -> dict[str, str]:
     def first(name: str, value: Path) -> str:
         return os.pathsep.join(filter(None, [str(value), os.environ.get(name)]))
 
-    return os.environ | {
+    return QUIET | os.environ | {
         "PYTHONPATH": first("PYTHONPATH", root), "PYTHONUNBUFFERED": "1",
         "PATH": first("PATH", Path(sys.executable).parent), "DVC_NO_ANALYTICS": "1",
         "MLFLOW_TRACKING_URI": store(project)}
