@@ -26,6 +26,6 @@ Overrides = Annotated[dict[Annotated[str, Field(pattern=KEY)], Any], Field(
     json_schema_extra={"additionalProperties": False},
     description='What differs from the preset, by dotted key: {"distil.max_epochs": 2}.')]
 Concurrency = Annotated[int, Field(
-    ge=1, description="Teachers at once; by default one per GPU, or else per core.")] | None
+    ge=1, description="Teachers at once; by default one per GPU, or else cores and one.")] | None
 Languages = Annotated[list[Annotated[str, Field(pattern=f"^{CODE.pattern}$")]], Field(
     min_length=1, json_schema_extra={"uniqueItems": True}, description="Codes, such as ko.")]

@@ -59,8 +59,7 @@ class Workspace:
         self._commands.stop()
 
     def share(self, concurrency: int | None) -> None:
-        """Split this machine's GPUs, or else its cores, among `concurrency` commands at once; by
-        default one each."""
+        """Split this machine's GPUs, or else its cores, among `concurrency` commands at once."""
         for place in places(concurrency, len(os.sched_getaffinity(0)), _gpus()):
             self._slots.put(place)
 
@@ -157,9 +156,11 @@ def taken(project: Path, name: str) -> Iterator[Workspace]:
 def places(concurrency: int | None, cores: int, gpus: Sequence[str]) -> list[dict[str, str]]:
     """What each of `concurrency` commands at once adds to its environment.
 
-    The limit of threads is not their number: a narrow model still computes on one.
+    By default one per GPU, or else one more than there are cores: five teachers on four cores
+    then take five quarters of the time of one, not twice. The limit of threads is not their
+    number: a narrow model still computes on one.
     """
-    count = concurrency or len(gpus) or cores
+    count = concurrency or len(gpus) or cores + 1
     share = {"OMP_THREAD_LIMIT": str(max(1, cores // count))}
     return [share | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
             for index in range(count)]

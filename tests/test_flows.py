@@ -144,7 +144,7 @@ class TestCommands:
 
 class TestWorkspace:
     def test_a_machine_is_shared_out(self) -> None:
-        assert workspace.places(None, 4, []) == [{"OMP_THREAD_LIMIT": "1"}] * 4
+        assert workspace.places(None, 4, []) == [{"OMP_THREAD_LIMIT": "1"}] * 5
         assert workspace.places(2, 5, []) == [{"OMP_THREAD_LIMIT": "2"}] * 2
         assert workspace.places(8, 4, [])[0] == {"OMP_THREAD_LIMIT": "1"}
         gpus = workspace.places(None, 16, ["0", "3"])
