@@ -12,7 +12,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from amtss import registry
+from amtss import registry, tables
 from amtss.layout import Layout, read_json
 from flows.workspace import Workspace, store
 
@@ -69,12 +69,13 @@ def rows(languages: Sequence[str], metrics: Mapping[str, Any],
     def best(code: str) -> float:
         return float(metrics["teachers"][metrics["best_teacher"][code]]["accuracy"][code])
 
+    rival = tables.rival(metrics)
     made = [{"language": code, "student": metrics["student"]["accuracy"][code],
-             "X-LM-Tiny": metrics["baseline"]["accuracy"].get(code),
+             rival: metrics["baseline"]["accuracy"].get(code),
              "best teacher": best(code), "its name": metrics["best_teacher"][code],
              "champion": champion.get(code)} for code in languages]
     mean = {name: _mean(row[name] for row in made)
-            for name in ("student", "X-LM-Tiny", "best teacher", "champion")}
+            for name in ("student", rival, "best teacher", "champion")}
     return [{name: round(value, 2) if isinstance(value, float) else value or ""
              for name, value in row.items()}
             for row in [*made, {"language": "average", **mean, "its name": None}]]
