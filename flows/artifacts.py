@@ -64,7 +64,7 @@ def accuracies(work: Workspace) -> None:
 
 
 def rows(languages: Sequence[str], metrics: Mapping[str, Any],
-         champion: Mapping[str, float]) -> list[dict[str, Any]]:
+         champion: Mapping[str, float]) -> list[dict[str, str]]:
     """The table's, and their average; a language that is new to the champion has none of it."""
     def best(code: str) -> float:
         return float(metrics["teachers"][metrics["best_teacher"][code]]["accuracy"][code])
@@ -76,7 +76,7 @@ def rows(languages: Sequence[str], metrics: Mapping[str, Any],
              "champion": champion.get(code)} for code in languages]
     mean = {name: _mean(row[name] for row in made)
             for name in ("student", rival, "best teacher", "champion")}
-    return [{name: round(value, 2) if isinstance(value, float) else value or ""
+    return [{name: f"{value:.2f}" if isinstance(value, float) else value or ""
              for name, value in row.items()}
             for row in [*made, {"language": "average", **mean, "its name": None}]]
 

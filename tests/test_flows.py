@@ -242,10 +242,10 @@ class TestArtifacts:
                    "teachers": {"t": {"accuracy": {"en": 81.0, "ko": 71.0}}},
                    "best_teacher": {"en": "t", "ko": "t"}}
         made = artifacts.rows(("en", "ko"), metrics, {"en": 79.0})
-        assert [row["champion"] for row in made] == [79.0, "", ""]
-        assert made[0] == {"language": "en", "student": 80.0, "X-LM-Tiny": 78.12,
-                           "best teacher": 81.0, "its name": "t", "champion": 79.0}
-        assert made[-1]["student"] == 75.0
+        assert [row["champion"] for row in made] == ["79.00", "", ""]
+        assert made[0] == {"language": "en", "student": "80.00", "X-LM-Tiny": "78.12",
+                           "best teacher": "81.00", "its name": "t", "champion": "79.00"}
+        assert made[-1]["student"] == "75.00"
 
     def test_keys_are_what_prefect_takes(self) -> None:
         assert artifacts.key("teach@zh_Hant") == "teach-zh-hant"
