@@ -111,6 +111,7 @@ class TestCommands:
         ("amtss: MLFLOW_TRACKING_URI: expected MLflow to answer at http://h, found: no", True),
         ("requests.exceptions.ConnectionError: refused", True),
         ("ERROR: failed to run: amtss teach en, exited with -9", True),
+        ("python -m dvc repro gate: exit status -15", True),
         ("ERROR: failed to run: amtss teach en, exited with 1", False),
         ("amtss: version 2 does not pass the gate", False),
         ("amtss: params.yaml: distil.top_k: expected a valid integer, found 'x'", False)])
