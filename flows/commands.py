@@ -20,7 +20,7 @@ PASSING = re.compile(
     r"expected (MLflow|the model registry) to answer|Connection ?(Error|refused|reset)|"
     r"Name or service not known|Temporary failure in name resolution|Timeout|timed out|"
     r"(50[234]|429) (Server|Client) Error|(exited with|exit status) -(9|15)\b")
-"""What the network, a registry or a killed process leaves behind; the same command may do better."""
+"""What the network, a registry or a killed process leaves behind: worth another try."""
 
 
 class CommandError(Exception):
