@@ -69,7 +69,9 @@ def _quiet() -> None:
         os.environ.setdefault(name, value)
     # They log what they raise, or try again, all the same.
     for name in ("great_expectations", "urllib3"):
-        logging.getLogger(name).addHandler(logging.NullHandler())
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False  # to whoever has set up logging in this process
 
 
 def _known(kind: str, name: str, names: Any) -> str:
