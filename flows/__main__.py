@@ -1,13 +1,16 @@
 """`python -m flows up | down | run DEPLOYMENT [--param ...]`"""
 
 import argparse
+import os
 
 from amtss.errors import AmtssError
-from flows import local
 
 
 def main() -> None:
     """Run a command; a user's mistake is one line."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it when it is imported
+    from flows import local
+
     parser = argparse.ArgumentParser("python -m flows", description=local.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start a server, a worker and the deployments")
