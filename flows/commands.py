@@ -19,8 +19,11 @@ PATIENCE = 4.0
 PASSING = re.compile(
     r"expected (MLflow|the model registry) to answer|Connection ?(Error|refused|reset)|"
     r"Name or service not known|Temporary failure in name resolution|Timeout|timed out|"
+    r"[Cc]ould(n't| not) (connect|reach)|"
     r"(50[234]|429) (Server|Client) Error|(exited with|exit status) -(9|15)\b")
 """What the network, a registry or a killed process leaves behind: worth another try."""
+REFUSED = re.compile(r"failed to run: amtss (validate|gate)\b.*exited with [1-9]")
+"""Data that no other try makes better, whatever words are in it."""
 
 
 class CommandError(Exception):
@@ -29,7 +32,7 @@ class CommandError(Exception):
     @property
     def passing(self) -> bool:
         """Whether the same command may end well another time."""
-        return PASSING.search(str(self)) is not None
+        return PASSING.search(str(self)) is not None and REFUSED.search(str(self)) is None
 
 
 class StoppedError(Exception):
