@@ -93,7 +93,7 @@ class Commands:
         """Stop all that runs, with all that they started: asked first, then killed."""
         with self._starting:
             self._stopped = True
-            groups = {process.pid for process in self._running}
+            groups = {process.pid for process in list(self._running)}
         _end(groups)
 
 
