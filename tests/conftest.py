@@ -53,6 +53,11 @@ PARAMS: dict[str, Any] = {
 Row = dict[str, Any]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 class Outcome(NamedTuple):
     """What a command left behind."""
 
