@@ -155,7 +155,10 @@ def fetch() -> None:
     params, layout = lifecycle.project()
     origin = params.onboarding
     with replacing(layout.registered) as folder:
-        write_json(folder / "origin.json", {"version": origin.version if origin else None})
+        # What hangs on this folder need not know of `continuation` without an onboarding.
+        write_json(folder / "origin.json", {
+            "onboarding": origin.model_dump(),
+            "continuation": params.continuation.model_dump()} if origin else {})
         if origin:
             from amtss import registry
 
