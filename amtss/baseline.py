@@ -57,7 +57,7 @@ def _before(layout: Layout) -> None:
                               "`dvc repro -f fetch`")
     with replacing(layout.baseline) as folder:
         shutil.copytree(registered, folder)
-    write_text(layout.training("baseline") / "history.jsonl", "")
+    write_text(layout.history("baseline"), "")
     write_text(layout.training("baseline") / "epochs.csv", "epoch,language,accuracy,margin,rank\n")
     write_json(layout.training("baseline") / "cost.json",
                {"examples": 0, "seconds": 0.0, "epochs": 0, "best_epoch": 0})

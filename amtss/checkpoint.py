@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from amtss import hardware
 from amtss.errors import CheckpointError
+from amtss.layout import contents
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -51,8 +52,4 @@ def fingerprint(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: expected a model's folder, found none; run `dvc repro`")
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        with open(path, "rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(contents(sorted(folder.iterdir()))).hexdigest()[:16]

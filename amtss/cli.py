@@ -182,7 +182,7 @@ def distil() -> None:
 
     with tracking.run(params, layout, "distil") as run:
         distilling.distil(params, layout, partial(_tell, run))
-        run.history(layout.training("distil") / "history.jsonl")
+        run.history(layout.history("distil"))
 
 
 @app.command()
@@ -193,7 +193,7 @@ def baseline() -> None:
 
     with tracking.run(params, layout, "baseline") as run:
         baseline.baseline(params, layout, partial(_tell, run))
-        run.history(layout.training("baseline") / "history.jsonl")
+        run.history(layout.history("baseline"))
 
 
 def _tell(run: "Run", row: dict[str, Any]) -> None:

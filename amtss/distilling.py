@@ -49,7 +49,7 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     learner, progress, teachers = lesson.learner, lesson.progress, lesson.pool
     new = [] if params.onboarding is None else list(params.newcomers)
     weights: Weights = progress.state.get("weights") or pool.weigh(teachers, settings.weights)
-    selected: list[str] = progress.state.get("selected") or new or languages
+    selected: list[str] = progress.state.get("selected") or list(params.newcomers)
     for epoch in range(progress.epoch + 1, settings.max_epochs + 1):               # line 3
         if progress.state.get("finished"):
             break
@@ -228,7 +228,7 @@ def finish(lesson: Lesson, layout: Layout, stage: str) -> None:
         lesson.learner.model.save_pretrained(folder)
         vocabulary.load(str(layout.tokenizer)).save_pretrained(folder)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history]
-    write_text(layout.training(stage) / "history.jsonl", "".join(lines))
+    write_text(layout.history(stage), "".join(lines))
     write_text(layout.training(stage) / "epochs.csv", _long(progress.history))
     write_json(layout.training(stage) / "cost.json", {
         "examples": progress.examples, "seconds": round(progress.seconds, 3),

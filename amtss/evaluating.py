@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 from amtss import checkpoint, corpus, importance, measures, pool
 from amtss.config import Evaluation, Params
 from amtss.corpus import Corpus
-from amtss.errors import AmtssError
 from amtss.importance import Array
-from amtss.layout import Layout, read_json, write_json, write_text
+from amtss.layout import Layout, read_json, read_rows, write_json, write_text
 from amtss.pool import Pool, Weights
 
 Probabilities = dict[str, Array]
@@ -123,12 +121,8 @@ def _best(members: pool.LanguagePool) -> str:
 
 def _final_weights(layout: Layout) -> Weights:
     """W of the epoch that was kept, by language."""
-    path = layout.training("distil") / "history.jsonl"
-    if not path.is_file():
-        raise AmtssError(f"{path}: expected the student's history, found none; run "
-                         "`dvc repro -f distil`")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    kept = [row for row in map(json.loads, lines) if row["best"]][-1]
+    rows = read_rows(layout.history("distil"), "dvc repro -f distil")
+    kept = [row for row in rows if row["best"]][-1]
     weights: Weights = {}
     for teacher, row in kept["weights"].items():
         for language, weight in row.items():

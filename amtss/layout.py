@@ -2,12 +2,13 @@
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,10 @@ class Layout:
     def training(self, stage: str) -> Path:
         """What a training stage tells of itself: `history.jsonl`, `cost.json`, plots' CSV."""
         return self.artifacts / "training" / stage
+
+    def history(self, stage: str) -> Path:
+        """A JSON object per epoch of a training stage."""
+        return self.training(stage) / "history.jsonl"
 
     def checkpoints(self, stage: str) -> Path:
         """Where an interrupted training goes on from; not an out, so DVC leaves it alone."""
@@ -228,6 +233,18 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
+def read_text(path: Path, command: str) -> str:
+    """The text in `path`.
+
+    Raises:
+        AmtssError: no such file; the message names `command`, which makes it.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise AmtssError(f"{path}: expected a file, found none; run `{command}`") from None
+
+
 def read_json(path: Path, command: str) -> Any:
     """The JSON in `path`.
 
@@ -235,8 +252,28 @@ def read_json(path: Path, command: str) -> Any:
         AmtssError: no such file, or not JSON; the message names `command`, which makes it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AmtssError(f"{path}: expected a file, found none; run `{command}`") from None
+        return json.loads(read_text(path, command))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise AmtssError(f"{path}: expected JSON, found {error}; run `{command}`") from error
+
+
+def read_rows(path: Path, command: str) -> list[Any]:
+    """The JSON objects in `path`, one per line.
+
+    Raises:
+        AmtssError: no such file, or a line that is not JSON; the message names `command`.
+    """
+    try:
+        return [json.loads(line) for line in read_text(path, command).splitlines()]
+    except json.JSONDecodeError as error:
+        raise AmtssError(f"{path}: expected a JSON object per line, found {error}; "
+                         f"run `{command}`") from error
+
+
+def contents(paths: Iterable[Path]) -> bytes:
+    """Names and SHA-256 of files, end to end: what a fingerprint is made of."""
+    made = b""
+    for path in paths:
+        with open(path, "rb") as file:
+            made += path.name.encode() + hashlib.file_digest(file, "sha256").digest()
+    return made

@@ -1,6 +1,5 @@
 """A new language: params.yaml, the pipeline, the registry and the gate, in one command."""
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -11,7 +10,8 @@ from amtss import params as settings
 from amtss import pinning, registry, sources, tables
 from amtss.config import CODE, Onboarding, Params
 from amtss.errors import AmtssError, DataError, ParamsError
-from amtss.layout import Layout, read_json, write_text
+from amtss.layout import Layout, read_json, read_rows, write_text
+from amtss.registering import LINEAGE
 from amtss.registry import CHAMPION, Version
 from amtss.table import Table
 
@@ -74,9 +74,9 @@ def repro() -> None:
 def told(params: Params, layout: Layout) -> list[Table]:
     """Table 4 of this run, what the other languages have lost or won, and Table 5."""
     metrics = read_json(layout.metrics, "dvc repro evaluate")
-    lines = (layout.training("distil") / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    history = read_rows(layout.history("distil"), "dvc repro distil")
     return [tables.adapted(metrics, beside=False), tables.forgetting(metrics),
-            tables.ranked([json.loads(line) for line in lines], params.languages)]
+            tables.ranked(history, params.languages)]
 
 
 def commit(params: Params, layout: Layout) -> None:
@@ -85,16 +85,15 @@ def commit(params: Params, layout: Layout) -> None:
     Raises:
         AmtssError: git refuses.
     """
-    files = ["params.yaml", "dvc.lock"]
     if _git(layout, "rev-parse", "--git-dir").returncode:
         return  # not under git: nothing to name
-    _git(layout, "add", "--", *files)
-    if not _git(layout, "diff", "--cached", "--quiet", "--", *files).returncode:
+    _git(layout, "add", "--", *LINEAGE)
+    if not _git(layout, "diff", "--cached", "--quiet", "--", *LINEAGE).returncode:
         return
     done = _git(layout, "commit", "--quiet", "--message",
-                f"Onboard {', '.join(params.newcomers)}", "--", *files)
+                f"Onboard {', '.join(params.newcomers)}", "--", *LINEAGE)
     if done.returncode:
-        raise AmtssError(f"git: expected to commit {' and '.join(files)}, found: "
+        raise AmtssError(f"git: expected to commit {' and '.join(LINEAGE)}, found: "
                          f"{done.stderr.strip().splitlines()[-1]}; mend that and run the same "
                          "command again, or add --no-commit")
 

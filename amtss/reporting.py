@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from amtss import figures, page, paper, tables
 from amtss.config import Params
 from amtss.errors import AmtssError
-from amtss.layout import Layout, read_json, replacing
+from amtss.layout import Layout, read_json, read_rows, read_text, replacing
 from amtss.page import Fold, Picture, Section
 from amtss.table import Table
 
@@ -87,24 +86,13 @@ def read(params: Params, layout: Layout) -> Run:
     )
 
 
-def _text(path: Path, stage: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise AmtssError(f"{path}: expected a file, found none; run `dvc repro {stage}`") from None
-
-
 def _rows(path: Path, stage: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(_text(path, stage))))
+    return list(csv.DictReader(io.StringIO(read_text(path, f"dvc repro {stage}"))))
 
 
 def _history(layout: Layout, stage: str) -> list[dict[str, Any]]:
-    path = layout.training(stage) / "history.jsonl"
-    try:
-        epochs = [json.loads(line) for line in _text(path, stage).splitlines()]
-    except json.JSONDecodeError as error:
-        raise AmtssError(f"{path}: expected a JSON object per line, found {error}; "
-                         f"run `dvc repro {stage}`") from error
+    path = layout.history(stage)
+    epochs = read_rows(path, f"dvc repro {stage}")
     if not epochs:
         raise AmtssError(f"{path}: expected an epoch per line, found none; "
                          f"run `dvc repro {stage}`")

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from amtss.config import Data
 from amtss.errors import DataError
-from amtss.layout import SPLITS
+from amtss.layout import SPLITS, contents
 
 Tables = dict[str, pa.Table]
 
@@ -54,11 +54,8 @@ def read(data: Data, language: str) -> Source:
 def fingerprint(data: Data, language: str) -> str:
     """Of all that `read` depends on: the settings, and the local files by what they hold."""
     own = data.model_dump(exclude={"path", "configs"}), data.configs.get(language)
-    digest = hashlib.sha256(json.dumps(own).encode())
-    for path in _files(data, language):
-        with open(path, "rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
+    made = json.dumps(own).encode() + contents(_files(data, language))
+    return hashlib.sha256(made).hexdigest()[:16]
 
 
 def _files(data: Data, language: str) -> list[Path]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from amtss.config import Params
 from amtss.errors import AmtssError, RegistryError
-from amtss.layout import Layout, alone, read_json, replacing
+from amtss.layout import Layout, alone, read_json, read_rows, replacing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -140,7 +140,7 @@ class Run:
 
     def history(self, path: Path) -> None:
         """Log what a `history.jsonl` has besides: epochs from before the training was killed."""
-        for row in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+        for row in read_rows(path, "dvc repro"):
             if row["epoch"] not in self._epochs:
                 self.epoch(row)
 

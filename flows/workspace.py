@@ -19,6 +19,7 @@ from amtss import pinning, tracking
 from amtss.config import Params
 from amtss.errors import AmtssError, ParamsError
 from amtss.layout import Layout, write_text
+from amtss.registering import LINEAGE
 from flows.commands import Commands
 
 RUNS = Path(".dvc/tmp/runs")
@@ -105,7 +106,7 @@ class Workspace:
     def publish(self, message: str) -> str:
         """Commit params.yaml and dvc.lock onto a branch of the project: its name. The same results
         are the same branch."""
-        self._git("add", "--force", "--", "params.yaml", "dvc.lock")
+        self._git("add", "--force", "--", *LINEAGE)
         branch = f"runs/{self.root.name.rpartition('-')[0]}-{self._git('write-tree')[:8]}"
         if self._git("ls-remote", "origin", f"refs/heads/{branch}"):
             self._git("fetch", "--quiet", "origin", branch)

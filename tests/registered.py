@@ -2,14 +2,16 @@
 
 import shutil
 import tempfile
+import uuid
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from safetensors.numpy import load_file, save_file
 from training import LABELS, LANGUAGES, Project, distilled
 
-from amtss import evaluating, registry, tracking
+from amtss import evaluating, registering, registry, tracking
 from amtss.config import Params
 from amtss.layout import Layout, write_json
 from amtss.registry import Version
@@ -30,6 +32,10 @@ def evaluated(root: Path, **changed: Any) -> Project:
     return Project(root, **changed)
 
 
+def register(project: Project) -> tuple[Version, bool]:
+    return registering.register(project.params, project.layout)
+
+
 @cache
 def database() -> str:
     """A MLflow store's URI. Making one takes seconds: tests share it, each with a project's name.
@@ -38,6 +44,12 @@ def database() -> str:
     project = Project(root)
     tracking.connect(project.params, Layout(root))
     return tracking.uri(Layout(root))
+
+
+def unregistered(root: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Project:
+    """An evaluated student, and a registry that holds nothing of it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database())
+    return evaluated(root, project=f"p-{uuid.uuid4().hex}", **changed)
 
 
 def retrained(project: Project, add: float = 0.1) -> Project:

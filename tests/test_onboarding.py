@@ -5,13 +5,12 @@ import shutil
 import signal
 import subprocess
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from registered import database, evaluated
+from registered import database, unregistered
 from test_pipeline import BIN, Pipeline, demo
 from training import LABELS, Project, table
 
@@ -38,8 +37,7 @@ def write_source(project: Project, code: str, labels: tuple[str, ...] = LABELS) 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with an evaluated student and rows in Korean, in a registry without versions."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", database())
-    made = evaluated(tmp_path / "project", project=f"onboarding-{uuid.uuid4().hex[:8]}", data={
+    made = unregistered(tmp_path / "project", monkeypatch, data={
         "path": str(tmp_path / "project" / "data"), "files": "{language}/{split}.jsonl"})
     write_source(made, "ko")
     monkeypatch.chdir(made.layout.root)

@@ -1,13 +1,12 @@
 import subprocess
 import sys
-import uuid
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import run
-from registered import database, evaluated, place, retrained
+from registered import place, register, retrained, unregistered
 from training import LABELS, LANGUAGES, Project
 
 from amtss import checkpoint, corpus, registering, registry, tracking
@@ -18,13 +17,7 @@ from amtss.registry import Version
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """An evaluated student, and a registry that holds nothing of it."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", database())
-    return evaluated(tmp_path, project=f"p-{uuid.uuid4().hex}")
-
-
-def register(project: Project) -> tuple[Version, bool]:
-    return registering.register(project.params, project.layout)
+    return unregistered(tmp_path, monkeypatch)
 
 
 def entity(project: Project, number: int = 1) -> Any:

@@ -1,26 +1,18 @@
 import json
-import uuid
 from pathlib import Path
 
 import pytest
-from registered import database, evaluated, place, retrained
+from registered import place, register, retrained, unregistered
 from training import Project
 
-from amtss import checkpoint, registering, registry, tracking
+from amtss import checkpoint, registry, tracking
 from amtss.errors import RegistryError
 from amtss.layout import write_text
-from amtss.registry import Version
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """An evaluated student, and a registry that holds nothing of it."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", database())
-    return evaluated(tmp_path, project=f"p-{uuid.uuid4().hex}")
-
-
-def register(project: Project) -> tuple[Version, bool]:
-    return registering.register(project.params, project.layout)
+    return unregistered(tmp_path, monkeypatch)
 
 
 class TestFind:
