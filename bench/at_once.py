@@ -1,0 +1,105 @@
+"""Five teachers and their scores: one `dvc repro`, against the flow's teachers at once.
+
+`python bench/at_once.py [--rounds 3] [--epochs 10] [--out FILE]`, in the project's folder, on as
+many cores as the process may use (`taskset`). A machine that others use as well tells nothing:
+DVC's side leaves cores free, the flow's does not.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from prefect import flow
+from prefect.testing.utilities import prefect_test_harness
+
+from amtss.layout import Layout, contents
+from flows import stages, workspace
+from flows.workspace import OWN
+
+LANGUAGES = ("ar", "en", "es", "fr", "ru")
+
+
+def project(folder: Path, epochs: int) -> Path:
+    """A project with five teachers of the demo, its data validated and nothing taught."""
+    subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
+    params = yaml.safe_load(Path("params/demo.yaml").read_text(encoding="utf-8"))
+    del params["teachers"]["multilingual"]
+    params["teachers"]["en"]["scores"] = ["all"]
+    params["baseline"]["teacher"] = "en"  # it must score every language
+    params["teaching"] |= {"epochs": epochs, "patience": epochs}
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    dvc(folder, "repro", "gate")
+    return folder
+
+
+def dvc(folder: Path, *words: str) -> None:
+    """Run DVC on the code of `folder`."""
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, env=environment, check=True,
+                   capture_output=True)
+
+
+def one_by_one(folder: Path) -> float:
+    """Seconds of DVC's own way."""
+    began = time.perf_counter()
+    dvc(folder, "repro", *(f"score@{code}" for code in LANGUAGES))
+    return time.perf_counter() - began
+
+
+@flow(name="bench")
+def at_once(folder: str) -> tuple[float, str]:
+    """Seconds of the flow's way, and where it worked."""
+    with workspace.taken(Path(folder), OWN) as work:
+        work.configure(OWN, {})
+        stages.reproduce(work, "gate")
+        began = time.perf_counter()
+        stages.teach(work, None)
+        return time.perf_counter() - began, str(work.root)
+
+
+def weights(folder: Path) -> bytes:
+    """What the teachers are and say."""
+    layout = Layout(folder)
+    return contents(sorted([*layout.artifacts.glob("teachers/*/*.safetensors"),
+                            *layout.artifacts.glob("logits/*/*.safetensors")]))
+
+
+def measure(rounds: int, epochs: int) -> dict[str, object]:
+    """Both ways, turn by turn."""
+    pairs, same = [], True
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as place:
+            sides = [project(Path(place) / name, epochs) for name in ("dvc", "flow")]
+            alone = one_by_one(sides[0])
+            together, worked = at_once(str(sides[1]))
+            pairs.append((round(alone, 1), round(together, 1)))
+            same = same and weights(sides[0]) == weights(Path(worked))
+    ratios = sorted(together / alone for alone, together in pairs)
+    return {"cores": len(os.sched_getaffinity(0)), "seconds": pairs, "same bytes": same,
+            "ratio": [round(each, 3) for each in
+                      (ratios[0], statistics.median(ratios), ratios[-1])]}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=None)
+    options = parser.parse_args(arguments)
+    with prefect_test_harness():
+        text = json.dumps(measure(options.rounds, options.epochs), indent=1)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
