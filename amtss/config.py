@@ -262,10 +262,19 @@ class Student(Section):
     """Take the encoder's first `architecture.layers` layers and the tokenizer from here."""
     tokenizer: str | None = None
     """Hub id or local folder of a tokenizer; null trains one on the student's languages."""
+    revision: str | None = None
+    """A branch, tag or commit of the hub's `checkpoint` or `tokenizer`."""
     heads: Literal["own", "residual"] = "own"
     """`own`: one projection per language. `residual`: a shared one plus one per language."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     max_length: Annotated[int, Field(ge=8)] = 64
+
+    @model_validator(mode="after")
+    def _one_to_pin(self) -> "Student":
+        if self.revision and len({self.checkpoint, self.tokenizer} - {None}) != 1:
+            raise ValueError("expected `revision` beside one of `checkpoint` and `tokenizer`, "
+                             f"found {self.checkpoint!r} and {self.tokenizer!r}")
+        return self
 
 
 class Distil(Section):

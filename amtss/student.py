@@ -136,6 +136,7 @@ def build(settings: Student, languages: list[str], labels: list[str], vocabulary
     if settings.checkpoint is not None:
         # Layers beyond the config's number are left in the file.
         pretrained = checkpoint.load(AutoModel, settings.checkpoint, MEND, config=encoder,
+                                     revision=settings.revision or "main",
                                      add_pooling_layer=False)
         model.encoder.load_state_dict(pretrained.state_dict())
     return model
@@ -146,7 +147,8 @@ def _encoder_config(settings: Student, vocabulary: int, pad: int) -> PreTrainedC
         return scratch(settings.architecture, vocabulary, pad, settings.max_length,
                        settings.dropout)
     try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(settings.checkpoint)
+        config: PreTrainedConfig = AutoConfig.from_pretrained(
+            settings.checkpoint, revision=settings.revision or "main")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{settings.checkpoint}: expected a checkpoint, found: "
                               f"{str(error).strip().splitlines()[0]}; {MEND}") from error

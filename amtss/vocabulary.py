@@ -44,7 +44,8 @@ def vocabulary(params: Params, layout: Layout) -> None:
                          [each for each in corpora if each not in new],
                          params.continuation.vocabulary * len(new))
     else:
-        tokenizer = load(given) if given else train(corpora, settings.architecture.vocabulary)
+        tokenizer = (load(given, settings.revision) if given
+                     else train(corpora, settings.architecture.vocabulary))
     with replacing(layout.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
 

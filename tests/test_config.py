@@ -6,7 +6,7 @@ from conftest import PARAMS
 from pydantic import ValidationError
 
 from amtss import config
-from amtss.config import Data, Params, Section, Teaching, TeachingOverrides
+from amtss.config import Data, Params, Section, Student, Teaching, TeachingOverrides
 from amtss.params import _tuples
 
 ROOT = Path(__file__).parents[1]
@@ -118,6 +118,13 @@ def test_who_is_taught_and_scores_what() -> None:
 def test_a_column_may_be_one_name_or_several() -> None:
     columns = config.Columns.model_validate({"text": "utterance", "label": ("a", "b")})
     assert (columns.text, columns.label) == (("utterance",), ("a", "b"))
+
+
+@pytest.mark.parametrize("given", [{}, {"checkpoint": "a/b", "tokenizer": "c/d"}], ids=str)
+def test_a_revision_is_of_one_checkpoint(given: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="expected `revision` beside one of `checkpoint` and"):
+        Student(revision="main", **given)
+    assert Student(revision="main", tokenizer="c/d").revision == "main"
 
 
 def test_a_data_set_needs_a_place() -> None:

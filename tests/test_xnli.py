@@ -1,0 +1,69 @@
+"""params/xnli.yaml and params/ae.yaml: the paper's section 3."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from amtss import paper, student
+from amtss.config import Params, Student
+from amtss.params import load
+
+ROOT = Path(__file__).parents[1]
+XNLI, AE = (load(ROOT / "params" / f"{name}.yaml") for name in ("xnli", "ae"))
+LANGUAGES = ["ar", "en", "es", "fr", "ru"]
+TOKENS = 250_002
+"""XLM-R's."""
+MOVING = {"almanach/camembert-large"}
+"""Hub ids whose commit is not known here."""
+
+
+def parameters(settings: Student, heads: list[str], classes: int) -> int:
+    with torch.device("meta"):
+        made = student.build(settings, heads, [f"label {index}" for index in range(classes)],
+                             TOKENS, pad=1)
+    return made.num_parameters()
+
+
+def test_the_student_has_the_size_of_table_3() -> None:
+    size = parameters(XNLI.student, LANGUAGES, 3)
+    assert size == 52_238_215
+    assert round(size / 1e6, 1) == paper.TABLE_3["AMTSS-LM-Tiny"] / 1e6 == 52.2
+    # X-LM-Tiny has one head; AE's heads have 20 classes.
+    assert parameters(XNLI.student, ["all"], 3) == size - 4 * (200 * 200 + 200 + 200 * 3 + 3)
+    assert parameters(AE.student, LANGUAGES, 20) == size + 5 * 17 * (200 + 1)
+
+
+@pytest.mark.parametrize("params", [XNLI, AE], ids=["xnli", "ae"])
+class TestSection3:
+    def test_training(self, params: Params) -> None:
+        for each in (params.distil, *map(params.training_of, params.teachers)):
+            assert (each.batch_size, each.learning_rate) == (32, 1e-5)
+        assert {params.training_of(name).dropout for name in params.teachers} == {0.01}
+        assert {params.training_of(name).epochs for name in params.teachers} == {200}
+        assert (params.student.dropout, params.distil.max_epochs) == (0.01, 200)
+
+    def test_teachers(self, params: Params) -> None:
+        names = {"XLM-R": "FacebookAI/xlm-roberta-large", "RoBERTa": "FacebookAI/roberta-large",
+                 "CamemBERT": "almanach/camembert-large"}
+        assert params.report.paper is not None
+        results = paper.RESULTS[params.report.paper]
+        for code in LANGUAGES:
+            candidates = [params.teachers[name].checkpoint for name in params.pool
+                          if params.taught_on(name) == (code,)]
+            others = [names["XLM-R"]] if code in results.xlmr else []
+            assert candidates == [names[results.architecture[code]], *others]
+        tiny = params.baseline.teacher
+        assert params.teachers[tiny].checkpoint == names["XLM-R"]
+        assert list(params.taught_on(tiny)) == LANGUAGES
+        assert tiny not in params.pool
+
+    def test_what_the_hub_serves_is_pinned(self, params: Params) -> None:
+        revisions = {(each.checkpoint, each.revision) for each in params.teachers.values()}
+        revisions |= {(params.student.tokenizer, params.student.revision)}
+        if params.data.hub:
+            revisions |= {(params.data.hub, params.data.revision)}
+        for name, revision in revisions:
+            moving = name in MOVING
+            assert re.fullmatch("main" if moving else "[0-9a-f]{40}", revision or ""), name
