@@ -167,11 +167,11 @@ def fetch() -> None:
 
 @app.command()
 def vocabulary() -> None:
-    """Make the student's tokenizer."""
+    """Make the student's tokenizer, and the weights that it does not begin at random."""
     params, layout = lifecycle.project()
-    from amtss import vocabulary
+    from amtss import starting
 
-    vocabulary.vocabulary(params, layout)
+    starting.start(params, layout)
 
 
 @app.command()

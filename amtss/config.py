@@ -259,7 +259,14 @@ class Student(Section):
 
     architecture: Architecture = Architecture(layers=4, width=200, heads=4, feed_forward=800)
     checkpoint: str | None = None
-    """Take the encoder's first `architecture.layers` layers and the tokenizer from here."""
+    """Hub id or local folder of an encoder to start from. Its tokenizer is the student's."""
+    teacher: str | None = None
+    """The same of one of `teachers`, fine-tuned."""
+    embeddings: Literal["random", "pca"] = "random"
+    """`pca`: that encoder's, reduced to `architecture.width`; the layers begin at random."""
+    encoder: Literal["random", "first-layers"] = "random"
+    """`first-layers`: that encoder's embeddings and first `architecture.layers` layers as they are,
+    so that the other sizes of `architecture` must be its own."""
     tokenizer: str | None = None
     """Hub id or local folder of a tokenizer; null trains one on the student's languages."""
     revision: str | None = None
@@ -270,11 +277,26 @@ class Student(Section):
     max_length: Annotated[int, Field(ge=8)] = 64
 
     @model_validator(mode="after")
-    def _one_to_pin(self) -> "Student":
-        if self.revision and len({self.checkpoint, self.tokenizer} - {None}) != 1:
-            raise ValueError("expected `revision` beside one of `checkpoint` and `tokenizer`, "
-                             f"found {self.checkpoint!r} and {self.tokenizer!r}")
+    def _starts(self) -> "Student":
+        sources = [key for key in ("checkpoint", "teacher", "tokenizer") if getattr(self, key)]
+        if len(sources) > 1:
+            raise ValueError("expected one of checkpoint, teacher and tokenizer, found "
+                             f"{' and '.join(sources)}")
+        if self.embeddings == "pca" and self.encoder == "first-layers":
+            raise ValueError("expected `embeddings: pca` or `encoder: first-layers`, which has its "
+                             "own embeddings, found both")
+        if self.starts != bool(self.checkpoint or self.teacher):
+            raise ValueError("expected `embeddings: pca` or `encoder: first-layers` together with "
+                             "a `checkpoint` or a `teacher`, found one without the other")
+        if self.revision and not (self.checkpoint or self.tokenizer):
+            raise ValueError("expected `revision` beside a `checkpoint` or a `tokenizer`, found "
+                             "neither")
         return self
+
+    @property
+    def starts(self) -> bool:
+        """Whether it begins with weights of another encoder."""
+        return (self.embeddings, self.encoder) != ("random", "random")
 
 
 class Distil(Section):
@@ -420,6 +442,9 @@ class Params(Section):
         for name in self.distil.teachers or ():
             if name not in self.teachers:
                 raise ValueError(f"distil.teachers: expected some of {known}, found {name!r}")
+        if self.student.teacher not in (None, *self.teachers):
+            raise ValueError(f"student.teacher: expected one of {known}, "
+                             f"found {self.student.teacher!r}")
         if self.baseline.teacher not in self.teachers:
             raise ValueError(f"baseline.teacher: expected one of {known}, "
                              f"found {self.baseline.teacher!r}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from amtss import corpus, importance, margin, pool, vocabulary
 from amtss.config import Params
-from amtss.layout import Layout, read_json, replacing, write_json, write_text
+from amtss.layout import Layout, contents, read_json, replacing, write_json, write_text
 from amtss.margin import Margin
 from amtss.pool import Pool, Weights
 
@@ -114,7 +114,8 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
         model = _grown(params, layout, labels, len(tokenizer), train, teaching)
     else:
         model = student.build(params.student, list(heads), labels, len(tokenizer),
-                              tokenizer.pad_token_id)
+                              tokenizer.pad_token_id,
+                              layout.start if params.student.starts else None)
     learner = Learner(model, params.schedule, tokenizer.pad_token_id)
     fingerprint = _fingerprint(params, layout, teachers, budget)
     return Lesson(
@@ -148,7 +149,8 @@ def _fingerprint(params: Params, layout: Layout, teachers: Sequence[str],
     origins = [repr(scoring.origin(params, layout, name, language))
                for name in teachers for language in params.scored_by(name)]
     text = json.dumps([about, origins, list(teachers), budget], sort_keys=True)
-    digest = hashlib.sha256(text.encode() + (layout.tokenizer / "tokenizer.json").read_bytes())
+    made = [path for path in sorted(layout.tokenizer.rglob("*")) if path.is_file()]
+    digest = hashlib.sha256(text.encode() + contents(made))
     return digest.hexdigest()[:16]
 
 

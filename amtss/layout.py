@@ -68,6 +68,11 @@ class Layout:
         return self.artifacts / "tokenizer"
 
     @property
+    def start(self) -> Path:
+        """Weights that the encoders of both begin with, where they do not begin at random."""
+        return self.tokenizer / "start"
+
+    @property
     def student(self) -> Path:
         """The distilled student, a transformers model folder with its tokenizer."""
         return self.artifacts / "student"

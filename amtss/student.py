@@ -3,19 +3,20 @@
 Shapes: B examples of a batch, S tokens, d the encoder's width, C classes.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, XLMRobertaConfig
 
-from amtss import checkpoint, hardware
+from amtss import hardware
 from amtss.architecture import scratch
 from amtss.config import Student
 from amtss.errors import CheckpointError
-
-MEND = "mend student.checkpoint in params.yaml"
 
 
 class StudentConfig(PreTrainedConfig):
@@ -108,56 +109,36 @@ class StudentModel(PreTrainedModel):
 
 
 def build(settings: Student, languages: list[str], labels: list[str], vocabulary: int,
-          pad: int) -> StudentModel:
-    """A new student with heads for `languages`, random or from a checkpoint's first layers.
+          pad: int, start: Path | None = None) -> StudentModel:
+    """A new student with heads for `languages`; random, but for what its encoder starts with.
 
     Args:
         languages: those with a head of their own.
         labels: class names, in order.
         vocabulary: number of token ids.
         pad: the padding token's id.
+        start: folder of what `starting` has written.
 
     Raises:
-        CheckpointError: `settings.checkpoint` cannot be loaded or has too few layers.
+        CheckpointError: `start` is not what `settings` say.
     """
-    encoder = _encoder_config(settings, vocabulary, pad)
-    # A single head, X-LM-Tiny's, has nothing to share.
-    heads = settings.heads if len(languages) > 1 else "own"
-    config = StudentConfig(
-        encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,
-        max_tokens=settings.max_length, id2label=dict(enumerate(labels)),
-        label2id={label: index for index, label in enumerate(labels)})
+    whole = settings.encoder == "first-layers"
     try:
-        model = StudentModel(config)
-    except TypeError as error:
-        raise CheckpointError(f"{settings.checkpoint}: expected an encoder of BERT's family (BERT, "
-                              "RoBERTa, XLM-R, CamemBERT), found "
-                              f"{encoder.model_type}; {MEND}") from error
-    if settings.checkpoint is not None:
-        # Layers beyond the config's number are left in the file.
-        pretrained = checkpoint.load(AutoModel, settings.checkpoint, MEND, config=encoder,
-                                     revision=settings.revision or "main",
-                                     add_pooling_layer=False)
-        model.encoder.load_state_dict(pretrained.state_dict())
+        encoder = AutoConfig.from_pretrained(start) if start and whole else scratch(
+            settings.architecture, vocabulary, pad, settings.max_length, settings.dropout)
+        # A single head, X-LM-Tiny's, has nothing to share.
+        heads = settings.heads if len(languages) > 1 else "own"
+        model = StudentModel(StudentConfig(
+            encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,
+            max_tokens=settings.max_length, id2label=dict(enumerate(labels)),
+            label2id={label: index for index, label in enumerate(labels)}))
+        if start is not None:
+            model.encoder.load_state_dict(load_file(start / "model.safetensors"), strict=whole)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(f"{start}: expected weights to start the student of params.yaml "
+                              f"with, found: {str(error).strip().splitlines()[-1].strip()}; run "
+                              "`dvc repro vocabulary`") from error
     return model
-
-
-def _encoder_config(settings: Student, vocabulary: int, pad: int) -> PreTrainedConfig:
-    if settings.checkpoint is None:
-        return scratch(settings.architecture, vocabulary, pad, settings.max_length,
-                       settings.dropout)
-    try:
-        config: PreTrainedConfig = AutoConfig.from_pretrained(
-            settings.checkpoint, revision=settings.revision or "main")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{settings.checkpoint}: expected a checkpoint, found: "
-                              f"{str(error).strip().splitlines()[0]}; {MEND}") from error
-    layers = settings.architecture.layers
-    if layers > config.num_hidden_layers:
-        raise CheckpointError(f"{settings.checkpoint}: expected at least {layers} layers, found "
-                              f"{config.num_hidden_layers}; lower student.architecture.layers")
-    config.num_hidden_layers = layers
-    return config
 
 
 AutoConfig.register(StudentConfig.model_type, StudentConfig)

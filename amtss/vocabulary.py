@@ -1,4 +1,4 @@
-"""Tokenizers: trained on a corpus, in XLM-R's form, or taken from a checkpoint."""
+"""Tokenizers: trained on a corpus, in XLM-R's form; grown; or taken from a checkpoint."""
 
 import json
 import os
@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from amtss.config import Params
 from amtss.corpus import Corpus
-from amtss.corpus import load as load_corpus
 from amtss.errors import CheckpointError
-from amtss.layout import Layout, replacing
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -26,28 +23,6 @@ MAX_UNKNOWN = 0.01
 """Share of unknown tokens up to which a tokenizer still reads a language."""
 STEP = 1e-4
 """Between the scores of the characters that the unigram trainer adds at the end."""
-
-
-def vocabulary(params: Params, layout: Layout) -> None:
-    """Write the student's tokenizer: a checkpoint's, trained on all corpora, or, where languages
-    are onboarded, the registered student's with pieces for them.
-
-    Raises:
-        CheckpointError: the checkpoint has none, or it cannot grow.
-    """
-    settings = params.student
-    given = settings.tokenizer or settings.checkpoint
-    corpora = [load_corpus(layout, language) for language in params.languages]
-    if params.onboarding is not None:
-        new = [each for each in corpora if each.language in params.onboarding.languages]
-        tokenizer = grow(load(str(layout.registered / "student")), new,
-                         [each for each in corpora if each not in new],
-                         params.continuation.vocabulary * len(new))
-    else:
-        tokenizer = (load(given, settings.revision) if given
-                     else train(corpora, settings.architecture.vocabulary))
-    with replacing(layout.tokenizer) as folder:
-        tokenizer.save_pretrained(folder)
 
 
 def train(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":

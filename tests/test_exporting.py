@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import Project, full_disk, run
-from training import LABELS, table, write_checkpoint
+from training import LABELS, begun, table, write_checkpoint
 from transformers import AutoConfig
 
-from amtss import checkpoint, corpus, exporting, student, vocabulary
-from amtss.config import Architecture, Student
+from amtss import checkpoint, corpus, exporting, vocabulary
 from amtss.errors import AmtssError, CheckpointError
 from amtss.predicting import Predictor
 from amtss.student import StudentConfig, StudentModel
@@ -44,10 +43,8 @@ assert not [name for name in sys.modules if name.partition(".")[0] == "amtss"]
 def make(root: Path, kind: str, heads: str, codes: list[str] | None = None) -> Path:
     """A student's folder, its heads all different."""
     source = write_checkpoint(root / "checkpoint", kind)
-    settings = Student(checkpoint=str(source), architecture=Architecture(layers=2), heads=heads,
-                       max_length=LENGTH)
     torch.manual_seed(0)
-    model = student.build(settings, codes or CODES, list(LABELS), 0, 0)
+    model = begun(source, root / "start", codes or CODES, heads=heads, max_length=LENGTH)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if not name.startswith("encoder.") or "token_type" in name:

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from training import LABELS, write_checkpoint
+from training import LABELS, begun, write_checkpoint
 
 from amtss import growing, student
 from amtss.config import Architecture, Student
@@ -22,10 +22,13 @@ def registered(heads: str = "own", checkpoint: Path | None = None,
                vocabulary: int = KNOWN) -> StudentModel:
     """A student whose weights are nowhere as initialised."""
     torch.manual_seed(0)
-    settings = Student.model_validate({
-        "architecture": SMALL, "heads": heads, "max_length": 16,
-        "checkpoint": str(checkpoint) if checkpoint else None})
-    model = student.build(settings, OLD, list(LABELS), vocabulary, pad=1).eval()
+    if checkpoint:
+        model = begun(checkpoint, checkpoint / "start", OLD, layers=1, heads=heads, max_length=16)
+    else:
+        settings = Student.model_validate(
+            {"architecture": SMALL, "heads": heads, "max_length": 16})
+        model = student.build(settings, OLD, list(LABELS), vocabulary, pad=1)
+    model.eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))

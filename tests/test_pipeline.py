@@ -26,7 +26,7 @@ NO_DEPS = {"cli", "config", "params", "errors", "layout", "bar", "tracking"}
 STARTS = {"sources": ("sources",), "data": ("sources", "sampling", "corpus"),
           "validate": ("validation",), "fetch": ("registry",),
           "gate": ("gating",), "teach": ("teaching",), "score": ("scoring",),
-          "vocabulary": ("vocabulary",), "distil": ("distilling",), "baseline": ("baseline",),
+          "vocabulary": ("starting",), "distil": ("distilling",), "baseline": ("baseline",),
           "evaluate": ("evaluating",), "report": ("reporting",)}
 """Stage -> the modules that its command calls."""
 

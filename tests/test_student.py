@@ -1,11 +1,13 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from training import LABELS, write_checkpoint
-from transformers import AutoModel, AutoModelForMaskedLM, DistilBertConfig, DistilBertModel
+from safetensors.torch import save_file
+from training import LABELS, begun, write_checkpoint
+from transformers import AutoModel
 
-from amtss import student
+from amtss import starting, student
 from amtss.config import Architecture, Student
 from amtss.errors import CheckpointError
 from amtss.student import StudentModel
@@ -124,77 +126,48 @@ class TestHeads:
             model(ids, mask, language))
 
 
-class TestFromACheckpoint:
-    @pytest.mark.parametrize("kind", ["xlm-roberta", "bert"])
-    def test_takes_the_first_layers(self, tmp_path: Path, kind: str) -> None:
-        folder = write_checkpoint(tmp_path / "big", kind, layers=3)
-        whole = AutoModelForMaskedLM.from_pretrained(folder).base_model.state_dict()
-        settings = Student(checkpoint=str(folder), architecture=SMALL)
-        model = student.build(settings, CODES, list(LABELS), 0, 0)
-        own = model.encoder.state_dict()
-        assert {name for name in own if "layer.2." in name} == set()
-        assert any("layer.1." in name for name in own)
-        for name, weight in own.items():
-            torch.testing.assert_close(weight, whole[name], rtol=0, atol=0)
-        assert model.config.encoder.num_hidden_layers == 2
-        assert model(*batch([0, 1, 2])).shape == (3, 3)
+class TestStarted:
+    """With weights that `starting` has written."""
 
     @pytest.mark.parametrize("kind", ["xlm-roberta", "bert"])
     def test_saves_and_loads(self, tmp_path: Path, kind: str) -> None:
-        folder = write_checkpoint(tmp_path / "big", kind, layers=3)
-        settings = Student(checkpoint=str(folder), architecture=SMALL)
-        model = student.build(settings, CODES, list(LABELS), 0, 0).eval()
+        source = write_checkpoint(tmp_path / "big", kind, layers=3)
+        model = begun(source, tmp_path / "start", CODES).eval()
         model.save_pretrained(tmp_path / "own")
         read = StudentModel.from_pretrained(tmp_path / "own").eval()
         texts = batch([0, 1, 2])
         torch.testing.assert_close(read(*texts), model(*texts), rtol=0, atol=0)
+        assert model(*texts).shape == (3, 3)
 
-    def build(self, folder: Path, layers: int = 2) -> StudentModel:
-        settings = Student(checkpoint=str(folder),
-                           architecture=SMALL.model_copy(update={"layers": layers}))
-        return student.build(settings, CODES, list(LABELS), 0, 0)
+    def given(self, start: Path, **changed: Any) -> StudentModel:
+        torch.manual_seed(0)
+        settings = Student.model_validate({"checkpoint": "a/b", "embeddings": "pca",
+                                           "architecture": SMALL, **changed})
+        return student.build(settings, CODES, list(LABELS), 50, 1, start)
 
-    def test_too_few_layers(self, tmp_path: Path) -> None:
-        folder = write_checkpoint(tmp_path / "big", "bert", layers=2)
-        with pytest.raises(CheckpointError, match="expected at least 3 layers, found 2; lower"):
-            self.build(folder, layers=3)
+    def test_all_else_is_as_without(self, tmp_path: Path) -> None:
+        table = torch.randn(50, 16)
+        save_file({starting.TABLE: table}, tmp_path / "model.safetensors")
+        own, other = self.given(tmp_path).state_dict(), small().state_dict()
+        name = f"encoder.{starting.TABLE}"
+        torch.testing.assert_close(own.pop(name), table, rtol=0, atol=0)
+        other.pop(name)
+        torch.testing.assert_close(own, other, rtol=0, atol=0)
 
-    def test_no_such_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(CheckpointError, match=r"expected a checkpoint, found.*student.check"):
-            self.build(tmp_path / "none")
+    @pytest.mark.parametrize("shape", [(50, 12), (51, 16)], ids=str)
+    def test_another_student_s(self, tmp_path: Path, shape: tuple[int, int]) -> None:
+        save_file({starting.TABLE: torch.zeros(shape)}, tmp_path / "model.safetensors")
+        with pytest.raises(CheckpointError, match="expected weights to start the student of "
+                           r"params.yaml with, found: size mismatch.*; run `dvc repro vocabulary`"):
+            self.given(tmp_path)
 
-    def test_no_weights(self, tmp_path: Path) -> None:
-        folder = write_checkpoint(tmp_path / "big", "bert")
-        (folder / "model.safetensors").unlink()
-        with pytest.raises(CheckpointError, match=r"big: expected a checkpoint.*student.checkpoin"):
-            self.build(folder)
+    @pytest.mark.parametrize("changed", [{}, {"embeddings": "random", "encoder": "first-layers"}],
+                             ids=["pca", "first-layers"])
+    def test_none(self, tmp_path: Path, changed: dict[str, str]) -> None:
+        with pytest.raises(CheckpointError, match="nowhere: expected weights to start"):
+            self.given(tmp_path / "nowhere", **changed)
 
-    def test_truncated_weights(self, tmp_path: Path) -> None:
-        folder = write_checkpoint(tmp_path / "big", "bert")
-        weights = (folder / "model.safetensors").read_bytes()
-        (folder / "model.safetensors").write_bytes(weights[:len(weights) // 2])
-        with pytest.raises(CheckpointError, match=r"big: expected a checkpoint.*student.checkpoin"):
-            self.build(folder)
-
-    def test_weights_of_another_architecture(self, tmp_path: Path) -> None:
-        folder = write_checkpoint(tmp_path / "big", "bert")
-        other = write_checkpoint(tmp_path / "other", "xlm-roberta", width=64)
-        (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
-        with pytest.raises(CheckpointError, match=r"big: expected a checkpoint.*student.checkpoin"):
-            self.build(folder)
-
-    def test_pickled_weights_are_not_read(self, tmp_path: Path) -> None:
-        folder = write_checkpoint(tmp_path / "big", "bert")
-        model = AutoModel.from_pretrained(folder)
-        (folder / "model.safetensors").unlink()
-        torch.save(model.state_dict(), folder / "pytorch_model.bin")
-        with pytest.raises(CheckpointError, match=r"big: expected a checkpoint.*safetensors"):
-            self.build(folder)
-
-
-def test_an_encoder_of_another_family_is_refused(tmp_path: Path) -> None:
-    config = DistilBertConfig(vocab_size=40, dim=16, hidden_dim=32, n_layers=2, n_heads=2)
-    DistilBertModel(config).save_pretrained(tmp_path)
-    settings = Student(checkpoint=str(tmp_path), architecture=Architecture(layers=1))
-    with pytest.raises(CheckpointError, match=r"encoder of BERT's family .*found distilbert"):
-        student.build(settings, ["ar", "en"], ["a", "b"], 40, 0)
+    def test_cut(self, tmp_path: Path) -> None:
+        (tmp_path / "model.safetensors").write_bytes(b"cut")
+        with pytest.raises(CheckpointError, match=r"expected weights to start .*dvc repro"):
+            self.given(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 from conftest import Project, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training import onboarding, table, write_checkpoint
+from training import table, write_checkpoint
 from transformers import PreTrainedTokenizerBase
 
 from amtss import corpus, vocabulary
@@ -286,23 +286,3 @@ class TestGrown:
                            r"it, found \d\d\.\d% unknown tokens with WordPiece, which cannot grow; "
                            r"distil a student with another student\.tokenizer, then register it$"):
             vocabulary.grow(known, [of("fr"), of("ko")], [of("en")], 100)
-
-
-class TestStage:
-    def test_an_onboarding_s_is_the_registered_one_and_more(self, tmp_path: Path) -> None:
-        project = onboarding(tmp_path, "ko", "pl", vocabulary=30)
-        before, after = (vocabulary.load(str(folder)) for folder in (
-            project.layout.registered / "student", project.layout.tokenizer))
-        assert len(before) < len(after) <= len(before) + 2 * 30
-        for each in project.corpora():
-            texts = read(each)
-            assert unknown(after, texts) == 0
-            if each.language not in ("ko", "pl"):
-                assert ids(after, texts) == ids(before, texts)
-
-    def test_needs_the_registered_one(self, tmp_path: Path) -> None:
-        project = onboarding(tmp_path, "ko")
-        (project.layout.registered / "student" / "tokenizer.json").unlink()
-        with pytest.raises(CheckpointError, match=r"registered/student: expected a tokenizer, "
-                           r"found.*; run `dvc repro`"):
-            project.vocabulary()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,10 +18,13 @@ import yaml
 from numpy.typing import NDArray
 
 from amtss import baseline as tiny
-from amtss import checkpoint, corpus, distilling, scoring, teaching, vocabulary
+from amtss import checkpoint, corpus, distilling, scoring, starting, teaching
 from amtss.config import Params
 from amtss.layout import SPLITS, Layout, read_json, write_json
 from amtss.params import load
+
+if TYPE_CHECKING:
+    from amtss.student import StudentModel
 
 LABELS = ("chat", "pay", "ship")
 LANGUAGES = ("en", "fr", "ru")
@@ -128,7 +131,7 @@ class Project:
             scoring.score(self.params, self.layout, name)
 
     def vocabulary(self) -> None:
-        vocabulary.vocabulary(self.params, self.layout)
+        starting.start(self.params, self.layout)
 
     def distil(self, **changed: Any) -> list[dict[str, Any]]:
         """Distil with `changed` settings of `distil`; its history."""
@@ -298,6 +301,21 @@ def write_checkpoint(folder: Path, kind: str, *, labels: Sequence[str] | None = 
                 parameter.mul_(8.0)
     model.save_pretrained(folder)
     return folder
+
+
+def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "StudentModel":
+    """A student of `codes` that starts with the first layers of the checkpoint `source`."""
+    from amtss import starting, student, vocabulary
+    from amtss.config import Architecture, Student
+
+    sizes = read_json(source / "config.json", "write_checkpoint")
+    given = Student(checkpoint=str(source), encoder="first-layers", architecture=Architecture(
+        layers=changed.pop("layers", 2), width=sizes["hidden_size"], heads=2,
+        feed_forward=2 * sizes["hidden_size"]), **changed)
+    tokenizer = vocabulary.load(str(source))
+    starting.write(given, str(source), tokenizer, folder)
+    return student.build(given, list(codes), list(LABELS), len(tokenizer),
+                         tokenizer.pad_token_id, folder)
 
 
 def _word_pieces(folder: Path, texts: Sequence[str]) -> None:
