@@ -351,7 +351,7 @@ class TestStage:
 
 @pytest.mark.parametrize(("student", "match"), [
     ({"embeddings": "pca"}, "together with a `checkpoint` or a `teacher`, found one without"),
-    ({"encoder": "first-layers", "tokenizer": "a/b"}, "student: expected `embeddings: pca` or `enc"),
+    ({"encoder": "first-layers", "tokenizer": "a/b"}, "expected `embeddings: pca` or `encoder: fi"),
     ({"checkpoint": "a/b"}, "expected `embeddings: pca` or `encoder: first-layers` together with"),
     ({"teacher": "en", "embeddings": "pca", "revision": "main"}, "expected `revision` beside a"),
     ({"teacher": "nobody", "embeddings": "pca"}, r"student\.teacher: expected one of en, fr, ru, "
