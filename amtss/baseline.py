@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from amtss import pool
+from amtss import launching, pool
 from amtss.config import Params
 from amtss.distilling import OnEpoch, finish, prepare, record, soft_targets, validate
 from amtss.errors import CheckpointError
@@ -23,10 +23,10 @@ def baseline(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     Raises:
         ParamsError, DataError, CacheError, CheckpointError: what it reads is not as it must be.
     """
-    if params.onboarding is not None:
-        _before(layout)
-    else:
+    if params.onboarding is None:
         _train(params, layout, on_epoch)
+    elif launching.first():
+        _before(layout)
 
 
 def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:

@@ -3,13 +3,14 @@
 import logging
 import os
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from amtss import lifecycle
+from amtss import launching, lifecycle
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ TeacherArgument = Annotated[str, typer.Argument(metavar="NAME", help="A teacher 
 def main() -> None:
     """Run a command; a user's mistake is one line on stderr and a non-zero exit status."""
     _quiet()
+    launching.join()
     try:
         raise SystemExit(app(standalone_mode=False) or 0)
     except typer.Abort:
@@ -40,13 +42,17 @@ def main() -> None:
         from amtss import layout
 
         if not layout.is_full(error):
+            if launching.hand_over(repr(error), traceback.format_exc()):
+                raise SystemExit(1) from None
             raise
         _fail(f"expected to be able to write, found: {error}; free space, then run the same "
               "command again")
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"amtss: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    if not launching.hand_over(line):
+        print(f"amtss: {line}", file=sys.stderr)
     raise SystemExit(1) from None
 
 
@@ -126,6 +132,8 @@ def teach(name: TeacherArgument) -> None:
     """Fine-tune one teacher."""
     params, layout = lifecycle.project()
     _known("teacher", name, params.teachers)
+    if launching.launch():
+        return
     from amtss import teaching, tracking
 
     with tracking.run(params, layout, "teach", name) as run:
@@ -178,6 +186,8 @@ def vocabulary() -> None:
 def distil() -> None:
     """Algorithm 1: distil the teachers into the student; goes on where it was interrupted."""
     params, layout = lifecycle.project()
+    if launching.launch():
+        return
     from amtss import distilling, tracking
 
     with tracking.run(params, layout, "distil") as run:
@@ -189,6 +199,8 @@ def distil() -> None:
 def baseline() -> None:
     """Train X-LM-Tiny, the paper's baseline, on as many examples as the student saw."""
     params, layout = lifecycle.project()
+    if launching.launch():
+        return
     from amtss import baseline, tracking
 
     with tracking.run(params, layout, "baseline") as run:

@@ -178,6 +178,11 @@ class Teaching(Section):
     patience: Count = 2
     """Epochs without a better validation accuracy before it stops; the best epoch is kept."""
     batch_size: Count = 32
+    """Examples per step of the optimiser, of all processes together."""
+    accumulate: Count = 1
+    """Parts that a batch is computed in, one after the other: less memory, the same step."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, about a third slower."""
     learning_rate: Positive = 1.0e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Share = 0.1
@@ -194,6 +199,8 @@ class TeachingOverrides(Section):
     epochs: Count | None = None
     patience: Count | None = None
     batch_size: Count | None = None
+    accumulate: Count | None = None
+    gradient_checkpointing: bool | None = None
     learning_rate: Positive | None = None
     weight_decay: Annotated[float, Field(ge=0)] | None = None
     warmup: Share | None = None
@@ -322,6 +329,9 @@ class Distil(Section):
     max_epochs: Count = 8
     """Line 3's M."""
     batch_size: Count = 32
+    """Examples per step of the optimiser, of all processes together."""
+    accumulate: Count = 1
+    """Parts that a batch is computed in, one after the other: less memory, the same step."""
     learning_rate: Positive = 1.0e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warmup: Share = 0.05

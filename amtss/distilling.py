@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import corpus, importance, margin, pool, vocabulary
+from amtss import corpus, importance, launching, margin, pool, vocabulary
 from amtss.config import Params
 from amtss.layout import Layout, contents, read_json, replacing, write_json, write_text
 from amtss.margin import Margin
@@ -69,6 +69,7 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
         ranked = margin.rank(margins)                                              # line 10
         selected = margin.top_k(ranked, settings.top_k, new)                       # line 11
         finished = margin.finished(margins, settings.margin_threshold)             # line 12
+        weights, selected, finished = learner.agreed((weights, selected, finished))
         progress.state = {"weights": weights, "selected": selected, "finished": finished}
         report = {
             **losses, "margin": {code: each.points for code, each in margins.items()},
@@ -223,6 +224,13 @@ def record(progress: "Progress", epoch: int, examples: int, seconds: float,
 
 def finish(lesson: Lesson, layout: Layout, stage: str) -> None:
     """Write the best epoch as the stage's model folder, and what the training was."""
+    if launching.first():
+        _write(lesson, layout, stage)
+    lesson.learner.accelerator.wait_for_everyone()
+    lesson.learner.accelerator.end_training()
+
+
+def _write(lesson: Lesson, layout: Layout, stage: str) -> None:
     progress = lesson.progress
     lesson.learner.restore_best(layout.checkpoints(stage), progress)
     model = layout.student if stage == "distil" else layout.baseline

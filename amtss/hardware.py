@@ -1,6 +1,9 @@
-"""What this machine can do: the device and the precision that training and scoring run in."""
+"""What this machine can do: device, precision, memory, and the processes that train together."""
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, cast
 
 import torch
@@ -10,6 +13,7 @@ from amtss.config import Precision
 from amtss.errors import ParamsError
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from transformers import PreTrainedModel
 
 Resolved = Literal["fp32", "bf16", "fp16"]
@@ -67,6 +71,37 @@ def autocast(precision: Resolved) -> torch.autocast:
     """The context in which models run forward."""
     dtype = torch.float16 if precision == "fp16" else torch.bfloat16
     return torch.autocast(device().type, dtype=dtype, enabled=precision != "fp32")
+
+
+def accelerator(precision: Precision) -> "Accelerator":
+    """accelerate's: device, mixed precision, and under torchrun the other processes."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
+
+    resolved = resolve(precision)
+    AcceleratorState._reset_state()  # else the precision of this process's first training holds
+    # Not every language, nor its head, is in every process's part of a batch.
+    data_parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(cpu=device().type == "cpu", kwargs_handlers=[data_parallel],
+                       mixed_precision="no" if resolved == "fp32" else resolved)
+
+
+@contextmanager
+def fitting(mend: str) -> Iterator[None]:
+    """Running out of memory, the GPU's or the CPU's, is a user's error that ends with `mend`.
+
+    Raises:
+        ParamsError: it did.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # Of the CPU's memory PyTorch raises nothing more precise.
+        if type(error) is RuntimeError and "DefaultCPUAllocator" not in str(error):
+            raise
+        size = re.search(r"allocate ([\d.]+ \w+)", str(error))
+        raise ParamsError(f"{device().type} memory: expected all to fit, found no "
+                          f"{size[1] if size else 'room'} more; {mend}") from error
 
 
 def deterministic(seed: int) -> None:

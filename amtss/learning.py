@@ -6,12 +6,14 @@ Shapes: N examples, B of a batch, S tokens, C classes.
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import torch
+from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -21,13 +23,15 @@ from amtss import corpus, hardware
 from amtss.bar import track
 from amtss.config import Distil
 from amtss.corpus import Corpus, Tokens
-from amtss.errors import AmtssError
+from amtss.errors import AmtssError, CheckpointError
 from amtss.layout import read_json, replacing, write_json
-from amtss.losses import distillation_loss
+from amtss.losses import Loss, distillation_loss
 from amtss.student import StudentModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -77,19 +81,22 @@ class Progress:
 
 
 class Learner:
-    """A student model in training. Every epoch is seeded by its number, so it can be resumed."""
+    """A student model in training. Every epoch is seeded by its number, so it can be resumed.
+
+    Under torchrun each process takes its part of every batch, and all have the same model.
+    """
 
     def __init__(self, model: StudentModel, settings: Distil, pad: int) -> None:
+        self.accelerator = hardware.accelerator(settings.precision)
         hardware.place(model)
         self.model = model
         self.settings = settings
         self.pad = pad
-        self.precision = hardware.resolve(settings.precision)
-        self.optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay),
-                                           lr=settings.learning_rate, fused=True)
-        self.scaler = torch.amp.GradScaler(hardware.device().type,
-                                           enabled=self.precision == "fp16")
+        optimizer = torch.optim.AdamW(_groups(model, settings.weight_decay),
+                                      lr=settings.learning_rate, fused=True)
+        self._parallel, self.optimizer = self.accelerator.prepare(model, optimizer)
 
+    @hardware.fitting("raise distil.accumulate, or lower distil.batch_size or student.max_length")
     def epoch(self, data: Examples, rows: NDArray[np.int64], targets: NDArray[np.float32],
               number: int, span: tuple[float, float], kd_weight: float) -> dict[str, float]:
         """Lines 4 and 5: one pass over `rows` of `data`; mean losses.
@@ -100,41 +107,54 @@ class Learner:
             span: where of the whole training, from 0 to 1, it begins and ends; sets the
                 learning rate.
         """
-        torch.manual_seed(self.settings.seed * 1_000_003 + number)
+        dropout = self.accelerator.process_index << 40  # a seed of its own in each process
+        torch.manual_seed(self.settings.seed * 1_000_003 + number + dropout)
         draw = np.random.default_rng([self.settings.seed, number])
         made = list(corpus.batches(data.tokens.lengths[rows], self.settings.batch_size, draw))
         self.model.train()
-        sums = np.zeros(3)
+        sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
         for step, picked in enumerate(track(made, f"epoch {number}")):
             self._learning_rate(span[0] + (span[1] - span[0]) * step / len(made))
-            at = rows[picked]
-            sums += len(at) * self._step(data, at, targets[at], kd_weight)
-        return dict(zip(("loss", "hard_loss", "soft_loss"), (sums / len(rows)).tolist(),
-                        strict=True))
+            sums += self._step(data, rows[picked], targets, kd_weight)
+        means = self.accelerator.reduce(sums, "sum") / len(rows)
+        return dict(zip(("loss", "hard_loss", "soft_loss"), means.tolist(), strict=True))
 
     def _step(self, data: Examples, at: NDArray[np.int64], targets: NDArray[np.float32],
-              kd_weight: float) -> NDArray[np.float64]:
-        with hardware.autocast(self.precision):
-            logits = self._forward(data, at)
-        loss = distillation_loss(
-            logits, torch.from_numpy(targets).to(logits.device),
-            torch.from_numpy(data.labels[at]).to(logits.device), kd_weight=kd_weight,
-            temperature=self.settings.temperature)
-        self.scaler.scale(loss.total).backward()
-        self.scaler.unscale_(self.optimizer)
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad()
-        return np.array([each.item() for each in loss])
+              kd_weight: float) -> Tensor:
+        """One step on the batch `at`, by as many parts as there are processes times `accumulate`.
 
-    def _forward(self, data: Examples, at: NDArray[np.int64]) -> Tensor:
+        Returns: summed losses of this process's examples. *Shape:* (3,)
+        """
+        processes, parts = self.accelerator.num_processes, self.settings.accumulate
+        sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
+        for part in range(parts):
+            own = at[part * processes + self.accelerator.process_index::processes * parts]
+            size = len(own)
+            last = part == parts - 1
+            with nullcontext() if last else self.accelerator.no_sync(self._parallel):
+                # Gradients meet in every process, so one without examples takes part for nothing.
+                loss = self._loss(data, own if size else at[:1], targets, kd_weight)
+                # DDP's mean over processes of this is the gradient of the whole batch's mean.
+                self.accelerator.backward(loss.total * (size * processes / len(at)))
+            sums += size * torch.stack(loss).detach().double()
+        self.accelerator.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return sums
+
+    def _loss(self, data: Examples, at: NDArray[np.int64], targets: NDArray[np.float32],
+              kd_weight: float) -> Loss:
+        device = self.accelerator.device
+        return distillation_loss(
+            self._parallel(*self._inputs(data, at)), torch.from_numpy(targets[at]).to(device),
+            torch.from_numpy(data.labels[at]).to(device), kd_weight=kd_weight,
+            temperature=self.settings.temperature)
+
+    def _inputs(self, data: Examples, at: NDArray[np.int64]) -> list[Tensor]:
+        """What the model takes: ids and mask, (B, S) each, and heads, (B,)."""
         ids, mask = data.tokens.padded(at, self.pad)
         heads = np.minimum(data.language[at], len(self.model.config.languages) - 1)
-        logits = self.model(*(torch.from_numpy(array).to(self.model.device)
-                              for array in (ids, mask, heads)))
-        assert isinstance(logits, Tensor)
-        return logits
+        return [torch.from_numpy(array).to(self.accelerator.device) for array in (ids, mask, heads)]
 
     def _learning_rate(self, progress: float) -> None:
         """Linear warm-up, then linear decay to 0."""
@@ -143,30 +163,57 @@ class Learner:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * factor
 
+    @hardware.fitting("lower student.max_length")
     def predict(self, data: Examples) -> NDArray[np.float32]:
-        """Logits of all examples. *Shape:* (N, C)"""
+        """Logits of all examples, in every process. *Shape:* (N, C)"""
         self.model.train(False)
         classes = len(self.model.config.id2label or {})
-        logits = np.empty((len(data.labels), classes), dtype=np.float32)
-        with torch.inference_mode(), hardware.autocast(self.precision):
-            for at in corpus.batches(data.tokens.lengths, 256):
-                logits[at] = self._forward(data, at).float().cpu().numpy()
-        return logits
+        logits = np.zeros((len(data.labels), classes), dtype=np.float32)
+        batches = list(corpus.batches(data.tokens.lengths, 256))
+        with torch.inference_mode():
+            for at in batches[self.accelerator.process_index::self.accelerator.num_processes]:
+                logits[at] = self.model(*self._inputs(data, at)).float().cpu().numpy()
+        whole = self.accelerator.reduce(torch.from_numpy(logits).to(self.accelerator.device), "sum")
+        return np.asarray(whole.cpu().numpy())
+
+    def agreed(self, found: Found) -> Found:
+        """What the first process has found, in every process."""
+        return cast(Found, broadcast_object_list([found])[0])
 
     def save(self, folder: Path, progress: Progress) -> None:
         """Write `folder/epoch-N` whole, then drop all but it and the best epoch's."""
-        with replacing(folder / f"epoch-{progress.epoch:04}") as made:
-            made.mkdir()
-            save_file(_contiguous(self.model.state_dict()), made / "model.safetensors")
-            save_file(self._moments(), made / "optimizer.safetensors")
-            progress.scaler = self.scaler.state_dict()
-            write_json(made / "progress.json", asdict(progress))
-        for old in _checkpoints(folder):
-            if old.name not in (f"epoch-{progress.epoch:04}", f"epoch-{progress.best_epoch:04}"):
-                shutil.rmtree(old)
+        if self.accelerator.scaler is not None:
+            progress.scaler = self.accelerator.scaler.state_dict()
+        if self.accelerator.is_main_process:
+            with replacing(folder / f"epoch-{progress.epoch:04}") as made:
+                made.mkdir()
+                save_file(_contiguous(self.model.state_dict()), made / "model.safetensors")
+                save_file(self._moments(), made / "optimizer.safetensors")
+                write_json(made / "progress.json", asdict(progress))
+            kept = {f"epoch-{epoch:04}" for epoch in (progress.epoch, progress.best_epoch)}
+            for old in _checkpoints(folder):
+                if old.name not in kept:
+                    shutil.rmtree(old)
+        self.accelerator.wait_for_everyone()
 
     def resume(self, folder: Path, fingerprint: str) -> Progress:
-        """The last checkpoint in `folder` that is of this very training, else a fresh start."""
+        """The last checkpoint in `folder` that is of this very training, else a fresh start.
+
+        Raises:
+            CheckpointError: processes do not find the same one.
+        """
+        progress = self._last(folder, fingerprint)
+        epochs = self.accelerator.gather(
+            torch.tensor([progress.epoch], device=self.accelerator.device)).tolist()
+        if len(set(epochs)) > 1:
+            raise CheckpointError(f"{folder}: expected the same checkpoint in every process, found "
+                                  f"epochs {', '.join(map(str, epochs))}; run where all of them "
+                                  "see the same files")
+        if self.accelerator.is_main_process and not progress.epoch:
+            shutil.rmtree(folder, ignore_errors=True)
+        return progress
+
+    def _last(self, folder: Path, fingerprint: str) -> Progress:
         for made in reversed(_checkpoints(folder)):
             try:
                 progress = Progress(**read_json(made / "progress.json", "dvc repro"))
@@ -180,9 +227,9 @@ class Learner:
                 continue
             self.model.load_state_dict(weights)
             self._restore(moments)
-            self.scaler.load_state_dict(progress.scaler)
+            if self.accelerator.scaler is not None:
+                self.accelerator.scaler.load_state_dict(progress.scaler)
             return progress
-        shutil.rmtree(folder, ignore_errors=True)
         return Progress(fingerprint)
 
     def restore_best(self, folder: Path, progress: Progress) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+from amtss import launching
 from amtss.config import Params
 from amtss.errors import AmtssError, RegistryError
 from amtss.layout import Layout, alone, read_json, read_rows, replacing
@@ -98,7 +99,8 @@ def lock(layout: Layout) -> str:
 def run(params: Params, layout: Layout, stage: str, teacher: str = "") -> Iterator["Run"]:
     """Log the stage that the body runs. What ends the body early is the run's end, and goes on."""
     made = Run(f"{stage}@{teacher}" if teacher else stage, _public(uri(layout)))
-    made.start(params, layout, _settings(params, stage, teacher))
+    if launching.first():  # else it logs nothing
+        made.start(params, layout, _settings(params, stage, teacher))
     try:
         yield made
         if stage != "report":

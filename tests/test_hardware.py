@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertModel
@@ -64,6 +65,28 @@ class TestAutocast:
         x = torch.ones(2, 2, device=hardware.device())
         with hardware.autocast(precision):
             assert (x @ x).dtype == dtype
+
+
+class TestFitting:
+    def test_a_gpus_memory(self) -> None:
+        told = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of"
+        with (pytest.raises(ParamsError, match=r"memory: .* no 2.50 GiB more; lower it"),
+              hardware.fitting("lower it")):
+            raise torch.OutOfMemoryError(told)
+
+    def test_the_cpus(self) -> None:
+        with (pytest.raises(ParamsError, match=r"memory: .* no \d+ bytes more; lower it"),
+              hardware.fitting("lower it")):
+            torch.empty(2**60, dtype=torch.uint8)
+
+    def test_numpys(self) -> None:
+        with (pytest.raises(ParamsError, match=r"memory: .* no 1.00 EiB more; lower it"),
+              hardware.fitting("lower it")):
+            np.empty(2**60, dtype=np.uint8)
+
+    def test_another_error_goes_on(self) -> None:
+        with pytest.raises(RuntimeError, match="shapes cannot be"), hardware.fitting("lower it"):
+            torch.ones(2, 3) @ torch.ones(2, 3)
 
 
 class TestDeterministic:

@@ -138,13 +138,24 @@ class TestEpoch:
         assert len(decayed["params"]) + len(others["params"]) == len(
             list(learner.model.parameters()))
 
+    @pytest.mark.parametrize("parts", [2, 3, 8])
+    def test_in_parts_the_step_is_the_same(self, tmp_path: Path, parts: int) -> None:
+        # of seven rows, so that parts differ in size, and some of eight are empty
+        project = scored(tmp_path, student={"dropout": 0.0})
+        whole, cut = (Lesson(project, batch_size=7, learning_rate=1.0e-3, accumulate=each)
+                      for each in (1, parts))
+        assert cut.epoch(1) == pytest.approx(whole.epoch(1), rel=1e-4)
+        other = cut.weights()
+        assert all(torch.allclose(value, other[name], atol=2e-4)
+                   for name, value in whole.weights().items())
+
     def test_prediction_does_not_depend_on_the_batch(self, tmp_path: Path) -> None:
         lesson = Lesson(scored(tmp_path))
         every = lesson.learner.predict(lesson.data)
         lesson.learner.model.eval()
         with torch.inference_mode():
             for row in range(0, len(every), 17):
-                alone = lesson.learner._forward(lesson.data, np.array([row]))
+                alone = lesson.learner.model(*lesson.learner._inputs(lesson.data, np.array([row])))
                 np.testing.assert_allclose(alone[0].numpy(), every[row], atol=1e-5)
 
 

@@ -1,0 +1,5 @@
+"""`python -m amtss`, which is also what torchrun starts."""
+
+from amtss.cli import main
+
+main()
