@@ -1,4 +1,4 @@
-"""`python -m flows up | down | run DEPLOYMENT [--param ...]`"""
+"""`python -m flows up | down | work [--at-once N] | run DEPLOYMENT [--param ...]`"""
 
 import argparse
 import os
@@ -15,6 +15,8 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start a server, a worker and the deployments")
     commands.add_parser("down", help="stop them, with all that runs")
+    work = commands.add_parser("work", help="start a worker for other machines' teachers")
+    work.add_argument("--at-once", type=int, help="how many; one per GPU, or else cores and one")
     run = commands.add_parser("run", help="run a deployment and watch it")
     run.add_argument("deployment", help="such as distill/demo")
     known, rest = parser.parse_known_args()
@@ -23,6 +25,8 @@ def main() -> None:
             local.run(known.deployment, rest)
         elif rest:
             parser.error(f"expected no more arguments, found {' '.join(rest)}")
+        elif known.command == "work":
+            local.work(known.at_once)
         else:
             {"up": local.up, "down": local.down}[known.command]()
     except AmtssError as error:

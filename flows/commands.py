@@ -69,7 +69,7 @@ class Commands:
             status = process.wait()
         finally:
             if process.poll() is None:  # `tell` failed
-                _end({process.pid})
+                _end([process])
             self._running.discard(process)
             process.stdout.close()
         if self._stopped:
@@ -93,24 +93,27 @@ class Commands:
         """Stop all that runs, with all that they started: asked first, then killed."""
         with self._starting:
             self._stopped = True
-            groups = {process.pid for process in list(self._running)}
-        _end(groups)
+            running = list(self._running)
+        _end(running)
 
 
-def _end(groups: set[int]) -> None:
+def _end(processes: list[subprocess.Popen[str]]) -> None:
     """As Ctrl-C does, so that a run in MLflow ends as KILLED; then for good."""
     for number in (signal.SIGINT, signal.SIGKILL):
-        for group in groups:
+        for each in processes:
             with suppress(ProcessLookupError):
-                os.killpg(group, number)
+                os.killpg(each.pid, number)
         until = time.monotonic() + PATIENCE
-        while (groups := {each for each in groups if _alive(each)}) and time.monotonic() < until:
+        while (processes := [each for each in processes if _alive(each)]
+               ) and time.monotonic() < until:
             time.sleep(0.05)
 
 
-def _alive(group: int) -> bool:
+def _alive(process: subprocess.Popen[str]) -> bool:
+    """Whether it or any of its group is; one that has ended is a group until it is waited for."""
+    process.poll()
     try:
-        os.killpg(group, 0)
+        os.killpg(process.pid, 0)
     except ProcessLookupError:
         return False
     return True

@@ -5,12 +5,12 @@ from pathlib import Path
 from prefect import flow
 
 from flows import stages, workspace
-from flows.parameters import Concurrency, Overrides, Preset
+from flows.parameters import Concurrency, Overrides, Preset, Spread
 
 
 @flow(name="distill", flow_run_name="distill {preset}")
 def distill(preset: Preset = "demo", overrides: Overrides = {},  # noqa: B006 - never changed
-            concurrency: Concurrency = None) -> str:
+            concurrency: Concurrency = None, spread: Spread = False) -> str:
     """Validate, teach, score, distil, evaluate, report, register, promote.
 
     Returns:
@@ -18,4 +18,4 @@ def distill(preset: Preset = "demo", overrides: Overrides = {},  # noqa: B006 - 
     """
     with workspace.taken(Path(), preset) as work:
         work.configure(preset, overrides)
-        return stages.pipeline(work, concurrency, f"Distil {preset}")
+        return stages.pipeline(work, concurrency, spread, f"Distil {preset}")

@@ -5,14 +5,14 @@ from pathlib import Path
 from prefect import flow
 
 from flows import stages, workspace
-from flows.parameters import Concurrency, Languages, Overrides, Preset
+from flows.parameters import Concurrency, Languages, Overrides, Preset, Spread
 from flows.workspace import OWN
 
 
 @flow(name="onboard-language", flow_run_name="onboard {languages}")
 def onboard_language(languages: Languages, preset: Preset = OWN,
                      overrides: Overrides = {},  # noqa: B006 - never changed
-                     concurrency: Concurrency = None) -> str:
+                     concurrency: Concurrency = None, spread: Spread = False) -> str:
     """Pin the champion, teach the new languages' teachers, go on with Algorithm 1, promote.
 
     Returns:
@@ -21,4 +21,4 @@ def onboard_language(languages: Languages, preset: Preset = OWN,
     with workspace.taken(Path(), f"onboard-{preset}") as work:
         work.configure(preset, overrides)
         stages.pin(work, languages)
-        return stages.pipeline(work, concurrency, f"Onboard {', '.join(languages)}")
+        return stages.pipeline(work, concurrency, spread, f"Onboard {', '.join(languages)}")

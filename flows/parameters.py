@@ -27,5 +27,7 @@ Overrides = Annotated[dict[Annotated[str, Field(pattern=KEY)], Any], Field(
     description='What differs from the preset, by dotted key: {"distil.max_epochs": 2}.')]
 Concurrency = Annotated[int, Field(
     ge=1, description="Teachers at once; by default one per GPU, or else cores and one.")] | None
+Spread = Annotated[bool, Field(
+    description="Teachers go to other machines, which run `python -m flows work`.")]
 Languages = Annotated[list[Annotated[str, Field(pattern=f"^{CODE.pattern}$")]], Field(
     min_length=1, json_schema_extra={"uniqueItems": True}, description="Codes, such as ko.")]

@@ -1,5 +1,6 @@
 """The steps of every run: DVC's targets, in waves that do not get into each other's way."""
 
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,14 @@ from prefect.futures import wait
 from amtss.config import Params
 from amtss.errors import RegistryError
 from amtss.layout import read_json
-from flows import artifacts
+from flows import artifacts, machines
 from flows.commands import CommandError
 from flows.workspace import Workspace
 
+ALONE = "--single-item"
+PULL = "--pull"
+"""DVC's flags: of what the target needs, nothing runs; what is in the remote is taken from there.
+"""
 DELAYS = [5.0, 30.0]
 """Seconds before the second and the third try."""
 
@@ -35,8 +40,9 @@ def step(name: str) -> Any:
 
 
 @step("{target}")
-def reproduce(work: Workspace, target: str, alone: bool = False) -> None:
-    """Run a DVC target and all that it needs; `alone`, only itself, in a share of the machine."""
+def reproduce(work: Workspace, target: str, *flags: str) -> None:
+    """Run a DVC target and all that it needs; or with `ALONE`, itself, in a share of the machine.
+    """
     log = get_run_logger()
     epochs = longest(work.params, target)
     progress = artifacts.Progress(target, epochs) if epochs else None
@@ -47,12 +53,29 @@ def reproduce(work: Workspace, target: str, alone: bool = False) -> None:
             progress.read(line)
 
     place: AbstractContextManager[Mapping[str, str]] = (
-        work.slot() if alone else nullcontext({}))
+        work.slot() if ALONE in flags else nullcontext({}))
     with place as environment:
-        work.run(sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--keep-going",
-                 *(["--single-item"] if alone else []), target, tell=tell, environment=environment)
+        work.dvc("repro", "--keep-going", *flags, target, tell=tell, environment=environment)
     if progress:
         progress.end()
+
+
+@step("push")
+def push(work: Workspace, *targets: str) -> None:
+    """Bring what targets have made to the DVC remote."""
+    work.dvc("push", "--run-cache", *targets, tell=get_run_logger().info)
+
+
+@step("pull")
+def pull(work: Workspace, *targets: str) -> None:
+    """Have what targets have made on another machine, by its dvc.lock."""
+    work.dvc("pull", "--force", *targets, tell=get_run_logger().info)
+
+
+@step("collect")
+def collect(work: Workspace, targets: list[str]) -> None:
+    """Have from the DVC remote what other machines have made of targets: DVC would run them."""
+    work.dvc("repro", ALONE, PULL, *targets, tell=get_run_logger().info)
 
 
 @step("{command}")
@@ -79,17 +102,25 @@ def outcome(work: Workspace, branch: str, told: list[str]) -> None:
     artifacts.outcome(work, branch, told)
 
 
-def pipeline(work: Workspace, concurrency: int | None, message: str) -> str:
+def pipeline(work: Workspace, concurrency: int | None, spread: bool, message: str) -> str:
     """What dvc.yaml says, teachers and their scores at once; then the registry and the gate.
+
+    Args:
+        spread: teachers go to other machines.
 
     Returns:
         The project's branch with params.yaml and dvc.lock.
     """
+    if spread:
+        meet(work)
     try:
         reproduce(work, "gate")
     finally:
         artifacts.findings(work)
-    teach(work, concurrency)
+    if spread:
+        send(work)
+    else:
+        teach(work, concurrency)
     for target in ("distil", "baseline", "evaluate", "report"):
         reproduce(work, target)
     compare(work)
@@ -111,14 +142,60 @@ def registered(told: Sequence[str]) -> str:
 def teach(work: Workspace, concurrency: int | None) -> None:
     """Every teacher at once, as far as the machine goes; its scores as soon as it is taught."""
     work.share(concurrency)
-    taught = {name: reproduce.submit(work, f"teach@{name}", alone=True)
+    taught = {name: reproduce.submit(work, f"teach@{name}", ALONE)
               for name in teachers(work)}
-    scored = [reproduce.submit(work, f"score@{name}", alone=True, wait_for=[done])
+    scored = [reproduce.submit(work, f"score@{name}", ALONE, wait_for=[done])
               for name, done in taught.items()]
     every = [*taught.values(), *scored]
     wait(every)  # a teacher that fails stops no other one
     for each in every:
         each.result()
+
+
+def meet(work: Workspace) -> None:
+    """Know the DVC remote, and that workers are there.
+
+    Raises:
+        AmtssError: one of them is missing.
+    """
+    work.connect()
+    machines.check()
+
+
+def send(work: Workspace) -> None:
+    """Every teacher that DVC would run, by other machines; what they have made comes here."""
+    names = teachers(work)
+    targets = [target for name in names for target in cells(name)]
+    status = json.loads(work.dvc("status", "--json", *targets)[-1])
+    stale = [name for name in names if any(changed(status.get(cell, [])) for cell in cells(name))]
+    if stale:
+        push(work, "gate", "data")
+        with work.sent() as reference:
+            machines.teach(stale, reference)
+    collect(work, targets)
+
+
+def changed(differences: list[Any]) -> bool:
+    """Whether DVC would run a stage with these; what is only not here can be had."""
+    return any(isinstance(each, str)
+               or any(what != "deleted" for what in each.get("changed deps", {}).values())
+               for each in differences)
+
+
+def visit(work: Workspace, name: str) -> None:
+    """A teacher of another machine's run and its scores, from the DVC remote and back to it."""
+    work.connect()
+    params = work.params
+    codes = {*params.taught_on(name), *params.scored_by(name)}
+    pull(work, "gate", *(f"data@{code}" for code in sorted(codes)))
+    for target in cells(name):
+        reproduce(work, target, ALONE, PULL)
+    push(work, *cells(name))
+
+
+def cells(name: str) -> tuple[str, str]:
+    """A teacher's stages."""
+    return f"teach@{name}", f"score@{name}"
 
 
 def teachers(work: Workspace) -> list[str]:

@@ -9,6 +9,7 @@ import queue
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,10 +60,13 @@ class Workspace:
         """Stop all commands that run in it."""
         self._commands.stop()
 
-    def share(self, concurrency: int | None) -> None:
-        """Split this machine's GPUs, or else its cores, among `concurrency` commands at once."""
-        for place in places(concurrency, len(os.sched_getaffinity(0)), _gpus()):
-            self._slots.put(place)
+    def share(self, concurrency: int | None, alone: bool = False) -> None:
+        """Split this machine's GPUs, or else its cores, among `concurrency` commands at once;
+        `alone`, take one share: other workspaces of this name have the others."""
+        every = shares(concurrency)
+        number = int(self.root.name.rpartition("-")[2]) - 1
+        for share in [every[number % len(every)]] if alone else every:
+            self._slots.put(share)
 
     @contextmanager
     def slot(self) -> Iterator[Mapping[str, str]]:
@@ -82,7 +86,7 @@ class Workspace:
         if local.is_file():
             shutil.copy(local, self.root / ".dvc")
         cache = _output(self.project, sys.executable, "-m", "dvc", "cache", "dir")
-        self._dvc("config", "--local", "cache.dir", str((self.project / cache).resolve()))
+        self.dvc("config", "--local", "cache.dir", str((self.project / cache).resolve()))
 
     def configure(self, preset: str, overrides: Mapping[str, Any]) -> Params:
         """Write params.yaml: a preset, `overrides` by dotted key, relative paths made to lead where
@@ -116,11 +120,42 @@ class Workspace:
             self._git("push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
         return branch
 
+    def connect(self) -> None:
+        """Have the project's DVC remote, wherever a relative path of it led from.
+
+        Raises:
+            AmtssError: the project has none.
+        """
+        name, url = remote(self.project)
+        self.dvc("config", "--local", f"remote.{name}.url", url)
+
+    @contextmanager
+    def sent(self) -> Iterator[str]:
+        """Its params.yaml and dvc.lock as a commit at the git repository that all machines' clones
+        come from: the reference to `receive`, as long as the context lasts."""
+        self._git("add", "--force", "--", *LINEAGE)
+        commit = self._git(*AUTHOR, "commit-tree", self._git("write-tree"), "-p", "HEAD",
+                           "-m", "For other machines")
+        origin, reference = _origin(self.project), f"refs/amtss/{uuid.uuid4()}"
+        self._git("push", "--quiet", origin, f"{commit}:{reference}")
+        try:
+            yield reference
+        finally:
+            self._git("push", "--quiet", origin, f":{reference}")
+
+    def receive(self, reference: str) -> None:
+        """Be what another machine has `sent`."""
+        self._git("fetch", "--quiet", _origin(self.project), reference)
+        self._git("checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
+
+    def dvc(self, *words: str, tell: Callable[[str], object] = lambda line: None,
+            environment: Mapping[str, str] | None = None) -> list[str]:
+        """Run DVC in it, after whoever holds its lock; its lines."""
+        return self.run(sys.executable, "-m", "dvc", "--wait-for-lock", *words, tell=tell,
+                        environment=environment)
+
     def _git(self, *words: str) -> str:
         return "\n".join(self.run("git", *words))
-
-    def _dvc(self, *words: str) -> None:
-        self.run(sys.executable, "-m", "dvc", *words)
 
 
 @contextmanager
@@ -152,6 +187,33 @@ def taken(project: Path, name: str) -> Iterator[Workspace]:
             finally:
                 workspace.stop()
             return
+
+
+def remote(project: Path) -> tuple[str, str]:
+    """The name and the address of a project's DVC remote.
+
+    Raises:
+        AmtssError: it has none.
+    """
+    listed = _output(project, sys.executable, "-m", "dvc", "config", "--list").splitlines()
+    config = dict(line.split("=", 1) for line in listed if "=" in line)
+    if (name := config.get("core.remote")) is None:
+        raise AmtssError(f"{project.resolve()}: expected a DVC remote that all machines share, "
+                         "found none; run `dvc remote add --default NAME URL` in it, and commit "
+                         ".dvc/config")
+    return name, config[f"remote.{name}.url"]
+
+
+def _origin(project: Path) -> str:
+    """The git repository that a project was cloned from, or itself."""
+    remotes = _output(project, "git", "remote").split()
+    return (_output(project, "git", "remote", "get-url", "origin") if "origin" in remotes
+            else str(project))
+
+
+def shares(concurrency: int | None) -> list[dict[str, str]]:
+    """`places` of this machine."""
+    return places(concurrency, len(os.sched_getaffinity(0)), _gpus())
 
 
 def places(concurrency: int | None, cores: int, gpus: Sequence[str]) -> list[dict[str, str]]:
