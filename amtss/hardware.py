@@ -108,4 +108,6 @@ def deterministic(seed: int) -> None:
     """Same seed, same machine, same bytes."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
+    # It would write NaN over every new tensor first: a tenth of a small student's step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)
