@@ -261,6 +261,15 @@ class Scoring(Section):
     precision: Precision = "auto"
 
 
+class Trimming(Section):
+    """Which tokens a trimmed vocabulary keeps, besides every character."""
+
+    coverage: Share = 0.9999
+    """Of each language's texts, in tokens; the commonest ones that make it up are kept."""
+    min_count: Count = 1
+    """A token must stand so often in all texts together."""
+
+
 class Student(Section):
     """The shared encoder of Equation 5 and the heads of Equation 6."""
 
@@ -278,6 +287,9 @@ class Student(Section):
     """Hub id or local folder of a tokenizer; null trains one on the student's languages."""
     revision: str | None = None
     """A branch, tag or commit of the hub's `checkpoint` or `tokenizer`."""
+    vocabulary: Literal["full", "trimmed"] = "full"
+    """`trimmed`: of the tokenizer's tokens only those that the project's texts use."""
+    trimming: Trimming = Trimming()
     heads: Literal["own", "residual"] = "own"
     """`own`: one projection per language. `residual`: a shared one plus one per language."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -15,6 +15,7 @@ from amtss.corpus import Corpus
 from amtss.importance import Array
 from amtss.layout import Layout, read_json, read_rows, write_json, write_text
 from amtss.pool import Pool, Weights
+from amtss.vocabulary import LEFT_OUT
 
 Probabilities = dict[str, Array]
 """Language -> probabilities of its test examples, *Shape:* (N, C)"""
@@ -131,12 +132,13 @@ def _final_weights(layout: Layout) -> Weights:
 
 
 def _sizes(params: Params, layout: Layout) -> dict[str, dict[str, Any]]:
-    """Table 3: parameters and bytes of weights on disk."""
+    """Table 3: parameters and bytes of weights on disk; where the vocabulary is trimmed,
+    parameters with all of it."""
     from safetensors import safe_open
 
     folders = {"student": layout.student, "baseline": layout.baseline,
                **{f"teachers.{name}": layout.teacher(name) for name in params.teachers}}
-    sizes = {}
+    sizes: dict[str, dict[str, Any]] = {}
     for name, folder in folders.items():
         parameters = 0
         files = sorted(folder.glob("*.safetensors"))
@@ -149,6 +151,9 @@ def _sizes(params: Params, layout: Layout) -> dict[str, dict[str, Any]]:
         sizes[name] = {"parameters": parameters, "bytes": sum(f.stat().st_size for f in files),
                        "architecture": f"{encoder['model_type']}, "
                                        f"{encoder.get('num_hidden_layers')} layers"}
+        left_out = read_json(folder / "tokenizer_config.json", "dvc repro").get(LEFT_OUT, 0)
+        if left_out:
+            sizes[name]["full_vocabulary"] = parameters + left_out * encoder["hidden_size"]
     return sizes
 
 

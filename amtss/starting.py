@@ -1,28 +1,25 @@
 """What the student and X-LM-Tiny start with: a tokenizer, and the weights that are not random.
 
-Shapes: V tokens, D the width of the encoder to start from, d the student's.
+Shapes: V tokens, d the student's width.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from numpy.typing import NDArray
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from amtss import checkpoint, corpus, vocabulary
+from amtss import checkpoint, corpus, embeddings, trimming, vocabulary
 from amtss.config import Params, Student
 from amtss.errors import CheckpointError
-from amtss.layout import Layout, read_json, replacing
+from amtss.layout import Layout, replacing
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel
 
-TABLE = "embeddings.word_embeddings.weight"
-"""The name of the embeddings of words in an encoder of BERT's family."""
-CHUNK = 16_384
-"""Rows of a table that are turned to float64 at once."""
 
 
 def start(params: Params, layout: Layout) -> None:
@@ -46,10 +43,14 @@ def start(params: Params, layout: Layout) -> None:
         tokenizer = vocabulary.load(given, settings.revision)
     else:
         tokenizer = vocabulary.train(corpora, settings.architecture.vocabulary)
+    kept = np.arange(len(tokenizer))
+    if settings.vocabulary == "trimmed" and params.onboarding is None:
+        tokenizer, kept = trimming.trim(tokenizer, corpora, settings.trimming)
     with replacing(layout.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
         if params.onboarding is None:
-            write(settings, origin(settings, layout), tokenizer, folder / layout.start.name)
+            write(settings, origin(settings, layout), kept, tokenizer.pad_token_id,
+                  folder / layout.start.name)
 
 
 def origin(settings: Student, layout: Layout) -> str | None:
@@ -59,9 +60,13 @@ def origin(settings: Student, layout: Layout) -> str | None:
     return settings.checkpoint
 
 
-def write(settings: Student, source: str | None, tokenizer: "PreTrainedTokenizerBase",
+def write(settings: Student, source: str | None, kept: NDArray[np.int64], pad: int,
           folder: Path) -> None:
     """Write into `folder` what `student.build` is to begin with; nothing where all is random.
+
+    Args:
+        kept: the student's tokens, by their ids in `source`'s tokenizer. *Shape:* (V,)
+        pad: the padding token's place among them.
 
     Raises:
         CheckpointError: `source` cannot be loaded or does not fit.
@@ -69,20 +74,37 @@ def write(settings: Student, source: str | None, tokenizer: "PreTrainedTokenizer
     if source is None:
         return
     if settings.encoder == "first-layers":
-        first_layers(settings, source).save_pretrained(folder)
-        return
-    table = embeddings(source, settings.revision)
-    width = settings.architecture.width
-    if len(table) < len(tokenizer):
-        raise CheckpointError(f"{source}: expected embeddings for its tokenizer's {len(tokenizer)} "
-                              f"tokens, found {len(table)}; {_mend(settings)}")
+        model = first_layers(settings, source)
+        layer = cast(nn.Embedding, model.get_input_embeddings())
+        layer.weight = nn.Parameter(_rows(layer.weight.detach(), kept, source))
+        model.config.vocab_size = len(kept)
+        model.save_pretrained(folder)
+    else:
+        made = reduced(settings, source, kept)
+        made[pad] = 0  # as in an encoder that begins at random
+        folder.mkdir()
+        save_file({embeddings.NAME: made}, folder / "model.safetensors")
+
+
+def reduced(settings: Student, source: str, kept: NDArray[np.int64]) -> Tensor:
+    """`source`'s embeddings of the tokens `kept`, as wide as the student. *Shape:* (V, d)
+
+    Raises:
+        CheckpointError: it cannot be loaded, or is narrower than the student.
+    """
+    table, width = embeddings.read(source, settings.revision), settings.architecture.width
     if table.shape[1] < width:
         raise CheckpointError(f"{source}: expected embeddings of width {width} or more, found "
                               f"{table.shape[1]}; lower student.architecture.width")
-    made = reduce(table[:len(tokenizer)], width)
-    made[tokenizer.pad_token_id] = 0  # as in an encoder that begins at random
-    folder.mkdir()
-    save_file({TABLE: made}, folder / "model.safetensors")
+    return embeddings.reduce(_rows(table, kept, source), width)
+
+
+def _rows(table: Tensor, kept: NDArray[np.int64], source: str) -> Tensor:
+    if len(table) <= kept.max():
+        raise CheckpointError(f"{source}: expected embeddings for its tokenizer's tokens, "
+                              f"{kept.max() + 1} or more, found {len(table)}; start from another "
+                              "encoder")
+    return table[torch.from_numpy(kept)]
 
 
 def first_layers(settings: Student, source: str) -> "PreTrainedModel":
@@ -133,63 +155,3 @@ def _mend(settings: Student) -> str:
     if settings.teacher is not None:
         return "name another student.teacher in params.yaml"
     return "mend student.checkpoint in params.yaml"
-
-
-def embeddings(source: str, revision: str | None = None) -> Tensor:
-    """The table of a hub id or a local folder, and nothing else of its weights. *Shape:* (V, D)
-
-    Raises:
-        CheckpointError: it has no safetensors weights, or no such table among them.
-    """
-    try:
-        with safe_open(_holding(source, revision or "main"), framework="pt") as file:
-            names = [name for name in file.keys() if name.endswith(TABLE)]  # noqa: SIM118
-            if names:
-                return cast(Tensor, file.get_tensor(names[0])).float()
-    except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{source}: expected a checkpoint with safetensors weights, found: "
-                              f"{str(error).strip().splitlines()[0]}; name another one") from error
-    raise CheckpointError(f"{source}: expected word embeddings ({TABLE}), found none among its "
-                          "weights; start from an encoder of BERT's family")
-
-
-def _holding(source: str, revision: str) -> str:
-    """The file of the weights that has the table: the only one, or one of several."""
-    from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
-    from transformers.utils.hub import cached_file
-
-    index = cached_file(source, SAFE_WEIGHTS_INDEX_NAME, revision=revision,
-                        _raise_exceptions_for_missing_entries=False)
-    name = SAFE_WEIGHTS_NAME
-    if index is not None:
-        shards = read_json(Path(index), "dvc repro vocabulary")["weight_map"]
-        name = next((shards[each] for each in shards if each.endswith(TABLE)), name)
-    return str(cached_file(source, name, revision=revision))
-
-
-def reduce(table: Tensor, width: int) -> Tensor:
-    """Rows of `table` by their first `width` principal components: of all tables of that width,
-    the one from which the rows can be had again with the least squared error. *Shape:* (V, d)
-    """
-    mean, directions = principal(table, width)
-    return torch.cat([((rows.double() - mean) @ directions).float()
-                      for rows in table.split(CHUNK)])
-
-
-def principal(table: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """The mean row, and the orthonormal directions in which rows differ most, in that order.
-
-    From the covariance (D, D), as a decomposition of the table itself would take several times
-    its memory. A direction's largest component is positive, so that equal tables give equal ones.
-
-    *Shapes:* (D,) and (D, d)
-    """
-    parts = table.split(CHUNK)
-    mean = torch.stack([rows.double().sum(dim=0) for rows in parts]).sum(dim=0) / len(table)
-    covariance = torch.zeros(len(mean), len(mean), dtype=torch.float64)
-    for rows in parts:
-        away = rows.double() - mean
-        covariance.addmm_(away.T, away)
-    directions = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :width]
-    largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
-    return mean, directions * largest.sign()

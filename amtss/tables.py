@@ -141,6 +141,9 @@ def sizes(metrics: Metrics, beside: bool) -> Table:
     """Table 3, `beside` the paper's."""
     rows = [(called(name, metrics), size["architecture"], _millions(size["parameters"]),
              f"{size['bytes'] / 1e6:.1f} MB") for name, size in metrics["sizes"].items()]
+    rows += [(f"{called(name, metrics)}, vocabulary not trimmed", NONE,
+              _millions(size["full_vocabulary"]), NONE)
+             for name, size in metrics["sizes"].items() if "full_vocabulary" in size]
     rows += [(f"Paper: {name}", NONE, _millions(size), NONE)
              for name, size in paper.TABLE_3.items() if beside]
     return Table("Table 3. Sizes", ("Model", "Architecture", "Parameters", "On disk"), tuple(rows))

@@ -23,6 +23,8 @@ MAX_UNKNOWN = 0.01
 """Share of unknown tokens up to which a tokenizer still reads a language."""
 STEP = 1e-4
 """Between the scores of the characters that the unigram trainer adds at the end."""
+LEFT_OUT = "left_out"
+"""Where a tokenizer's configuration says how many tokens it has lost by trimming."""
 
 
 def train(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
@@ -123,7 +125,7 @@ def grow(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus], old: Seque
             if piece not in known][:size]
     rivals = _rivals(state, more, old)
     more = [each for each in more if each not in rivals]
-    grown = type(tokenizer)(tokenizer_object=_with(state, more), **_options(tokenizer))
+    grown = remade(tokenizer, _with(state, more))
     _check_known(grown, new, f"{len(more)} new pieces; raise continuation.vocabulary in "
                  "params.yaml")
     return grown
@@ -131,13 +133,16 @@ def grow(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus], old: Seque
 
 def _rivals(state: dict[str, Any], more: Iterable[Piece], old: Sequence[Corpus]) -> set[Piece]:
     """Those of `more` that texts of `old` would use for tokens they have."""
+    from tokenizers import Tokenizer
+
     own = state["model"]["vocab"]
     characters = set().union(*(piece for piece, _ in own))
     # One with another character stands where a text has an unknown token.
     left = [each for each in more if characters.issuperset(each[0])]
     theirs, found = list(texts(old)), set()
     while theirs and left:  # leaving pieces out can bring others into those same texts
-        ids = [each.ids for each in _with(state, left).encode_batch(theirs)]
+        tokenizer = Tokenizer.from_str(json.dumps(_with(state, left)))
+        ids = [each.ids for each in tokenizer.encode_batch(theirs)]
         theirs = [text for text, row in zip(theirs, ids, strict=True) if max(row) >= len(own)]
         found |= {left[i - len(own)] for row in ids for i in row if i >= len(own)}
         left = [each for each in left if each not in found]
@@ -155,16 +160,24 @@ def _check_known(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus]
                 f"{100 * share:.1f}% unknown tokens with {found}")
 
 
-def _with(state: dict[str, Any], more: Iterable[Piece]) -> "Tokenizer":
+def _with(state: dict[str, Any], more: Iterable[Piece]) -> dict[str, Any]:
+    return state | {"model": state["model"] | {"vocab": [*state["model"]["vocab"], *more]}}
+
+
+def remade(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
+           left_out: int = 0) -> "PreTrainedTokenizerBase":
+    """A tokenizer of the same class and settings that works as `state`, its JSON, says.
+
+    Args:
+        left_out: how many of `tokenizer`'s tokens it lacks.
+    """
     from tokenizers import Tokenizer
 
-    model = state["model"] | {"vocab": [*state["model"]["vocab"], *more]}
-    return Tokenizer.from_str(json.dumps(state | {"model": model}))
-
-
-def _options(tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
-    return {**tokenizer.special_tokens_map, "model_max_length": tokenizer.model_max_length,
-            "model_input_names": tokenizer.model_input_names}
+    return type(tokenizer)(
+        tokenizer_object=Tokenizer.from_str(json.dumps(state)), **tokenizer.special_tokens_map,
+        model_max_length=tokenizer.model_max_length,
+        model_input_names=tokenizer.model_input_names,
+        **{LEFT_OUT: left_out + tokenizer.init_kwargs.get(LEFT_OUT, 0)})
 
 
 def texts(corpora: Iterable[Corpus]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from sklearn.metrics import f1_score
-from training import LABELS, LANGUAGES, Project, distilled, onboarding, rewrite_logits
+from training import LABELS, LANGUAGES, Project, distilled, onboarding, rewrite_logits, scored
 
 from amtss import checkpoint, corpus, evaluating
 from amtss.errors import AmtssError, CheckpointError
@@ -116,6 +116,23 @@ class TestSizes:
                 value.size for value in load_file(path).values())
         assert metrics["sizes"]["teachers.en"]["parameters"] == project.about("en")["parameters"]
         assert metrics["sizes"]["student"]["architecture"] == "xlm-roberta, 1 layers"
+
+    def test_of_a_trimmed_vocabulary_and_of_all_of_it(self, tmp_path: Path) -> None:
+        project = scored(tmp_path, student={
+            "tokenizer": str(tmp_path / "artifacts/teachers/multilingual")})
+        sizes = []
+        for changed in ({}, {"vocabulary": "trimmed", "trimming": {"coverage": 0.3}}):
+            project.set(student=changed)
+            project.vocabulary()
+            project.distil(max_epochs=1)
+            project.baseline()
+            sizes.append(evaluating._sizes(project.params, project.layout))
+        full, trimmed = sizes
+        for name in ("student", "baseline"):
+            assert trimmed[name]["parameters"] < full[name]["parameters"]
+            assert trimmed[name]["full_vocabulary"] == full[name]["parameters"]
+        assert [name for each in sizes for name, size in each.items()
+                if "full_vocabulary" in size] == ["student", "baseline"]
 
     def test_costs(self, project: Project, metrics: dict[str, Any]) -> None:
         seen = sum(row["examples"] for row in project.history("distil"))

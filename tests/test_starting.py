@@ -5,8 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from training import LABELS, Project, onboarding, scored, write_checkpoint
 from transformers import (
@@ -17,67 +15,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from amtss import starting, vocabulary
+from amtss import embeddings, starting, vocabulary
 from amtss.config import Architecture, Student
 from amtss.corpus import Corpus
 from amtss.errors import CheckpointError, ParamsError
 
 OWN = Architecture(layers=2, width=32, heads=2, feed_forward=64)
 """The sizes of the checkpoints that the tests write."""
-
-
-@st.composite
-def tables(draw: st.DrawFn) -> tuple[torch.Tensor, int]:
-    """Rows of unlike scale and direction, and a width to reduce them to."""
-    rows, width = draw(st.integers(2, 40)), draw(st.integers(1, 12))
-    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    scale = random.uniform(0.01, 3.0, width) @ random.normal(size=(width, width))
-    table = random.normal(size=(rows, width)) * scale + random.normal(size=width)
-    return torch.from_numpy(table).float(), draw(st.integers(1, width))
-
-
-class TestReduce:
-    @given(tables())
-    def test_directions_are_orthonormal(self, drawn: tuple[torch.Tensor, int]) -> None:
-        table, width = drawn
-        _, directions = starting.principal(table, width)
-        torch.testing.assert_close(directions.T @ directions,
-                                   torch.eye(width, dtype=torch.float64))
-
-    @given(tables())
-    def test_no_other_rows_of_that_width_say_more(self, drawn: tuple[torch.Tensor, int]) -> None:
-        table, width = drawn
-        mean, directions = starting.principal(table, width)
-        again = mean + starting.reduce(table, width).double() @ directions.T
-        away = table.double() - table.double().mean(dim=0)
-        best = torch.linalg.svdvals(away)[width:].square().sum()  # Eckart and Young
-        error = (table.double() - again).square().sum()
-        torch.testing.assert_close(error, best, rtol=1e-4, atol=1e-4)
-
-    @given(tables(), st.randoms(use_true_random=False))
-    def test_is_the_same_for_rows_in_another_order(self, drawn: tuple[torch.Tensor, int],
-                                                   random: Any) -> None:
-        # so that no sign is left to chance
-        table, _ = drawn
-        order = list(range(len(table)))
-        random.shuffle(order)
-        spread = torch.linalg.svdvals(table.double() - table.double().mean(dim=0))
-        if spread[0] - (spread[1] if len(spread) > 1 else 0) < 1e-3:
-            return  # two directions that differ as much can stand for each other
-        torch.testing.assert_close(starting.reduce(table[order], 1),
-                                   starting.reduce(table, 1)[order], rtol=1e-3, atol=1e-4)
-
-    def test_at_its_own_width_only_turns(self) -> None:
-        table = torch.randn(50, 8) + 3
-        made = starting.reduce(table, 8)
-        torch.testing.assert_close(torch.pdist(made), torch.pdist(table))
-        torch.testing.assert_close(made.mean(dim=0), torch.zeros(8), atol=1e-5, rtol=0)
-
-    def test_in_parts_as_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        table = torch.randn(50, 8)
-        whole = starting.reduce(table, 3)
-        monkeypatch.setattr(starting, "CHUNK", 7)
-        torch.testing.assert_close(starting.reduce(table, 3), whole)
 
 
 def pca(source: Path, width: int = 8) -> Student:
@@ -88,7 +32,9 @@ def pca(source: Path, width: int = 8) -> Student:
 def write(settings: Student, folder: Path) -> Path:
     """What the student of `settings` starts with, in `folder`."""
     assert settings.checkpoint is not None
-    starting.write(settings, settings.checkpoint, vocabulary.load(settings.checkpoint), folder)
+    tokenizer = vocabulary.load(settings.checkpoint)
+    starting.write(settings, settings.checkpoint, np.arange(len(tokenizer)),
+                   tokenizer.pad_token_id, folder)
     return folder
 
 
@@ -99,13 +45,13 @@ class TestEmbeddings:
                                   labels: tuple[str, ...] | None) -> None:
         source = write_checkpoint(tmp_path / "big", kind, labels=labels)
         table = AutoModel.from_pretrained(source).get_input_embeddings().weight
-        torch.testing.assert_close(starting.embeddings(str(source)), table.detach(), rtol=0, atol=0)
+        torch.testing.assert_close(embeddings.read(str(source)), table.detach(), rtol=0, atol=0)
         made = load_file(write(pca(source), tmp_path / "start") / "model.safetensors")
         tokenizer = vocabulary.load(str(source))
-        expected = starting.reduce(table.detach(), 8)
+        expected = embeddings.reduce(table.detach(), 8)
         expected[tokenizer.pad_token_id] = 0
-        assert made.keys() == {starting.TABLE}
-        torch.testing.assert_close(made[starting.TABLE], expected, rtol=0, atol=0)
+        assert made.keys() == {embeddings.NAME}
+        torch.testing.assert_close(made[embeddings.NAME], expected, rtol=0, atol=0)
 
     def test_of_a_checkpoint_in_several_files(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "bert")
@@ -113,13 +59,13 @@ class TestEmbeddings:
         (source / "model.safetensors").unlink()
         model.save_pretrained(source, max_shard_size="20KB")
         assert len(list(source.glob("*.safetensors"))) > 1
-        torch.testing.assert_close(starting.embeddings(str(source)),
+        torch.testing.assert_close(embeddings.read(str(source)),
                                    model.get_input_embeddings().weight.detach(), rtol=0, atol=0)
 
     def test_in_half_precision(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "xlm-roberta")
         AutoModel.from_pretrained(source, dtype=torch.bfloat16).save_pretrained(source)
-        assert starting.embeddings(str(source)).dtype == torch.float32
+        assert embeddings.read(str(source)).dtype == torch.float32
 
     def test_rows_beyond_the_tokenizer_s_are_left_out(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "xlm-roberta")
@@ -128,9 +74,9 @@ class TestEmbeddings:
         model.resize_token_embeddings(tokens + 6)
         model.save_pretrained(source)
         made = load_file(write(pca(source, 32), tmp_path / "start") / "model.safetensors")
-        assert made[starting.TABLE].shape == (tokens, 32)
-        mean, directions = starting.principal(table, 32)
-        again = (mean + made[starting.TABLE].double() @ directions.T).float()
+        assert made[embeddings.NAME].shape == (tokens, 32)
+        mean, directions = embeddings.principal(table, 32)
+        again = (mean + made[embeddings.NAME].double() @ directions.T).float()
         pad = vocabulary.load(str(source)).pad_token_id
         rows = [row for row in range(tokens) if row != pad]
         torch.testing.assert_close(again[rows], table[rows], rtol=1e-4, atol=1e-4)
@@ -141,7 +87,7 @@ class TestEmbeddings:
         model.resize_token_embeddings(40)
         model.save_pretrained(source)
         with pytest.raises(CheckpointError, match=r"big: expected embeddings for its tokenizer's "
-                           r"\d+ tokens, found 40; mend student.checkpoint in params.yaml"):
+                           r"tokens, \d+ or more, found 40; start from another encoder"):
             write(pca(source), tmp_path / "start")
 
     def test_too_narrow(self, tmp_path: Path) -> None:
@@ -172,7 +118,7 @@ class TestEmbeddings:
 
     def test_nowhere(self) -> None:
         with pytest.raises(CheckpointError, match="nobody/nothing: expected a checkpoint with"):
-            starting.embeddings("nobody/nothing")
+            embeddings.read("nobody/nothing")
 
 
 class TestFirstLayers:
@@ -269,17 +215,17 @@ class TestStage:
         assert vocabulary.load(str(project.layout.tokenizer)).get_vocab() == theirs.get_vocab()
         start = load_file(project.layout.start / "model.safetensors")
         table = load_file(project.layout.teacher("multilingual") / "model.safetensors")[
-            f"roberta.{starting.TABLE}"]
+            f"roberta.{embeddings.NAME}"]
         if "embeddings" in settings:
-            table = starting.reduce(table, 16)
+            table = embeddings.reduce(table, 16)
             table[theirs.pad_token_id] = 0
-        torch.testing.assert_close(start[starting.TABLE], table, rtol=0, atol=0)
+        torch.testing.assert_close(start[embeddings.NAME], table, rtol=0, atol=0)
         # steps as good as none leave what they began with
         project.distil(max_epochs=1, learning_rate=1e-12)
         project.baseline()
         for folder in (project.layout.student, project.layout.baseline):
             read = load_file(folder / "model.safetensors")
-            torch.testing.assert_close(read[f"encoder.{starting.TABLE}"], table)
+            torch.testing.assert_close(read[f"encoder.{embeddings.NAME}"], table)
             bias = read[f"encoder.encoder.layer.{layers - 1}.output.dense.bias"]
             assert (bias.abs().max() > 1e-9) == ("encoder" in settings)  # at random it is 0
             config = json.loads((folder / "config.json").read_text())["encoder"]

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from training import LABELS, begun, write_checkpoint
 from transformers import AutoModel
 
-from amtss import starting, student
+from amtss import embeddings, student
 from amtss.config import Architecture, Student
 from amtss.errors import CheckpointError
 from amtss.student import StudentModel
@@ -147,16 +147,16 @@ class TestStarted:
 
     def test_all_else_is_as_without(self, tmp_path: Path) -> None:
         table = torch.randn(50, 16)
-        save_file({starting.TABLE: table}, tmp_path / "model.safetensors")
+        save_file({embeddings.NAME: table}, tmp_path / "model.safetensors")
         own, other = self.given(tmp_path).state_dict(), small().state_dict()
-        name = f"encoder.{starting.TABLE}"
+        name = f"encoder.{embeddings.NAME}"
         torch.testing.assert_close(own.pop(name), table, rtol=0, atol=0)
         other.pop(name)
         torch.testing.assert_close(own, other, rtol=0, atol=0)
 
     @pytest.mark.parametrize("shape", [(50, 12), (51, 16)], ids=str)
     def test_another_student_s(self, tmp_path: Path, shape: tuple[int, int]) -> None:
-        save_file({starting.TABLE: torch.zeros(shape)}, tmp_path / "model.safetensors")
+        save_file({embeddings.NAME: torch.zeros(shape)}, tmp_path / "model.safetensors")
         with pytest.raises(CheckpointError, match="expected weights to start the student of "
                            r"params.yaml with, found: size mismatch.*; run `dvc repro vocabulary`"):
             self.given(tmp_path)

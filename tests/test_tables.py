@@ -180,6 +180,14 @@ def test_sizes_with_and_without_the_papers() -> None:
                       "Paper: X-LM-Tiny": "52.2M", "Paper: AMTSS-LM-Tiny": "52.2M"}
 
 
+def test_sizes_with_the_vocabulary_as_it_was() -> None:
+    given = metrics()
+    assert not [row for row in tables.sizes(given, False).rows if "trimmed" in row[0]]
+    given["sizes"]["student"]["full_vocabulary"] = 52_238_215
+    assert ("AMTSS student, vocabulary not trimmed", "–", "52.2M", "–") in \
+        tables.sizes(given, False).rows
+
+
 def test_cost_sums_up() -> None:
     given = metrics()
     last = tables.cost(given).rows[-1]

@@ -313,7 +313,7 @@ def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "
         layers=changed.pop("layers", 2), width=sizes["hidden_size"], heads=2,
         feed_forward=2 * sizes["hidden_size"]), **changed)
     tokenizer = vocabulary.load(str(source))
-    starting.write(given, str(source), tokenizer, folder)
+    starting.write(given, str(source), np.arange(len(tokenizer)), tokenizer.pad_token_id, folder)
     return student.build(given, list(codes), list(LABELS), len(tokenizer),
                          tokenizer.pad_token_id, folder)
 

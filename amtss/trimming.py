@@ -1,0 +1,128 @@
+"""A tokenizer without the pieces that the project's texts have no use for.
+
+A text whose pieces are all kept is split as before: what is kept is all that the best split could
+do with, in the order and with the scores it had. A piece that is left out falls apart into smaller
+ones, at worst its characters, so that no text has an unknown token that had none.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amtss.config import Trimming
+from amtss.corpus import Corpus
+from amtss.errors import CheckpointError
+from amtss.vocabulary import remade, texts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BATCH = 10_000
+"""Texts tokenised at once."""
+
+
+def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
+         settings: Trimming) -> tuple["PreTrainedTokenizerBase", NDArray[np.int64]]:
+    """`tokenizer` with the tokens that `corpora` use, and the ids that those have had.
+
+    Raises:
+        CheckpointError: it is of a kind whose pieces hang on each other.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    kind = state["model"]["type"]
+    if kind not in ("Unigram", "WordPiece"):
+        raise CheckpointError(f"student: expected a Unigram or WordPiece tokenizer to trim, found "
+                              f"{kind}; set student.vocabulary: full in params.yaml")
+    kept = np.flatnonzero(_used(tokenizer, corpora, settings) | _needed(tokenizer, state))
+    only = _with_only(state, kept, _pieces(tokenizer, kept.tolist()))
+    return remade(tokenizer, only, len(tokenizer) - len(kept)), kept
+
+
+def _pieces(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> list[str]:
+    return cast(list[str], tokenizer.convert_ids_to_tokens(ids))
+
+
+def _used(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
+          settings: Trimming) -> NDArray[np.bool_]:
+    """The commonest tokens of each language that make up `coverage` of its texts, as far as they
+    stand `min_count` times in all languages' together. *Shape:* (V,)
+    """
+    counts = np.zeros((len(corpora), len(tokenizer)), dtype=np.int64)
+    for count, corpus in zip(counts, corpora, strict=True):
+        every = texts([corpus])
+        while some := list(islice(every, BATCH)):
+            ids = tokenizer(some, add_special_tokens=False)["input_ids"]
+            count += np.bincount(np.concatenate(ids).astype(np.int64), minlength=len(tokenizer))
+    covering = np.zeros(len(tokenizer), dtype=np.bool_)
+    for count in counts:
+        order = np.argsort(-count, kind="stable")
+        before = np.cumsum(count[order]) - count[order]
+        covering[order[before < settings.coverage * count.sum()]] = True
+    return np.asarray(covering & (counts.sum(axis=0) >= settings.min_count))
+
+
+def _needed(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any]) -> NDArray[np.bool_]:
+    """Tokens without which texts would have unknown ones, or be read in another way. *Shape:* (V,)
+    """
+    pieces = _pieces(tokenizer, list(range(len(tokenizer))))
+    known, spelt = set(pieces), _spelling(state["model"])
+    needed = np.array([spelt(piece) == [piece] or not known.issuperset(spelt(piece))
+                       for piece in pieces])
+    needed[[each["id"] for each in state["added_tokens"]]] = True
+    # Positions begin behind the padding's id, so that it must stay where it is.
+    needed[:(tokenizer.pad_token_id or 0) + 1] = True
+    if state["model"]["type"] == "Unigram":
+        # What an unknown character costs hangs on the lowest score.
+        needed[int(np.argmin([score for _, score in state["model"]["vocab"]]))] = True
+        if state["model"].get("byte_fallback"):
+            needed |= [piece.startswith("<0x") for piece in pieces]
+    return needed
+
+
+def _spelling(model: dict[str, Any]) -> Callable[[str], list[str]]:
+    """What a piece falls apart into at worst: pieces of one character each."""
+    if model["type"] == "Unigram":
+        return list
+    mark = model["continuing_subword_prefix"]
+
+    def spelt(piece: str) -> list[str]:
+        inner = piece.removeprefix(mark) or piece
+        first = piece[:len(piece) - len(inner) + 1]
+        return [first, *(mark + character for character in inner[1:])]
+
+    return spelt
+
+
+def _with_only(state: dict[str, Any], kept: NDArray[np.int64], pieces: list[str]
+               ) -> dict[str, Any]:
+    """`state` with the tokens `kept`, called `pieces`, and no others; an id is a place in it."""
+    model, place = state["model"], {piece: index for index, piece in enumerate(pieces)}
+    if model["type"] == "Unigram":
+        # Tokens beyond the model's own have been added.
+        scores = [score for _, score in model["vocab"]] + [0.0] * len(state["added_tokens"])
+        own: dict[str, Any] = {"vocab": [(piece, scores[index])
+                                         for piece, index in zip(pieces, kept, strict=True)],
+                               "unk_id": place[model["vocab"][model["unk_id"]][0]]}
+    else:
+        own = {"vocab": place}
+    added = [each | {"id": place[each["content"]]} for each in state["added_tokens"]]
+    return state | {"model": model | own, "added_tokens": added, "truncation": None,
+                    "padding": None, "post_processor": _numbered(state["post_processor"], place)}
+
+
+def _numbered(processor: dict[str, Any], place: dict[str, int]) -> dict[str, Any]:
+    """What puts special tokens around a text, with their new ids."""
+    made = dict(processor)
+    if processor["type"] == "TemplateProcessing":
+        made["special_tokens"] = {
+            name: each | {"ids": [place[token] for token in each["tokens"]]}
+            for name, each in processor["special_tokens"].items()}
+    for key in ("cls", "sep"):  # BertProcessing, RobertaProcessing
+        if key in processor:
+            token, _ = processor[key]
+            made[key] = (token, place[token])
+    return made
