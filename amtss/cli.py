@@ -6,7 +6,7 @@ import sys
 import traceback
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -297,14 +297,24 @@ def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts; none reads stdin.")] = None,
     lang: Annotated[str, typer.Option(help="Language of the texts.")] = "",
     pair: Annotated[str, typer.Option(help="Second sentence, for models of pairs.")] = "",
-    model: Annotated[Path, typer.Option(help="The student's folder.")] = Path("artifacts/student"),
+    model: Annotated[Path | None, typer.Option(
+        help="The student's folder, artifacts/student by default; or its export's, "
+             "artifacts/export/onnx.")] = None,
+    runtime: Annotated[Literal["pytorch", "onnx"], typer.Option(
+        help="What runs it; onnx is for what `amtss export --format onnx` has written.",
+    )] = "pytorch",
 ) -> None:
     """Labels and probabilities as JSONL. Stdin: plain lines, or JSONL with text, lang, pair."""
     from amtss import predicting
+    from amtss.runtime import OnnxPredictor
 
     questions = ([predicting.Question(text, lang, pair or None) for text in texts]
                  if texts else predicting.questions(sys.stdin.buffer, lang, pair or None))
-    for line in predicting.answer(model, questions):
+    if runtime == "onnx":
+        lines = predicting.answer(model or Path("artifacts/export/onnx"), questions, OnnxPredictor)
+    else:
+        lines = predicting.answer(model or Path("artifacts/student"), questions)
+    for line in lines:
         print(line)
 
 

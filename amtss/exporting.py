@@ -1,4 +1,5 @@
-"""One language of a student as a plain transformers checkpoint, which needs no amtss."""
+"""A student for others to run: one language as a plain transformers checkpoint, which needs no
+amtss, or all of them as one ONNX file, which needs no torch."""
 
 import copy
 import json
@@ -7,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from amtss import checkpoint
 from amtss.errors import AmtssError, CheckpointError
-from amtss.layout import replacing
+from amtss.layout import replacing, write_bytes, write_json
 from amtss.predicting import Predictor
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
     from amtss.student import StudentModel
 
@@ -20,6 +21,8 @@ _ROBERTA = ("classifier.dense", "classifier.out_proj")
 LAYERS = {"bert": ("bert.pooler.dense", "classifier"), "camembert": _ROBERTA, "roberta": _ROBERTA,
           "xlm-roberta": _ROBERTA}
 """Where each family's sequence classifier keeps a head's dense and out_proj."""
+ACTIVATION = "gelu"
+"""The only one that an ONNX file is written with."""
 SEGMENTS = "embeddings.token_type_embeddings.weight"
 MARK = "amtss"
 """The key of config.json by which an export is known, and that says what it was made of."""
@@ -51,6 +54,47 @@ def export(folder: Path, language: str, to: Path) -> None:
         student.tokenizer.save_pretrained(temporary)
 
 
+def export_onnx(folder: Path, to: Path, *, int8: bool) -> None:
+    """Write the student in `folder` to `to`: model.onnx, with the encoder and all heads, its
+    tokenizer, which cuts and pads as the student does, and config.json with what else an answer
+    takes: labels, languages (the input `language` counts in them), max_tokens, pad_token_id.
+
+    Args:
+        int8: as `graph.build` has it; a quarter of the size.
+
+    Raises:
+        CheckpointError: there is no student, or its encoder is of another family or activation.
+        AmtssError: something else than an export stands at `to`.
+    """
+    from amtss import graph
+
+    student = Predictor(folder)
+    _free(to)
+    encoder, tokenizer = student.model.config.encoder, student.tokenizer
+    _check_family(encoder)
+    if encoder.hidden_act != ACTIVATION:
+        raise CheckpointError(f"{folder}: expected an encoder with hidden_act {ACTIVATION}, found "
+                              f"{encoder.hidden_act}; export it with --format transformers")
+    model = graph.build(student.model, int8=int8)
+    limit = tokenizer.model_max_length = student.model.config.max_tokens
+    tokenizer.backend_tokenizer.enable_truncation(limit)
+    tokenizer.backend_tokenizer.enable_padding(pad_id=tokenizer.pad_token_id,
+                                               pad_token=tokenizer.pad_token)
+    with replacing(to) as temporary:
+        tokenizer.save_pretrained(temporary)
+        write_bytes(temporary / "model.onnx", model.SerializeToString())
+        write_json(temporary / "config.json", {
+            MARK: {"format": "onnx", "int8": int8, "student": checkpoint.fingerprint(folder)},
+            "labels": student.labels, "languages": student.languages, "max_tokens": limit,
+            "pad_token_id": tokenizer.pad_token_id})
+
+
+def _check_family(encoder: "PreTrainedConfig") -> None:
+    if encoder.model_type not in LAYERS:
+        raise CheckpointError(f"student: expected an encoder of {', '.join(LAYERS)}, found "
+                              f"{encoder.model_type}; export is for those")
+
+
 def classifier(student: "StudentModel", language: str) -> "PreTrainedModel":
     """`student` as its encoder's own `...ForSequenceClassification`, for one language.
 
@@ -60,9 +104,7 @@ def classifier(student: "StudentModel", language: str) -> "PreTrainedModel":
     from transformers import AutoModelForSequenceClassification
 
     config = copy.deepcopy(student.config.encoder)
-    if config.model_type not in LAYERS:
-        raise CheckpointError(f"student: expected an encoder of {', '.join(LAYERS)}, found "
-                              f"{config.model_type}; export is for those")
+    _check_family(config)
     config.id2label, config.label2id = student.config.id2label, student.config.label2id
     config.classifier_dropout = student.config.dropout
     model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)

@@ -1,14 +1,14 @@
 """Texts in, label probabilities out, with a student's folder alone."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from amtss import checkpoint, corpus, hardware, importance, vocabulary
+from amtss import corpus, importance, vocabulary
 from amtss.errors import CheckpointError, DataError
 from amtss.importance import Array
 from amtss.layout import read_json
@@ -24,6 +24,17 @@ class Answer(NamedTuple):
     """Of every label, to six digits."""
 
 
+class Asked(Protocol):
+    """A `Predictor`, or `runtime.OnnxPredictor`."""
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names, in order."""
+
+    def probabilities(self, texts: list[str], pairs: list[str] | None, language: str) -> Array:
+        """Probabilities of each label. *Shape:* (N, C)"""
+
+
 class Predictor:
     """A student, or X-LM-Tiny, loaded from its folder; fp32, so that answers do not depend on
     what else is in the batch by more than rounding."""
@@ -33,6 +44,7 @@ class Predictor:
         Raises:
             CheckpointError: there is no student in `folder`.
         """
+        from amtss import checkpoint, hardware
         from amtss.student import StudentConfig, StudentModel
 
         if not (folder / "model.safetensors").is_file():
@@ -68,11 +80,7 @@ class Predictor:
         """
         import torch
 
-        heads = self.languages
-        if heads != ["all"] and language not in heads:
-            raise DataError(f"--lang: expected one of {', '.join(heads)}, found {language!r}; "
-                            "name one of them")
-        head = 0 if heads == ["all"] else heads.index(language)
+        head = head_of(language, self.languages)
         made = np.empty((len(texts), len(self.labels)))
         tokens = corpus.tokenise(self.tokenizer, texts, pairs, self.model.config.max_tokens)
         for at in corpus.batches(tokens.lengths, BATCH):
@@ -83,18 +91,34 @@ class Predictor:
             made[at] = importance.softmax(logits.float().cpu().numpy())
         return made
 
-    def answers(self, texts: list[str], pairs: list[str | None], language: str) -> list[Answer]:
-        """An answer per text, in order; texts of pairs may stand among others.
 
-        Raises:
-            DataError: the student has no head for `language`.
-        """
-        labels = self.labels
-        made = self.probabilities(texts, [pair or "" for pair in pairs] if any(pairs) else None,
-                                  language)
-        return [Answer(labels[int(row.argmax())],
-                       {label: round(float(each), 6)
-                        for label, each in zip(labels, row, strict=True)}) for row in made]
+def head_of(language: str, heads: list[str]) -> int:
+    """Index of the head that reads `language`; X-LM-Tiny's only one reads all.
+
+    Raises:
+        DataError: there is none.
+    """
+    if heads == ["all"]:
+        return 0
+    if language not in heads:
+        raise DataError(f"--lang: expected one of {', '.join(heads)}, found {language!r}; "
+                        "name one of them")
+    return heads.index(language)
+
+
+def answers(predictor: Asked, texts: list[str], pairs: list[str | None], language: str
+            ) -> list[Answer]:
+    """An answer per text, in order; texts of pairs may stand among others.
+
+    Raises:
+        DataError: the student has no head for `language`.
+    """
+    labels = predictor.labels
+    made = predictor.probabilities(texts, [pair or "" for pair in pairs] if any(pairs) else None,
+                                   language)
+    return [Answer(labels[int(row.argmax())],
+                   {label: round(float(each), 6)
+                    for label, each in zip(labels, row, strict=True)}) for row in made]
 
 
 class Question(NamedTuple):
@@ -136,20 +160,24 @@ def questions(stream: IO[bytes], language: str, pair: str | None) -> Iterator[Qu
         yield Question(row["text"], row.get("lang", language), row.get("pair", pair))
 
 
-def answer(folder: Path, asked: Iterable[Question]) -> Iterator[str]:
+def answer(folder: Path, asked: Iterable[Question],
+           load: Callable[[Path], Asked] = Predictor) -> Iterator[str]:
     """A JSON line per question, in order: text, lang, label, and all probabilities.
+
+    Args:
+        load: what runs the student in `folder`.
 
     Raises:
         CheckpointError, DataError: no student there; a language that it has no head for.
     """
-    predictor: Predictor | None = None
+    predictor: Asked | None = None
     asked = iter(asked)
     while batch := list(islice(asked, BATCH)):
-        predictor = predictor or Predictor(folder)
+        predictor = predictor or load(folder)
         for language, group in groupby(batch, key=lambda question: question.language):
             together = list(group)
-            made = predictor.answers([question.text for question in together],
-                                     [question.pair for question in together], language)
+            made = answers(predictor, [question.text for question in together],
+                           [question.pair for question in together], language)
             for question, found in zip(together, made, strict=True):
                 yield json.dumps({"text": question.text, "lang": language, **found._asdict()},
                                  ensure_ascii=False)

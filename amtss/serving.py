@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from amtss import predicting
 from amtss.predicting import Predictor
 
 
@@ -42,8 +43,8 @@ class Served(PythonModel):
         for language in dict.fromkeys(languages):
             rows = [row for row, each in enumerate(languages) if each == language]
             with self.alone:
-                made = self.predictor.answers([texts[row] for row in rows],
-                                              [pairs[row] for row in rows], language)
+                made = predicting.answers(self.predictor, [texts[row] for row in rows],
+                                          [pairs[row] for row in rows], language)
             for row, (label, probabilities) in zip(rows, made, strict=True):
                 answers[row] = {"label": label, "score": probabilities[label],
                                 "probabilities": probabilities}

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Project, full_disk, run
+from tokenizers import Tokenizer
 from training import LABELS, begun, table, write_checkpoint
 from transformers import AutoConfig
 
@@ -194,7 +196,80 @@ class TestRefused:
             exporting.classifier(StudentModel(config), "ko")
 
 
+class TestOnnx:
+    def test_the_folder(self, own: Path, tmp_path: Path) -> None:
+        exporting.export_onnx(own, tmp_path / "to", int8=True)
+        assert {path.name for path in (tmp_path / "to").iterdir()} == {
+            "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
+        assert json.loads((tmp_path / "to" / "config.json").read_text()) == {
+            "amtss": {"format": "onnx", "int8": True, "student": checkpoint.fingerprint(own)},
+            "labels": list(LABELS), "languages": CODES, "max_tokens": LENGTH, "pad_token_id": 1}
+
+    def test_the_tokenizer_cuts_and_pads_by_itself(self, own: Path, tmp_path: Path) -> None:
+        exporting.export_onnx(own, tmp_path / "to", int8=False)
+        made = Tokenizer.from_file(str(tmp_path / "to" / "tokenizer.json")).encode_batch(TEXTS)
+        expected = Predictor(own).tokenizer(TEXTS, truncation=True, max_length=LENGTH, padding=True)
+        assert [each.ids for each in made] == expected["input_ids"]
+        assert [each.attention_mask for each in made] == expected["attention_mask"]
+        assert vocabulary.load(str(tmp_path / "to"))(TEXTS[-1], truncation=True)[
+            "input_ids"] == expected["input_ids"][-1]
+
+    def test_is_the_same_every_time_and_replaces_an_earlier_one(self, own: Path,
+                                                                tmp_path: Path) -> None:
+        exporting.export(own, "ko", tmp_path / "one")
+        for name in ("one", "two"):
+            exporting.export_onnx(own, tmp_path / name, int8=False)
+        assert checkpoint.fingerprint(tmp_path / "one") == checkpoint.fingerprint(tmp_path / "two")
+
+    def test_is_nothing_elses(self, own: Path) -> None:
+        before = checkpoint.fingerprint(own)
+        with pytest.raises(AmtssError, match="an earlier export, found something else"):
+            exporting.export_onnx(own, own, int8=False)
+        assert checkpoint.fingerprint(own) == before
+
+    def test_is_whole_or_as_it_was(self, own: Path, tmp_path: Path) -> None:
+        exporting.export_onnx(own, tmp_path / "to", int8=False)
+        before = checkpoint.fingerprint(tmp_path / "to")
+        with full_disk(20_000), pytest.raises(AmtssError, match=r"expected to be able to write"):
+            exporting.export_onnx(own, tmp_path / "to", int8=True)
+        assert checkpoint.fingerprint(tmp_path / "to") == before
+        assert [path.name for path in tmp_path.iterdir()] == ["to"]
+
+    def test_another_activation(self, own: Path, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(own, tmp_path / "student"))
+        text = (folder / "config.json").read_text()
+        (folder / "config.json").write_text(text.replace('"gelu"', '"relu"'))
+        with pytest.raises(CheckpointError, match="with hidden_act gelu, found relu; export it"):
+            exporting.export_onnx(folder, tmp_path / "to", int8=False)
+        assert not (tmp_path / "to").exists()
+
+
 class TestTheCommand:
+    def test_onnx_from_a_folder_and_from_the_registry(
+            self, ready: Project, capsys: pytest.CaptureFixture[str]) -> None:
+        ready.params(lambda values: values.update(project="exporting-onnx"))
+        assert run("register") == 0
+        capsys.readouterr()
+        assert run("export", "--format", "onnx", "--version", "challenger") == 0
+        assert capsys.readouterr().out.startswith("artifacts/export/onnx: 0.0 MB; `amtss predict ")
+        assert run("export", "--format", "onnx", "--output", "other") == 0
+        assert checkpoint.fingerprint(ready.root / "other") == checkpoint.fingerprint(
+            ready.root / "artifacts/export/onnx")
+        capsys.readouterr()
+        told = []
+        for more in ([], ["--runtime", "onnx"], ["--runtime", "onnx", "--model", "other"]):
+            assert run("predict", "--lang", "fr", "bonjour", *more) == 0
+            told.append(json.loads(capsys.readouterr().out)["probabilities"])
+        assert told[0] == pytest.approx(told[1], abs=2e-6)
+        assert told[1] == told[2]
+
+    def test_onnx_without_an_export(self, ready: Project,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
+        assert run("predict", "--runtime", "onnx", "--lang", "fr", "bonjour") == 1
+        assert capsys.readouterr().err == (
+            "amtss: artifacts/export/onnx: expected an export with model.onnx, found none; run "
+            "`amtss export --format onnx`\n")
+
     def test_from_a_folder_and_from_the_registry(self, ready: Project,
                                                  capsys: pytest.CaptureFixture[str]) -> None:
         ready.params(lambda values: values.update(project="exporting"))
@@ -209,7 +284,10 @@ class TestTheCommand:
 
     @pytest.mark.parametrize(("arguments", "message"), [
         (["--lang", "../../x"], "expected a head for one of en, fr, ko, found none for '../../x'"),
-        (["--lang", "ko", "--format", "onnx"], "'onnx' is not one of 'transformers'"),
+        (["--lang", "ko", "--format", "tf"], "'tf' is not one of 'transformers', 'onnx'"),
+        (["--lang", "ko", "--format", "onnx"], "or --format onnx and maybe --int8, found both"),
+        (["--lang", "ko", "--int8"], "expected --lang LANG, or --format onnx and maybe"),
+        ([], "found neither; an ONNX file holds all languages"),
     ])
     def test_mistakes_are_one_line(self, own: Path, capsys: pytest.CaptureFixture[str],
                                    arguments: list[str], message: str) -> None:
