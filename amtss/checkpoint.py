@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amtss import hardware
+from amtss import hardware, hub
 from amtss.errors import CheckpointError
 from amtss.layout import contents
 
@@ -13,19 +13,23 @@ if TYPE_CHECKING:
 
 
 def load(make: Any, checkpoint: str, mend: str, *, head: bool = True,
-         **options: Any) -> "PreTrainedModel":
+         revision: str | None = None, **options: Any) -> "PreTrainedModel":
     """`checkpoint`, a hub id or a local folder, as a model of the Auto class `make`, in fp32.
 
     Args:
         mend: how the message of an error ends.
         head: False where what stands above the encoder may be new.
+        revision: of what may lie on the hub; None for a folder that a stage has made.
 
     Raises:
-        CheckpointError: it cannot be read, or lacks weights of the model.
+        CheckpointError: it cannot be found or read, or lacks weights of the model.
     """
     import torch
     from safetensors import SafetensorError
 
+    if revision is not None:
+        hub.check("model", checkpoint, revision)
+        options["revision"] = revision
     try:
         model, told = make.from_pretrained(
             checkpoint, use_safetensors=True, dtype=torch.float32, output_loading_info=True,

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from amtss.config import Data
+from amtss import hub
+from amtss.config import Data, Splits
 from amtss.errors import DataError
 from amtss.layout import SPLITS, contents
 
@@ -38,12 +39,7 @@ def read(data: Data, language: str) -> Source:
     """
     if data.source == "demo":
         return _demo(data, language)
-    raw = {}
-    for split in SPLITS:
-        name = getattr(data.splits, split)
-        if name is not None and (split != "unlabelled" or _brings(data, language, name)):
-            load = _file if data.source == "files" else _dataset
-            raw[split] = load(data, language, name)
+    raw = _files(data, language) if data.source == "files" else _dataset(data, language)
     names = next((found for table in raw.values() if (found := _class_names(data, table))), None)
     labels = data.labels or names
     tables = {split: _canonical(data, f"{language}/{split}", table, names or data.labels)
@@ -54,15 +50,14 @@ def read(data: Data, language: str) -> Source:
 def fingerprint(data: Data, language: str) -> str:
     """Of all that `read` depends on: the settings, and the local files by what they hold."""
     own = data.model_dump(exclude={"path", "configs"}), data.configs.get(language)
-    made = json.dumps(own).encode() + contents(_files(data, language))
+    made = json.dumps(own).encode() + contents(_watched(data, language))
     return hashlib.sha256(made).hexdigest()[:16]
 
 
-def _files(data: Data, language: str) -> list[Path]:
+def _watched(data: Data, language: str) -> list[Path]:
     """Local files to read; of a folder in the hub's layout all, its languages may share some."""
     if data.source == "files":
-        names = [name for split in SPLITS if (name := getattr(data.splits, split)) is not None]
-        made = [_path(data, language, name) for name in names]
+        made = [_path(data, language, name) for name in _named(data.splits).values()]
     else:
         local = data.source == "dataset" and data.path != "data"
         made = sorted(Path(data.path).rglob("*")) if local else []
@@ -79,26 +74,20 @@ def _demo(data: Data, language: str) -> Source:
     return Source(tables, data.labels or demo.LABELS)
 
 
-def _brings(data: Data, language: str, split: str) -> bool:
-    """Whether a language has an optional split; the gate warns of those that do not."""
-    if data.source == "files":
-        return _path(data, language, split).is_file()
-    import datasets
+def _named(splits: Splits) -> dict[str, str]:
+    """Split -> what the source calls it."""
+    return {split: name for split in SPLITS if (name := getattr(splits, split)) is not None}
 
-    place, config = _place(data, language)
-    return split in datasets.get_dataset_split_names(place, config, revision=data.revision)
+
+def _files(data: Data, language: str) -> Tables:
+    """A table per split; a language may lack the unlabelled one, and the gate warns of that."""
+    return {split: _file(data, language, name) for split, name in _named(data.splits).items()
+            if split != "unlabelled" or _path(data, language, name).is_file()}
 
 
 def _path(data: Data, language: str, split: str) -> Path:
     name = data.configs.get(language, language)
     return Path(data.path) / data.files.format(language=name, split=split)
-
-
-def _place(data: Data, language: str) -> tuple[str, str]:
-    """A data set's folder or id on the hub, and the language's config."""
-    place = data.path if data.path != "data" else data.hub
-    assert place is not None  # Data's validator has seen to it
-    return place, data.configs.get(language, language)
 
 
 def _file(data: Data, language: str, split: str) -> pa.Table:
@@ -138,28 +127,40 @@ def _all_strings(path: Path) -> dict[str, pa.DataType]:
         return dict.fromkeys(next(csv.reader(file), []), pa.string())
 
 
-def _dataset(data: Data, language: str, split: str) -> pa.Table:
+def _dataset(data: Data, language: str) -> Tables:
+    """A table per split; a language may lack the unlabelled one, and the gate warns of that."""
     import datasets
 
-    local = data.path != "data"
-    place, config = _place(data, language)
-    if local and not Path(place).is_dir():
-        raise DataError(f"{place}: expected a folder in the hub's layout, found none; "
+    config = data.configs.get(language, language)
+    if data.path == "data":
+        assert data.hub is not None  # Data's validator has seen to it
+        folder = hub.snapshot(data.hub, data.revision)
+    else:
+        folder = Path(data.path)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder in the hub's layout, found none; "
                         "mend data.path in params.yaml")
+    where = f"data set {data.hub if data.path == 'data' else folder}, config {config!r}"
     try:
         # datasets knows a local folder's cache by the folder's name alone, not by what is in it.
         with tempfile.TemporaryDirectory() as fresh:
-            loaded = datasets.load_dataset(
-                place, config, split=split, revision=None if local else data.revision,
-                cache_dir=fresh if local else None, keep_in_memory=local)
-    except (ValueError, OSError, ConnectionError, datasets.exceptions.DatasetsError) as error:
+            loaded = datasets.load_dataset(str(folder), config, cache_dir=fresh,
+                                           keep_in_memory=True)
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         cause = error.__cause__ or error  # a DatasetGenerationError says nothing itself
         found = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-        raise DataError(f"data set {place}, config {config!r}, split {split!r}: expected to load "
-                        f"it, found: {found}; mend data.path, data.hub, data.configs or "
-                        "data.splits in params.yaml") from error
-    table = loaded.with_format("arrow")[:]
-    return table.replace_schema_metadata(loaded.features.arrow_schema.metadata)
+        raise DataError(f"{where}: expected to load it, found: {found}; mend data.path, data.hub "
+                        "or data.configs in params.yaml") from error
+    tables = {}
+    for split, name in _named(data.splits).items():
+        if name in loaded:
+            schema = loaded[name].features.arrow_schema
+            tables[split] = loaded[name].with_format("arrow")[:].replace_schema_metadata(
+                schema.metadata)
+        elif split != "unlabelled":
+            raise DataError(f"{where}: expected a split {name!r}, found {', '.join(loaded)}; mend "
+                            "data.splits in params.yaml")
+    return tables
 
 
 def _class_names(data: Data, table: pa.Table) -> tuple[str, ...] | None:

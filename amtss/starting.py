@@ -129,8 +129,8 @@ def first_layers(settings: Student, source: str) -> "PreTrainedModel":
                               "take `embeddings: pca` for `encoder: first-layers`")
     config.num_hidden_layers = own.layers  # those above are left in the file
     config.hidden_dropout_prob, config.attention_probs_dropout_prob = settings.dropout, 0.0
-    return checkpoint.load(AutoModel, source, _mend(settings), config=config,
-                           add_pooling_layer=False)
+    return checkpoint.load(AutoModel, source, _mend(settings), revision=settings.revision,
+                           config=config, add_pooling_layer=False)
 
 
 def _config(settings: Student, source: str) -> "PreTrainedConfig":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from amtss import hub
 from amtss.corpus import Corpus
 from amtss.errors import CheckpointError
 
@@ -194,7 +195,7 @@ def load(checkpoint: str, revision: str | None = None) -> "PreTrainedTokenizerBa
     """The tokenizer of a hub id or a local folder.
 
     Raises:
-        CheckpointError: there is none, or it needs code of its own.
+        CheckpointError: there is none, the hub does not serve it, or it needs code of its own.
     """
     from transformers import AutoTokenizer
 
@@ -202,6 +203,8 @@ def load(checkpoint: str, revision: str | None = None) -> "PreTrainedTokenizerBa
     mend = "run `dvc repro`" if made else "mend the checkpoint in params.yaml"
     if made and not Path(checkpoint).is_dir():
         raise CheckpointError(f"{checkpoint}: expected a tokenizer's folder, found none; {mend}")
+    if not made:
+        hub.check("model", checkpoint, revision)
     try:
         found = AutoTokenizer.from_pretrained(checkpoint, revision=revision or "main")
     except (OSError, ValueError) as error:

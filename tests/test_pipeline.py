@@ -21,9 +21,8 @@ from amtss.config import Data
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-NO_DEPS = {"cli", "config", "params", "errors", "layout", "bar", "tracking",
-           "launching"}
-"""Modules that every stage runs and that compute nothing; dvc.yaml says why."""
+NO_DEPS = {"cli", "config", "params", "errors", "layout", "bar", "tracking", "launching", "hub"}
+"""Modules that many stages run and that compute nothing; dvc.yaml says why."""
 STARTS = {"sources": ("sources",), "data": ("sources", "sampling", "corpus"),
           "validate": ("validation",), "fetch": ("registry",),
           "gate": ("gating",), "teach": ("teaching",), "score": ("scoring",),

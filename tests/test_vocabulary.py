@@ -93,8 +93,8 @@ def test_what_is_written_can_be_read(corpora: list[corpus.Corpus]) -> None:
 
 @pytest.mark.parametrize(("name", "match"), [
     ("artifacts/tokenizer", "artifacts/tokenizer: expected a tokenizer's folder, found none; run"),
-    ("./nowhere", r"\./nowhere: expected a tokenizer, found: .*; mend the checkpoint"),
-    ("nobody/nothing", "nobody/nothing: expected a tokenizer, found: .*; mend the checkpoint"),
+    ("./nowhere", r"\./nowhere: expected a folder or a model of the hub, found .*; mend the chec"),
+    ("nobody/nothing", "nobody/nothing: expected a folder or a copy in .*, or mend the checkpoint"),
 ])
 def test_no_tokenizer(project: Project, name: str, match: str) -> None:
     with pytest.raises(CheckpointError, match=match):

@@ -258,7 +258,7 @@ KINDS = ("bert", "camembert", "roberta", "xlm-roberta")
 
 
 def write_checkpoint(folder: Path, kind: str, *, labels: Sequence[str] | None = None,
-                     layers: int = 2, width: int = 32, seed: int = 0,
+                     layers: int = 2, width: int = 32, seed: int = 0, positions: int = 64,
                      texts: Sequence[str] = ()) -> Path:
     """A checkpoint as the hub has them: config.json, model.safetensors, the tokenizer's own files.
 
@@ -282,12 +282,12 @@ def write_checkpoint(folder: Path, kind: str, *, labels: Sequence[str] | None = 
     elif kind == "roberta":
         _byte_pairs(folder, texts)
     else:
-        _pieces(folder, texts, kind)
+        _pieces(folder, texts)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     config = AutoConfig.for_model(
         kind, vocab_size=len(tokenizer), hidden_size=width, num_hidden_layers=layers,
         num_attention_heads=2, intermediate_size=2 * width,
-        max_position_embeddings=64 + tokenizer.pad_token_id + 1,
+        max_position_embeddings=positions + tokenizer.pad_token_id + 1,
         type_vocab_size=2 if kind == "bert" else 1, pad_token_id=tokenizer.pad_token_id)
     if labels is not None:
         config.update({"id2label": dict(enumerate(labels)),
@@ -336,21 +336,15 @@ def _byte_pairs(folder: Path, texts: Sequence[str]) -> None:
     tokenizer.save_model(str(folder))
 
 
-def _pieces(folder: Path, texts: Sequence[str], kind: str) -> None:
-    """tokenizer.json of a unigram model, as XLM-R and CamemBERT bring it."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
-    from transformers import CamembertTokenizer, XLMRobertaTokenizer
+def _pieces(folder: Path, texts: Sequence[str]) -> None:
+    """sentencepiece.bpe.model, as XLM-R and CamemBERT bring it."""
+    from sentencepiece import SentencePieceTrainer
 
-    trained = Tokenizer(models.Unigram())
-    trained.pre_tokenizer = pre_tokenizers.Metaspace()
-    trained.train_from_iterator(texts, trainers.UnigramTrainer(
-        vocab_size=120, show_progress=False, unk_token="<unk>", special_tokens=["<unk>"]))
-    own = json.loads(trained.to_str())["model"]["vocab"]
-    first = {"camembert": ["<s>NOTUSED", "<pad>", "</s>NOTUSED", "<unk>"],
-             "xlm-roberta": ["<s>", "<pad>", "</s>", "<unk>"]}[kind]
-    vocab = [(piece, 0.0) for piece in first] + [(piece, score) for piece, score in own[1:]]
-    make = {"camembert": CamembertTokenizer, "xlm-roberta": XLMRobertaTokenizer}[kind]
-    make(vocab=[*vocab, ("<mask>", 0.0)]).save_pretrained(folder)
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(texts), model_prefix=str(folder / "sentencepiece.bpe"),
+        vocab_size=300, hard_vocab_limit=False, split_by_unicode_script=False,
+        split_by_number=False, minloglevel=2)
+    (folder / "sentencepiece.bpe.vocab").unlink()
 
 
 class StoppedError(Exception):

@@ -1,0 +1,89 @@
+"""The Hugging Face hub: is there what params.yaml names, before a loader asks for a minute?
+
+`HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_HUB_CACHE` and a token are read by huggingface_hub itself.
+"""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from amtss.errors import CheckpointError, DataError
+
+Kind = Literal["model", "dataset"]
+FIRST = {"model": "config.json", "dataset": "README.md"}
+"""The file of a repository that is asked for."""
+KEY = {"model": "the checkpoint", "dataset": "data.hub"}
+"""What names it in params.yaml."""
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def check(kind: Kind, name: str, revision: str | None = None) -> None:
+    """Return where `name` is a local folder, or lies in the cache, or the hub would serve it.
+
+    Raises:
+        CheckpointError, DataError: by `kind`. No such name or revision; it is gated; or the cache
+            has no copy, and the hub does not answer or must not be asked.
+    """
+    if Path(name).is_dir():
+        return
+    from huggingface_hub import hf_hub_url, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, HFValidationError, OfflineModeIsEnabled
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff, httpx
+
+    cached = False
+    try:
+        cached = bool(try_to_load_from_cache(name, FIRST[kind], revision=revision, repo_type=kind))
+        if cached and COMMIT.fullmatch(revision or ""):
+            return
+        url = hf_hub_url(name, FIRST[kind], repo_type=kind, revision=revision)
+        hf_raise_for_status(http_backoff(
+            "HEAD", url, headers=build_hf_headers(), timeout=10, max_retries=2, base_wait_time=0.5))
+    except EntryNotFoundError:
+        return  # another file of the repository may do
+    except (OfflineModeIsEnabled, HFValidationError, httpx.HTTPError) as error:
+        if not cached:
+            made = CheckpointError if kind == "model" else DataError
+            raise made(f"{name}: {_refusal(kind, name, revision, error)}") from error
+
+
+def _refusal(kind: Kind, name: str, revision: str | None, error: Exception) -> str:
+    """What was expected, what the hub or its library said, and what mends it."""
+    from huggingface_hub import constants, errors
+
+    page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{name}"
+    copy = f"a copy{f' of revision {revision!r}' if revision else ''} in the hub's cache"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return (f"expected a folder or {copy}, found neither, and HF_HUB_OFFLINE is set; unset it, "
+                f"or mend {KEY[kind]} in params.yaml")
+    if isinstance(error, errors.RevisionNotFoundError):
+        return (f"expected the revision {revision!r}, found no branch, tag or commit of that name; "
+                f"take one of {page}/commits/main")
+    if isinstance(error, errors.GatedRepoError):
+        return (f"expected a {kind} that you may read, found a gated one; ask for access at "
+                f"{page}, then `hf auth login` or set HF_TOKEN")
+    if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
+        return (f"expected a folder or a {kind} of the hub, found neither, or a private one; mend "
+                f"{KEY[kind]} in params.yaml, or `hf auth login`")
+    found = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    return (f"expected {copy} or an answer from {constants.ENDPOINT}, found neither: {found}; "
+            "mend the network or the token, or name a local folder in params.yaml")
+
+
+def snapshot(name: str, revision: str | None) -> Path:
+    """All files of the data set `name` at `revision`, in the hub's cache.
+
+    datasets itself, left alone with its own cache, takes whichever revision it read last.
+
+    Raises:
+        DataError: see `check`; or a download that breaks off.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import httpx
+
+    check("dataset", name, revision)
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", revision=revision))
+    except (OSError, httpx.HTTPError) as error:
+        raise DataError(f"data set {name}: expected to download it, found: "
+                        f"{str(error).strip().splitlines()[0]}; run the same command again, or "
+                        "set data.path to a copy") from error
