@@ -394,6 +394,21 @@ class Promotion(Section):
     """Languages that it must serve besides the champion's."""
 
 
+class Serving(Section):
+    """What the versions that `amtss register` makes answer with."""
+
+    runtime: Literal["pytorch", "onnx"] = "pytorch"
+    """`onnx`: on a CPU, and without torch; a version then holds the student's export as well."""
+    int8: bool = False
+    """An export of a quarter of the size, and quicker."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Serving":
+        if self.int8 and self.runtime != "onnx":
+            raise ValueError(f"int8: expected runtime: onnx beside it, found {self.runtime}")
+        return self
+
+
 class Evaluation(Section):
     """How test is measured."""
 
@@ -429,6 +444,7 @@ class Params(Section):
     continuation: Continuation = Continuation()
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
+    serving: Serving = Serving()
     report: Report = Report()
 
     @model_validator(mode="after")

@@ -1,11 +1,14 @@
 """A version of the registered model, made from the evaluated student."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from amtss import checkpoint, registry, tracking
+from amtss import checkpoint, exporting, registry, tracking
 from amtss.config import Params
 from amtss.errors import RegistryError
 from amtss.layout import Layout, alone, read_json
@@ -14,9 +17,9 @@ from amtss.registry import CHALLENGER, CHAMPION, Version
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "safetensors",
-                "tokenizers", "torch", "transformers")
-"""What a version needs to answer."""
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "tokenizers")
+"""What a version needs to answer, besides what its runtime does."""
+RUNTIMES = {"pytorch": ("safetensors", "torch", "transformers"), "onnx": ("onnxruntime",)}
 LINEAGE = ("params.yaml", "dvc.lock")
 """What a commit must hold to repeat the pipeline."""
 
@@ -29,17 +32,17 @@ def register(params: Params, layout: Layout) -> tuple[Version, bool]:
     Raises:
         RegistryError: the student has not been evaluated; the registry does not answer.
     """
-    student = _evaluated(layout)
+    student = _evaluated(params, layout)
     with alone(layout.registry_lock):
         known = [each for each in registry.versions(params, layout)
-                 if each.fingerprint == student.fingerprint]
+                 if (each.fingerprint, each.runtime) == (student.fingerprint, student.runtime)]
         number = known[-1].number if known else _make(params, layout, student)
         if registry.aliases(params, layout).get(CHAMPION) != number:
             registry.point(params, layout, CHALLENGER, number)
         return registry.find(params, layout, number), not known
 
 
-def _evaluated(layout: Layout) -> Version:
+def _evaluated(params: Params, layout: Layout) -> Version:
     """What is known of `artifacts/student`, as a version that has no number yet."""
     fingerprint = checkpoint.fingerprint(layout.student)
     metrics = read_json(layout.metrics, "dvc repro") if layout.metrics.is_file() else {}
@@ -56,7 +59,8 @@ def _evaluated(layout: Layout) -> Version:
         test=measured["test"],
         errors={code: read_json(layout.validation(code) / "validation.json",
                                 f"dvc repro validate@{code}")["errors"] for code in languages},
-        commit=tracking.commit(layout), lock=tracking.lock(layout), dirty=_dirty(layout))
+        commit=tracking.commit(layout), lock=tracking.lock(layout), dirty=_dirty(layout),
+        runtime=params.serving.runtime + " int8" * params.serving.int8)
 
 
 def _dirty(layout: Layout) -> str | None:
@@ -72,16 +76,17 @@ def _make(params: Params, layout: Layout, student: Version) -> int:
     import mlflow
 
     package = Path(__file__).parent
-    with registry.answering(params, layout) as client, mlflow.start_run(run_name="register") as run:
+    needed = sorted(REQUIREMENTS + RUNTIMES[params.serving.runtime])
+    with (_artifacts(params, layout) as artifacts, registry.answering(params, layout) as client,
+          mlflow.start_run(run_name="register") as run):
         tags = registry.tags(student)
         if layout.report.is_dir():
             mlflow.log_artifacts(str(layout.report), "report")
             tags["report"] = f"runs:/{run.info.run_id}/report/report.html"
         logged = mlflow.pyfunc.log_model(
-            name="student", python_model=str(package / "serving.py"),
-            artifacts={"student": str(layout.student.resolve())}, code_paths=[str(package)],
-            signature=_signature(), input_example=_example(student),
-            pip_requirements=[f"{each}=={installed(each).split('+')[0]}" for each in REQUIREMENTS])
+            name="student", python_model=str(package / "serving.py"), artifacts=artifacts,
+            code_paths=[str(package)], signature=_signature(), input_example=_example(student),
+            pip_requirements=[f"{each}=={installed(each).split('+')[0]}" for each in needed])
         if not registry.models(params, client):
             client.create_registered_model(registry.name(params))
         made = client.create_model_version(
@@ -90,12 +95,24 @@ def _make(params: Params, layout: Layout, student: Version) -> int:
         return int(made.version)
 
 
+@contextmanager
+def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
+    """Folders that a version holds: the student, and its export where onnxruntime answers."""
+    folders = {"student": str(layout.student.resolve())}
+    with TemporaryDirectory(prefix="amtss-") as temporary:
+        if params.serving.runtime == "onnx":
+            folders["onnx"] = f"{temporary}/onnx"
+            exporting.export_onnx(layout.student, Path(folders["onnx"]), int8=params.serving.int8)
+        yield folders
+
+
 def _description(version: Version) -> str:
     """For MLflow's pages, in Markdown."""
     rows = "\n".join(f"| {code} | {version.accuracy[code]:.2f} |" for code in version.languages)
     return (f"One student for {len(version.languages)} languages and {len(version.labels)} labels; "
             f"{version.average:.2f} points of test accuracy on average. Its report is an artifact "
-            f"of its source run.\n\n| language | accuracy |\n| --- | ---: |\n{rows}\n")
+            f"of its source run. It answers by {version.runtime}; its figures are PyTorch's, fp32."
+            f"\n\n| language | accuracy |\n| --- | ---: |\n{rows}\n")
 
 
 def _signature() -> "ModelSignature":

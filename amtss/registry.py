@@ -46,6 +46,8 @@ class Version:
     dirty: str | None = None
     """Which of params.yaml and dvc.lock are not as in `commit`."""
     aliases: tuple[str, ...] = ()
+    runtime: str = "pytorch"
+    """What it answers with."""
 
     @property
     def average(self) -> float:
@@ -179,7 +181,8 @@ def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> V
             labels=tuple(json.loads(tags["labels"])), accuracy=json.loads(tags["accuracy"]),
             test=json.loads(tags["test"]), errors=json.loads(tags["errors"]),
             commit=tags["commit"], lock=tags["lock"], dirty=tags.get("dirty"),
-            aliases=tuple(alias for alias, at in named.items() if at == number))
+            aliases=tuple(alias for alias, at in named.items() if at == number),
+            runtime=tags.get("runtime", "pytorch"))
     except (KeyError, json.JSONDecodeError) as error:
         raise RegistryError(f"{name(params)} version {number}: expected the tags of `amtss "
                             f"register`, found other ones ({error}); name another version"

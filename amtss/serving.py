@@ -1,5 +1,6 @@
 """The student as MLflow serves it: a model from code, which MLflow runs to load a version."""
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,15 +13,18 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from amtss import predicting
 from amtss.predicting import Predictor
+from amtss.runtime import OnnxPredictor
 
 
 class Served(PythonModel):
     """Texts of any mix of languages in, what `amtss predict` answers out."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        self.predictor = Predictor(Path(context.artifacts["student"]))
-        # The server asks from many threads, and a tokenizer changes its truncation when asked.
-        self.alone = Lock()
+        onnx = context.artifacts.get("onnx")
+        self.predictor: Predictor | OnnxPredictor = (
+            OnnxPredictor(Path(onnx)) if onnx else Predictor(Path(context.artifacts["student"])))
+        # The server asks from many threads, and transformers' tokenizers change when asked.
+        self.alone: AbstractContextManager[Any] = nullcontext() if onnx else Lock()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame,
                 params: dict[str, Any] | None = None) -> list[dict[str, Any]]:

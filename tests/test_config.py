@@ -6,7 +6,7 @@ from conftest import PARAMS
 from pydantic import ValidationError
 
 from amtss import config
-from amtss.config import Data, Params, Section, Student, Teaching, TeachingOverrides
+from amtss.config import Data, Params, Section, Serving, Student, Teaching, TeachingOverrides
 from amtss.params import _tuples
 
 ROOT = Path(__file__).parents[1]
@@ -125,6 +125,12 @@ def test_a_revision_is_of_one_checkpoint(given: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match=r"expected (`revision` beside|one of) "):
         Student(revision="main", **given)
     assert Student(revision="main", tokenizer="c/d").revision == "main"
+
+
+def test_int8_is_of_onnx() -> None:
+    with pytest.raises(ValidationError, match="int8: expected runtime: onnx beside it, found pyt"):
+        Serving(int8=True)
+    assert Serving(runtime="onnx", int8=True).int8
 
 
 def test_a_data_set_needs_a_place() -> None:

@@ -67,6 +67,20 @@ class TestRegister:
         assert [each.aliases for each in registry.versions(project.params, project.layout)] == [
             (), ("challenger",)]
 
+    def test_another_runtime_is_another_version(self, project: Project) -> None:
+        first, _ = register(project)
+        project.set(serving={"runtime": "onnx", "int8": True})
+        second, new = register(project)
+        assert (second.number, second.runtime, new) == (2, "onnx int8", True)
+        assert second.fingerprint == first.fingerprint
+        assert register(project) == (second, False)
+        assert {path.name for path in (place(project, 2) / "artifacts").iterdir()} == {
+            "student", "onnx"}
+        assert "torch" not in (place(project, 2) / "requirements.txt").read_text()
+        assert "It answers by onnx int8" in entity(project, 2).description
+        project.set(serving=None)
+        assert register(project)[0].number == 1
+
     def test_keeps_the_report(self, project: Project) -> None:
         from mlflow.artifacts import load_text
 
@@ -83,7 +97,8 @@ class TestRegister:
         assert not {path.suffix for path in files} & {".pkl", ".pickle", ".bin", ".pt", ".pth"}
         assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # pickle's first
         wanted = (folder / "requirements.txt").read_text().split()
-        assert [each.partition("==")[0] for each in wanted] == list(registering.REQUIREMENTS)
+        assert {each.partition("==")[0] for each in wanted} == {
+            *registering.REQUIREMENTS, "safetensors", "torch", "transformers"}
         assert not [each for each in wanted if "/" in each or "+" in each or "==" not in each]
 
     def test_waits_for_a_promotion(self, project: Project) -> None:

@@ -124,6 +124,32 @@ def test_one_language_needs_no_name(project: Project) -> None:
           model.predict(None, pd.DataFrame({"text": ["enpay1"]})))
 
 
+@pytest.fixture(scope="module")
+def light(project: Project) -> str:
+    """A version of the same student that onnxruntime answers for."""
+    project.set(serving={"runtime": "onnx"})
+    version, _ = registering.register(project.params, project.layout)
+    return f"models:/{registry.name(project.params)}/{version.number}"
+
+
+def test_onnx_without_torch(project: Project, light: str) -> None:
+    asked = questions(project)
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKING + LOADING, light, json.dumps(rows(asked))],
+        capture_output=True, text=True, check=True)
+    agree(project, asked, json.loads(done.stdout.splitlines()[0]))
+
+
+BLOCKING = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "onnx"):
+            raise ModuleNotFoundError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocker())
+"""
 LOADING = """
 import json, sys
 import mlflow, pandas as pd
