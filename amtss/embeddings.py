@@ -4,9 +4,11 @@ Shapes: V tokens, D the width they have, d the one they get.
 """
 
 from pathlib import Path
-from typing import cast
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -16,25 +18,50 @@ from amtss.layout import read_json
 NAME = "embeddings.word_embeddings.weight"
 """What they are called in an encoder of BERT's family."""
 CHUNK = 16_384
-"""Rows of a table that are turned to float64 at once."""
+"""Rows of a table that are read, or turned to float64, at once."""
 
 
-def read(source: str, revision: str | None = None) -> Tensor:
-    """The table of a hub id or a local folder, and nothing else of its weights. *Shape:* (V, D)
+def read(source: str, revision: str | None, rows: NDArray[np.int64]) -> Tensor:
+    """`rows` of the table of a hub id or a local folder, in fp32; nothing else is read of its
+    weights. *Shape:* (V, D)
 
     Raises:
-        CheckpointError: it has no safetensors weights, or no such table among them.
+        CheckpointError: it has no safetensors weights, or no such table or rows among them.
     """
     try:
         with safe_open(_holding(source, revision or "main"), framework="pt") as file:
             names = [name for name in file.keys() if name.endswith(NAME)]  # noqa: SIM118
             if names:
-                return cast(Tensor, file.get_tensor(names[0])).float()
+                return _rows(file.get_slice(names[0]), rows, source)
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{source}: expected a checkpoint with safetensors weights, found: "
                               f"{str(error).strip().splitlines()[0]}; name another one") from error
     raise CheckpointError(f"{source}: expected word embeddings ({NAME}), found none among its "
                           "weights; start from an encoder of BERT's family")
+
+
+def _rows(table: Any, rows: NDArray[np.int64], source: str) -> Tensor:
+    """Part by part: the table of XLM-R large is a gigabyte."""
+    tokens, width = table.get_shape()
+    check(source, tokens, rows)
+    made = torch.empty(len(rows), width)
+    for start in range(0, tokens, CHUNK):
+        here = np.flatnonzero((rows >= start) & (rows < start + CHUNK))
+        made[torch.from_numpy(here)] = table[start:start + CHUNK][
+            torch.from_numpy(rows[here] - start)].float()
+    return made
+
+
+def check(source: str, tokens: int, rows: NDArray[np.int64]) -> None:
+    """Refuse a table of fewer `tokens` than its tokenizer has.
+
+    Raises:
+        CheckpointError: `rows` go beyond its end.
+    """
+    if tokens <= rows.max():
+        raise CheckpointError(f"{source}: expected embeddings for its tokenizer's tokens, "
+                              f"{rows.max() + 1} or more, found {tokens}; start from another "
+                              "encoder")
 
 
 def _holding(source: str, revision: str) -> str:

@@ -76,7 +76,8 @@ def write(settings: Student, source: str | None, kept: NDArray[np.int64], pad: i
     if settings.encoder == "first-layers":
         model = first_layers(settings, source)
         layer = cast(nn.Embedding, model.get_input_embeddings())
-        layer.weight = nn.Parameter(_rows(layer.weight.detach(), kept, source))
+        embeddings.check(source, len(layer.weight), kept)
+        layer.weight = nn.Parameter(layer.weight.detach()[torch.from_numpy(kept)])
         model.config.vocab_size = len(kept)
         model.save_pretrained(folder)
     else:
@@ -92,19 +93,12 @@ def reduced(settings: Student, source: str, kept: NDArray[np.int64]) -> Tensor:
     Raises:
         CheckpointError: it cannot be loaded, or is narrower than the student.
     """
-    table, width = embeddings.read(source, settings.revision), settings.architecture.width
-    if table.shape[1] < width:
-        raise CheckpointError(f"{source}: expected embeddings of width {width} or more, found "
-                              f"{table.shape[1]}; lower student.architecture.width")
-    return embeddings.reduce(_rows(table, kept, source), width)
-
-
-def _rows(table: Tensor, kept: NDArray[np.int64], source: str) -> Tensor:
-    if len(table) <= kept.max():
-        raise CheckpointError(f"{source}: expected embeddings for its tokenizer's tokens, "
-                              f"{kept.max() + 1} or more, found {len(table)}; start from another "
-                              "encoder")
-    return table[torch.from_numpy(kept)]
+    table = embeddings.read(source, settings.revision, kept)
+    if table.shape[1] < settings.architecture.width:
+        raise CheckpointError(f"{source}: expected embeddings of width "
+                              f"{settings.architecture.width} or more, found {table.shape[1]}; "
+                              "lower student.architecture.width")
+    return embeddings.reduce(table, settings.architecture.width)
 
 
 def first_layers(settings: Student, source: str) -> "PreTrainedModel":

@@ -38,6 +38,10 @@ def write(settings: Student, folder: Path) -> Path:
     return folder
 
 
+def read(source: Path, tokens: int) -> torch.Tensor:
+    return embeddings.read(str(source), None, np.arange(tokens))
+
+
 class TestEmbeddings:
     @pytest.mark.parametrize("kind", ["bert", "camembert", "roberta", "xlm-roberta"])
     @pytest.mark.parametrize("labels", [None, LABELS], ids=["language-model", "classifier"])
@@ -45,7 +49,7 @@ class TestEmbeddings:
                                   labels: tuple[str, ...] | None) -> None:
         source = write_checkpoint(tmp_path / "big", kind, labels=labels)
         table = AutoModel.from_pretrained(source).get_input_embeddings().weight
-        torch.testing.assert_close(embeddings.read(str(source)), table.detach(), rtol=0, atol=0)
+        torch.testing.assert_close(read(source, len(table)), table.detach(), rtol=0, atol=0)
         made = load_file(write(pca(source), tmp_path / "start") / "model.safetensors")
         tokenizer = vocabulary.load(str(source))
         expected = embeddings.reduce(table.detach(), 8)
@@ -59,13 +63,13 @@ class TestEmbeddings:
         (source / "model.safetensors").unlink()
         model.save_pretrained(source, max_shard_size="20KB")
         assert len(list(source.glob("*.safetensors"))) > 1
-        torch.testing.assert_close(embeddings.read(str(source)),
-                                   model.get_input_embeddings().weight.detach(), rtol=0, atol=0)
+        table = model.get_input_embeddings().weight.detach()
+        torch.testing.assert_close(read(source, len(table)), table, rtol=0, atol=0)
 
     def test_in_half_precision(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "xlm-roberta")
         AutoModel.from_pretrained(source, dtype=torch.bfloat16).save_pretrained(source)
-        assert embeddings.read(str(source)).dtype == torch.float32
+        assert read(source, 5).dtype == torch.float32
 
     def test_rows_beyond_the_tokenizer_s_are_left_out(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "xlm-roberta")
@@ -89,6 +93,10 @@ class TestEmbeddings:
         with pytest.raises(CheckpointError, match=r"big: expected embeddings for its tokenizer's "
                            r"tokens, \d+ or more, found 40; start from another encoder"):
             write(pca(source), tmp_path / "start")
+        settings = pca(source).model_copy(update={
+            "embeddings": "random", "encoder": "first-layers", "architecture": OWN})
+        with pytest.raises(CheckpointError, match="big: expected embeddings for its tokenizer's"):
+            write(settings, tmp_path / "start")
 
     def test_too_narrow(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "bert")
@@ -118,7 +126,7 @@ class TestEmbeddings:
 
     def test_nowhere(self) -> None:
         with pytest.raises(CheckpointError, match="nobody/nothing: expected a checkpoint with"):
-            embeddings.read("nobody/nothing")
+            read(Path("nobody/nothing"), 5)
 
 
 class TestFirstLayers:
