@@ -30,6 +30,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "boosted": ("distil.weights=boosted",),
     "all-languages": ("distil.top_k={languages}",),
     "own-heads": ("student.heads=own",),
+    "pca-start": ("student.embeddings=pca", "student.encoder=random", "student.teacher={teacher}",
+                  "student.checkpoint=null", "student.tokenizer=null", "student.revision=null"),
 }
 """Name -> what differs from params.yaml; `adaptive` is params.yaml itself."""
 PREDICTIONS = "artifacts/evaluation/predictions.csv"
@@ -49,7 +51,7 @@ class Experiment:
 
     def settings(self, params: Params) -> list[str]:
         """What `dvc exp run --set-param` sets."""
-        changed = [each.format(languages=len(params.languages))
+        changed = [each.format(languages=len(params.languages), teacher=params.baseline.teacher)
                    for each in VARIANTS[self.variant]]
         changed.append(f"distil.seed={self.seed}")
         # Experiments run in folders of their own, from where a relative path leads nowhere.

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 
-
 def start(params: Params, layout: Layout) -> None:
     """Write the student's tokenizer, and beside it what its encoder begins with.
 

@@ -2,7 +2,7 @@
 
 A text whose pieces are all kept is split as before: what is kept is all that the best split could
 do with, in the order and with the scores it had. A piece that is left out falls apart into smaller
-ones, at worst its characters, so that no text has an unknown token that had none.
+ones, at worst its characters; these all stay, so that no text has an unknown token that had none.
 """
 
 import json

@@ -174,11 +174,11 @@ def remade(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
     """
     from tokenizers import Tokenizer
 
+    left_out += tokenizer.init_kwargs.get(LEFT_OUT, 0)
     return type(tokenizer)(
         tokenizer_object=Tokenizer.from_str(json.dumps(state)), **tokenizer.special_tokens_map,
         model_max_length=tokenizer.model_max_length,
-        model_input_names=tokenizer.model_input_names,
-        **{LEFT_OUT: left_out + tokenizer.init_kwargs.get(LEFT_OUT, 0)})
+        model_input_names=tokenizer.model_input_names, **({LEFT_OUT: left_out} if left_out else {}))
 
 
 def texts(corpora: Iterable[Corpus]) -> Iterator[str]:
