@@ -1,14 +1,10 @@
-"""One language's texts on disk (memory-mapped Arrow), as token ids, and in batches.
-
-Shapes: N examples of a split, B of a batch, S tokens of the longest text in it.
-"""
+"""One language's texts on disk, memory-mapped Arrow. Shapes: N examples of a split."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +13,6 @@ from numpy.typing import NDArray
 from amtss.errors import DataError
 from amtss.layout import Layout, read_json, replacing, write_json
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-POOL = 64
-"""Batches whose examples are sorted by length together."""
 UNLABELLED = -1
 """The label index of an example without one."""
 
@@ -124,63 +115,3 @@ def _keys(table: pa.Table) -> NDArray[np.int64]:
         digest = hashlib.blake2b(f"{name}\0{seen[name]}".encode(), digest_size=8).digest()
         keys.append(int.from_bytes(digest, "little", signed=True))
     return np.array(keys, dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Token ids of many texts, laid end to end."""
-
-    ids: NDArray[np.int32]
-    """*Shape:* (sum of lengths,)"""
-    starts: NDArray[np.int64]
-    """Where each text begins, and the end of the last. *Shape:* (N + 1,)"""
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """*Shape:* (N,)"""
-        return np.diff(self.starts)
-
-    def padded(self, rows: NDArray[np.int64], pad: int) -> tuple[NDArray[np.int64],
-                                                                NDArray[np.int64]]:
-        """Input ids and attention mask of `rows`. *Shape:* (B, S) each"""
-        lengths = self.lengths[rows]
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, pad, dtype=np.int64)
-        ids[mask] = np.concatenate([self.ids[self.starts[r]:self.starts[r + 1]] for r in rows])
-        return ids, mask.astype(np.int64)
-
-
-def tokenise(tokenizer: "PreTrainedTokenizerBase", texts: list[str], pairs: list[str] | None,
-             max_length: int) -> Tokens:
-    """Token ids of texts or pairs of them; longest first truncation."""
-    encoded = encode(tokenizer, texts, pairs, max_length)["input_ids"] if texts else []
-    ids = [np.asarray(row, dtype=np.int32) for row in encoded]
-    starts = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    return Tokens(np.concatenate(ids) if ids else np.empty(0, np.int32), starts)
-
-
-def encode(tokenizer: "PreTrainedTokenizerBase", texts: list[str], pairs: list[str] | None,
-           max_length: int) -> dict[str, Any]:
-    """The tokenizer's own encoding of single texts or pairs, unpadded."""
-    return dict(tokenizer(texts, pairs, truncation=True, max_length=max_length))
-
-
-def batches(lengths: NDArray[np.int64], batch_size: int,
-            draw: np.random.Generator | None = None) -> Iterator[NDArray[np.int64]]:
-    """Indices of examples, `batch_size` at a time, of like length; each example once.
-
-    With `draw` examples and batches come in random order, without it by length alone.
-    """
-    if draw is None:
-        order = np.argsort(lengths, kind="stable")
-        yield from (order[at:at + batch_size] for at in range(0, len(order), batch_size))
-        return
-    order = draw.permutation(len(lengths))
-    pool = POOL * batch_size
-    cut = [order[at:at + pool] for at in range(0, len(order), pool)]
-    made = []
-    for each in cut:
-        by_length = each[np.argsort(lengths[each], kind="stable")]
-        made += [by_length[at:at + batch_size] for at in range(0, len(by_length), batch_size)]
-    for index in draw.permutation(len(made)):
-        yield made[index]

@@ -101,7 +101,7 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
         heads: names of the student's heads, one per language or one for all.
         budget: examples the training may see, where that is fixed; a part of what it is.
     """
-    from amtss import hardware, student
+    from amtss import hardware, student, tokens
     from amtss.learning import Learner, examples
 
     labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
@@ -109,8 +109,10 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     teaching = pool.load(params, layout, corpora, labels, teachers)
     tokenizer = vocabulary.load(str(layout.tokenizer))
     hardware.deterministic(params.distil.seed)
-    length = params.student.max_length
-    train = examples(tokenizer, corpora, ("train", "unlabelled"), labels, length)
+    cache = tokens.Cache(layout.tokens(), tokenizer, params.student.max_length)
+    with hardware.accelerator(params.schedule.precision).main_process_first():
+        train = examples(cache, corpora, ("train", "unlabelled"), labels)
+        validation = examples(cache, corpora, ("validation",), labels)
     if params.onboarding is not None:
         model = _grown(params, layout, labels, len(tokenizer), train, teaching)
     else:
@@ -121,7 +123,7 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     fingerprint = _fingerprint(params, layout, teachers, budget)
     return Lesson(
         learner, learner.resume(layout.checkpoints(stage), fingerprint), teaching, train,
-        examples(tokenizer, corpora, ("validation",), labels, length))
+        validation)
 
 
 def _grown(params: Params, layout: Layout, labels: Sequence[str], tokens: int,

@@ -4,6 +4,7 @@ Shapes: V tokens before, V' after, N texts, C classes, d the encoder's width.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -13,10 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from amtss import checkpoint
-from amtss.corpus import Tokens
 from amtss.errors import CheckpointError
 from amtss.importance import Array
 from amtss.student import StudentConfig, StudentModel
+from amtss.tokens import Tokens
 
 SEEN = 5
 """Texts that a token must stand in for its labels to be known."""
@@ -133,12 +134,14 @@ def profiles(tokens: Tokens, targets: NDArray[np.float32], rows: NDArray[np.bool
 
     *Shapes:* (V', C) and (V',)
     """
-    text = np.repeat(np.arange(len(rows)), tokens.lengths)
-    there = rows[text]
-    pairs = np.unique(text[there] * np.int64(vocabulary) + tokens.ids[there])
-    text, token = pairs // vocabulary, pairs % vocabulary
-    mass = np.stack([np.bincount(token, weights=targets[text, label], minlength=vocabulary)
-                     for label in range(targets.shape[1])], axis=1)
-    count = np.bincount(token, minlength=vocabulary)
+    mass, count = np.zeros((vocabulary, targets.shape[1])), np.zeros(vocabulary, dtype=np.int64)
+    firsts = np.searchsorted(tokens.starts, tokens.bounds)
+    for ids, (first, last) in zip(tokens.ids, pairwise(firsts), strict=True):
+        text = np.repeat(np.arange(first, last), tokens.lengths[first:last])
+        there = rows[text]
+        pairs = np.unique(text[there] * np.int64(vocabulary) + ids[there])
+        text, token = pairs // vocabulary, pairs % vocabulary
+        np.add.at(mass, token, targets[text])
+        np.add.at(count, token, 1)
     share = np.maximum(targets[rows].mean(axis=0, dtype=np.float64), 1e-6)
     return np.log((mass + SEEN * share) / (count[:, None] + SEEN) / share), count

@@ -59,6 +59,12 @@ class Layout:
     def teacher(self, name: str) -> Path:
         return self.artifacts / "teachers" / name
 
+    def tokens(self, teacher: str | None = None) -> Path:
+        """Token ids of the corpora by a teacher's tokenizer, or by the student's; a cache, not an
+        out: DVC leaves it alone, and what is missing is made again."""
+        owner = Path("student") if teacher is None else Path("teachers") / teacher
+        return self.artifacts / "tokens" / owner
+
     def logits(self, teacher: str, language: str) -> Path:
         return self.artifacts / "logits" / teacher / f"{language}.safetensors"
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -19,17 +19,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from amtss import corpus, hardware
+from amtss import hardware, tokens
 from amtss.bar import track
 from amtss.config import Distil
-from amtss.corpus import Corpus, Tokens
+from amtss.corpus import Corpus
 from amtss.errors import AmtssError, CheckpointError
 from amtss.layout import read_json, replacing, write_json
 from amtss.losses import Loss, distillation_loss
 from amtss.student import StudentModel
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from amtss.tokens import Tokens
 
 Found = TypeVar("Found")
 
@@ -49,15 +47,12 @@ class Examples:
         return np.flatnonzero(self.language == language)
 
 
-def examples(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
-             splits: Sequence[str], labels: Sequence[str], max_length: int) -> Examples:
+def examples(cache: tokens.Cache, corpora: Sequence[Corpus], splits: Sequence[str],
+             labels: Sequence[str]) -> Examples:
     """`splits` of `corpora` as token ids: language by language, within each split by split."""
-    parts = [(corpus.tokenise(tokenizer, *each.texts(split), max_length),
-              each.label_ids(split, labels), index)
+    parts = [(cache.of(each, split), each.label_ids(split, labels), index)
              for index, each in enumerate(corpora) for split in splits if split in each.splits]
-    lengths = np.concatenate([tokens.lengths for tokens, _, _ in parts])
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Examples(Tokens(np.concatenate([tokens.ids for tokens, _, _ in parts]), starts),
+    return Examples(tokens.joined([texts for texts, _, _ in parts]),
                     np.concatenate([ids for _, ids, _ in parts]),
                     np.concatenate([np.full(len(ids), index) for _, ids, index in parts]))
 
@@ -110,7 +105,7 @@ class Learner:
         dropout = self.accelerator.process_index << 40  # a seed of its own in each process
         torch.manual_seed(self.settings.seed * 1_000_003 + number + dropout)
         draw = np.random.default_rng([self.settings.seed, number])
-        made = list(corpus.batches(data.tokens.lengths[rows], self.settings.batch_size, draw))
+        made = list(tokens.batches(data.tokens.lengths[rows], self.settings.batch_size, draw))
         self.model.train()
         sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
         for step, picked in enumerate(track(made, f"epoch {number}")):
@@ -169,7 +164,7 @@ class Learner:
         self.model.train(False)
         classes = len(self.model.config.id2label or {})
         logits = np.zeros((len(data.labels), classes), dtype=np.float32)
-        batches = list(corpus.batches(data.tokens.lengths, 256))
+        batches = list(tokens.batches(data.tokens.lengths, 256))
         with torch.inference_mode():
             for at in batches[self.accelerator.process_index::self.accelerator.num_processes]:
                 logits[at] = self.model(*self._inputs(data, at)).float().cpu().numpy()

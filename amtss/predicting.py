@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
+import pyarrow as pa
 
-from amtss import corpus, importance, vocabulary
+from amtss import importance, tokens, vocabulary
 from amtss.errors import CheckpointError, DataError
 from amtss.importance import Array
 from amtss.layout import read_json
@@ -82,9 +83,10 @@ class Predictor:
 
         head = head_of(language, self.languages)
         made = np.empty((len(texts), len(self.labels)))
-        tokens = corpus.tokenise(self.tokenizer, texts, pairs, self.model.config.max_tokens)
-        for at in corpus.batches(tokens.lengths, BATCH):
-            ids, mask = tokens.padded(at, self.tokenizer.pad_token_id)
+        table = pa.table({"text": texts} | ({"pair": pairs} if pairs is not None else {}))
+        encoded = tokens.tokenise(self.tokenizer, table, self.model.config.max_tokens)
+        for at in tokens.batches(encoded.lengths, BATCH):
+            ids, mask = encoded.padded(at, self.tokenizer.pad_token_id)
             with torch.inference_mode():
                 logits = self.model(*(torch.from_numpy(array).to(self.model.device) for array in
                                       (ids, mask, np.full(len(at), head))))

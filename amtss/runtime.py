@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amtss import corpus, importance
-from amtss.corpus import Tokens
+from amtss import importance, tokens
 from amtss.errors import CheckpointError
 from amtss.importance import Array
 from amtss.layout import read_json, read_text
 from amtss.predicting import BATCH, head_of
+from amtss.tokens import Tokens
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -57,21 +57,20 @@ class OnnxPredictor:
         """
         head = head_of(language, self.languages)
         made = np.empty((len(texts), len(self.labels)))
-        tokens = self._tokenise(texts, pairs)
-        for at in corpus.batches(tokens.lengths, BATCH):
-            ids, mask = tokens.padded(at, self.pad)
+        encoded = self._tokenise(texts, pairs)
+        for at in tokens.batches(encoded.lengths, BATCH):
+            ids, mask = encoded.padded(at, self.pad)
             logits, = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask,
                                                     "language": np.full(len(at), head)})
             made[at] = importance.softmax(logits)
         return made
 
     def _tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:
-        """As `corpus.tokenise`; the tokenizer cuts texts by itself, as its file says."""
+        """As `tokens.tokenise`; the tokenizer cuts texts by itself, as its file says."""
         asked = texts if pairs is None else list(zip(texts, pairs, strict=True))
-        ids = [np.asarray(each.ids, dtype=np.int32)
-               for each in self.tokenizer.encode_batch_fast(asked)]
-        starts = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-        return Tokens(np.concatenate(ids) if ids else np.empty(0, np.int32), starts)
+        ids = tuple(np.asarray(each.ids, dtype=np.int32)
+                    for each in self.tokenizer.encode_batch_fast(asked))
+        return Tokens(ids, np.cumsum([0, *map(len, ids)], dtype=np.int64))
 
 
 def _session(path: Path) -> "InferenceSession":

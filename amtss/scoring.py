@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import checkpoint, corpus, hardware, logits_cache, vocabulary
+from amtss import checkpoint, corpus, hardware, logits_cache, tokens, vocabulary
 from amtss.bar import track
 from amtss.config import Params
-from amtss.corpus import Corpus
 from amtss.layout import SPLITS, Layout, read_json
 from amtss.logits_cache import Logits, Origin
+from amtss.tokens import Tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -40,31 +40,28 @@ def score(params: Params, layout: Layout, name: str) -> None:
     hardware.place(model)
     model.eval()
     tokenizer = vocabulary.load(str(folder))
+    cache = tokens.Cache(layout.tokens(name), tokenizer, params.training_of(name).max_length)
     for language in params.scored_by(name):
-        each = corpus.load(layout, language)
-        splits = {split: Logits(each[split]["key"].to_numpy(),
-                                _logits(params, name, model, tokenizer, each, split)[:, columns])
-                  for split in SPLITS if split in each.splits}
+        each, splits = corpus.load(layout, language), {}
+        for split in (split for split in SPLITS if split in each.splits):
+            values = _logits(params, model, tokenizer, cache.of(each, split),
+                             f"{name} scores {language}/{split}")
+            splits[split] = Logits(each[split]["key"].to_numpy(), values[:, columns])
         logits_cache.write(layout.logits(name, language), origin(params, layout, name, language),
                            splits)
 
 
-def _logits(params: Params, name: str, model: "PreTrainedModel",
-            tokenizer: "PreTrainedTokenizerBase", each: Corpus, split: str) -> NDArray[np.float32]:
+def _logits(params: Params, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
+            texts: Tokens, title: str) -> NDArray[np.float32]:
     """*Shape:* (N, the checkpoint's classes)"""
     import torch
 
-    classes = int(model.config.num_labels or 0)
-    if not len(each[split]):
-        return np.empty((0, classes), dtype=np.float32)
-    encoded = corpus.encode(tokenizer, *each.texts(split), params.training_of(name).max_length)
-    lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-    values = np.empty((len(lengths), classes), dtype=np.float32)
-    made = list(corpus.batches(lengths, params.scoring.batch_size))
+    values = np.empty((len(texts), int(model.config.num_labels or 0)), dtype=np.float32)
+    made = list(tokens.batches(texts.lengths, params.scoring.batch_size))
     precision = hardware.resolve(params.scoring.precision)
-    for rows in track(made, f"{name} scores {each.language}/{split}"):
-        batch: Any = tokenizer.pad({key: [column[row] for row in rows]
-                                    for key, column in encoded.items()}, return_tensors="pt")
+    for rows in track(made, title):
+        encoded: Any = [texts[row] for row in rows.tolist()]
+        batch = tokenizer.pad(encoded, return_tensors="pt")
         with torch.inference_mode(), hardware.autocast(precision):
             values[rows] = model(**batch.to(model.device)).logits.float().cpu().numpy()
     return values

@@ -5,19 +5,20 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from amtss import checkpoint, corpus, hardware, vocabulary
+from amtss import checkpoint, corpus, hardware, tokens, vocabulary
 from amtss.config import Params, Teacher, Teaching
 from amtss.corpus import Corpus
 from amtss.errors import CheckpointError, DataError
 from amtss.layout import Layout, read_json, replacing, write_json
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import (
         EvalPrediction,
         PreTrainedModel,
@@ -44,7 +45,8 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
         settings = params.training_of(name)
         tokenizer, model = _start(teacher, settings, corpora, labels)
         _pad(tokenizer, model)
-        told = _fine_tune(model, tokenizer, settings, corpora, labels,
+        cache = tokens.Cache(layout.tokens(name), tokenizer, settings.max_length)
+        told = _fine_tune(model, cache, settings, corpora, labels,
                           layout.checkpoints(f"teach-{name}"), on_epoch)
         columns = list(range(len(labels)))
     else:
@@ -141,8 +143,8 @@ def _pad(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None
         model.config.pad_token_id = tokenizer.pad_token_id
 
 
-def _fine_tune(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
-               settings: Teaching, corpora: list[Corpus], labels: list[str], scratch: Path,
+def _fine_tune(model: "PreTrainedModel", cache: tokens.Cache, settings: Teaching,
+               corpora: list[Corpus], labels: list[str], scratch: Path,
                on_epoch: EpochDone) -> dict[str, int]:
     """Train with early stopping on validation accuracy; `model` ends as its best epoch."""
     from transformers import (
@@ -155,10 +157,10 @@ def _fine_tune(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
     hardware.place(model)
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     trainer = Trainer(
-        model=model, args=_arguments(settings, scratch), processing_class=tokenizer,
-        train_dataset=_encoded(tokenizer, settings, corpora, "train", labels),
-        eval_dataset=_encoded(tokenizer, settings, corpora, "validation", labels),
-        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
+        model=model, args=_arguments(settings, scratch), processing_class=cache.tokenizer,
+        train_dataset=_encoded(cache, corpora, "train", labels),
+        eval_dataset=_encoded(cache, corpora, "validation", labels),
+        data_collator=DataCollatorWithPadding(cache.tokenizer, pad_to_multiple_of=8),
         compute_metrics=_accuracy,
         callbacks=[EarlyStoppingCallback(settings.patience), _reporter(on_epoch)])
     trainer.remove_callback(PrinterCallback)
@@ -189,20 +191,29 @@ def _arguments(settings: Teaching, scratch: Path) -> "TrainingArguments":
         disable_tqdm=not sys.stderr.isatty())
 
 
-def _encoded(tokenizer: "PreTrainedTokenizerBase", settings: Teaching, corpora: list[Corpus],
-             split: str, labels: list[str]) -> "Dataset":
-    """The tokenizer's own encoding of all corpora's rows, with `labels`."""
-    from datasets import Dataset, concatenate_datasets
+@dataclass(frozen=True)
+class _Lessons:
+    """What transformers' Trainer reads, row by row."""
 
-    parts = []
+    texts: tokens.Tokens
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        return {**self.texts[row], "labels": self.labels[row]}
+
+
+def _encoded(cache: tokens.Cache, corpora: list[Corpus], split: str,
+             labels: list[str]) -> _Lessons:
+    """All corpora's rows, end to end, with `labels`."""
     for each in corpora:
-        ids = each.label_ids(split, labels)
-        if not len(ids):
+        if not len(each[split]):
             raise DataError(f"{each.language}/{split}: expected rows to fine-tune on, found none; "
                             "mend the source, then run `dvc repro`")
-        columns = corpus.encode(tokenizer, *each.texts(split), settings.max_length)
-        parts.append(Dataset.from_dict({**columns, "labels": ids}))
-    return concatenate_datasets(parts)
+    return _Lessons(tokens.joined([cache.of(each, split) for each in corpora]),
+                    np.concatenate([each.label_ids(split, labels) for each in corpora]))
 
 
 def _accuracy(predictions: "EvalPrediction") -> dict[str, float]:

@@ -17,8 +17,9 @@ Spoil = Callable[[Project], Any]
 SPLITS = ("train", "validation", "test")
 
 
-MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints")
-"""A refusal's reasons, and what an interrupted training goes on from; no artifact of the DAG."""
+MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints", "artifacts/tokens")
+"""A refusal's reasons, what an interrupted training goes on from, a cache; no artifact of the DAG.
+"""
 
 
 def refuses(project: Project, capfd: pytest.CaptureFixture[str], command: str, *says: str) -> None:

@@ -8,13 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amtss import corpus
-from amtss.corpus import UNLABELLED, Corpus, Tokens
+from amtss.corpus import UNLABELLED, Corpus
 from amtss.errors import AmtssError, DataError
 from amtss.layout import Layout
 
 LABELS = ("no", "yes")
 texts_of = st.lists(st.text("ab é", max_size=4), max_size=20)
-lengths_of = st.lists(st.integers(1, 30), min_size=1, max_size=300).map(np.array)
 
 
 def table(texts: list[str], labels: list[str | None] | None = None,
@@ -28,12 +27,6 @@ def written(root: Path, *texts: str, labels: tuple[str, ...] | None = LABELS) ->
     splits = {split: table(list(texts), ["yes"] * len(texts)) for split in ("train", "test")}
     corpus.write(Layout(root), "en", splits, labels)
     return corpus.load(Layout(root), "en")
-
-
-def tokens_of(lengths: list[int]) -> Tokens:
-    """Text i is made of the ids i+1."""
-    return Tokens(np.repeat(np.arange(len(lengths), dtype=np.int32) + 1, lengths),
-                  np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -139,41 +132,3 @@ def test_a_key_is_of_both_texts() -> None:
     keys = [corpus._keys(table(["a", "a"], pairs=pairs))[0] for pairs in (["b", "c"], ["c", "b"])]
     assert keys[0] != keys[1]
     assert corpus._keys(table(["a"]))[0] not in keys
-
-
-@given(lengths_of, st.integers(1, 40), st.one_of(st.none(), st.integers(0, 99)))
-def test_batches_cover_each_example_once(lengths: np.ndarray, size: int,
-                                         seed: int | None) -> None:
-    draw = None if seed is None else np.random.default_rng(seed)
-    made = list(corpus.batches(lengths, size, draw))
-    assert sorted(np.concatenate(made).tolist()) == list(range(len(lengths)))
-    assert all(1 <= len(each) <= size for each in made)
-    assert len(made) <= -(-len(lengths) // size) + len(lengths) // (corpus.POOL * size)
-
-
-@given(lengths_of, st.integers(0, 99))
-def test_batches_are_seeded(lengths: np.ndarray, seed: int) -> None:
-    first, second = (np.concatenate(list(corpus.batches(
-        lengths, 4, np.random.default_rng(seed)))).tolist() for _ in range(2))
-    assert first == second
-
-
-def test_batches_are_of_like_length() -> None:
-    lengths = np.random.default_rng(0).integers(1, 100, 5000)
-    for draw in (None, np.random.default_rng(0)):
-        padding = [lengths[at].max() - lengths[at].mean()
-                   for at in corpus.batches(lengths, 16, draw)]
-        assert np.mean(padding) < 3
-
-
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.data())
-def test_padded(lengths: list[int], data: st.DataObject) -> None:
-    tokens = tokens_of(lengths)
-    rows = np.array(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1)))
-    ids, mask = tokens.padded(rows, pad=0)
-    longest = max(lengths[row] for row in rows)
-    assert ids.shape == mask.shape == (len(rows), longest)
-    assert tokens.lengths.tolist() == lengths
-    for row, each, real in zip(rows, ids, mask, strict=True):
-        assert each.tolist() == [row + 1] * lengths[row] + [0] * (longest - lengths[row])
-        assert real.tolist() == [1] * lengths[row] + [0] * (longest - lengths[row])

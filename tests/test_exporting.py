@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from conftest import Project, full_disk, run
@@ -12,7 +13,7 @@ from tokenizers import Tokenizer
 from training import LABELS, begun, table, write_checkpoint
 from transformers import AutoConfig
 
-from amtss import checkpoint, corpus, exporting, vocabulary
+from amtss import checkpoint, exporting, tokens, vocabulary
 from amtss.errors import AmtssError, CheckpointError
 from amtss.predicting import Predictor
 from amtss.student import StudentConfig, StudentModel
@@ -60,9 +61,10 @@ def logits(folder: Path, language: str, texts: list[str], pairs: list[str] | Non
            ) -> np.ndarray:
     """The student's own, a text at a time. *Shape:* (N, C)"""
     predictor = Predictor(folder)
-    tokens = corpus.tokenise(predictor.tokenizer, texts, pairs, LENGTH)
+    table = pa.table({"text": texts} | ({"pair": pairs} if pairs else {}))
+    encoded = tokens.tokenise(predictor.tokenizer, table, LENGTH)
     head = torch.tensor([predictor.languages.index(language)])
-    rows = [tokens.padded(np.array([at]), predictor.tokenizer.pad_token_id)
+    rows = [encoded.padded(np.array([at]), predictor.tokenizer.pad_token_id)
             for at in range(len(texts))]
     with torch.inference_mode():
         return np.concatenate([

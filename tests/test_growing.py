@@ -8,9 +8,9 @@ from training import LABELS, begun, write_checkpoint
 
 from amtss import growing, student
 from amtss.config import Architecture, Student
-from amtss.corpus import Tokens
 from amtss.errors import CheckpointError
 from amtss.student import StudentModel
+from amtss.tokens import Tokens
 
 OLD = ["en", "fr", "ru"]
 KNOWN = 40
@@ -134,7 +134,10 @@ Texts = list[list[int]]
 
 
 def tokens(texts: Texts) -> Tokens:
-    return Tokens(np.array([token for text in texts for token in text], dtype=np.int32),
+    """In two parts."""
+    cut = len(texts) // 3
+    parts = [[token for text in part for token in text] for part in (texts[:cut], texts[cut:])]
+    return Tokens(tuple(np.array(part, dtype=np.int32) for part in parts),
                   np.cumsum([0, *map(len, texts)], dtype=np.int64))
 
 

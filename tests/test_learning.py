@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from training import LABELS, LANGUAGES, Project, scored
 
-from amtss import corpus, hardware, learning, student, vocabulary
+from amtss import corpus, hardware, learning, student, tokens, vocabulary
 from amtss.config import Distil
 from amtss.learning import Examples, Learner, Progress
 
@@ -18,8 +18,8 @@ class Lesson:
                  **settings: object) -> None:
         tokenizer = vocabulary.load(str(project.layout.tokenizer))
         self.folder = project.layout.checkpoints("test")
-        self.data = learning.examples(tokenizer, project.corpora(), ("train", "unlabelled"),
-                                      LABELS, 16)
+        cache = tokens.Cache(project.layout.tokens(), tokenizer, 16)
+        self.data = learning.examples(cache, project.corpora(), ("train", "unlabelled"), LABELS)
         hardware.deterministic(seed)
         model = student.build(project.params.student, list(LANGUAGES), list(LABELS),
                               len(tokenizer), tokenizer.pad_token_id)

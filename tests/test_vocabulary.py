@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from conftest import Project, run
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from training import table, write_checkpoint
 from transformers import PreTrainedTokenizerBase
 
-from amtss import corpus, vocabulary
+from amtss import corpus, tokens, vocabulary
 from amtss.corpus import Corpus
 from amtss.errors import CheckpointError
 from amtss.layout import Layout
@@ -65,9 +66,9 @@ def test_the_form_is_xlm_r_s(corpora: list[corpus.Corpus]) -> None:
 def test_its_own_corpus_has_no_unknown_tokens(corpora: list[corpus.Corpus]) -> None:
     made = vocabulary.train(corpora, 300)
     for each in corpora:
-        tokens = corpus.tokenise(made, *each.texts("train"), 64)
-        assert len(tokens.lengths) == len(each["train"])
-        assert made.unk_token_id not in tokens.ids
+        read = tokens.tokenise(made, each["train"], 64)
+        assert len(read) == len(each["train"])
+        assert made.unk_token_id not in np.concatenate(read.ids)
     assert made.unk_token_id in made("漢字")["input_ids"]
 
 
@@ -78,10 +79,9 @@ def test_case_and_width_are_normalised(corpora: list[corpus.Corpus]) -> None:
 
 def test_texts_are_cut_at_max_length(corpora: list[corpus.Corpus]) -> None:
     made = vocabulary.train(corpora, 300)
-    tokens = corpus.tokenise(made, *corpora[0].texts("test"), 8)
-    assert tokens.lengths.max() == 8
-    assert len(tokens.lengths) == len(corpora[0]["test"])
-    assert len(corpus.tokenise(made, [], None, 8).lengths) == 0
+    read = tokens.tokenise(made, corpora[0]["test"], 8)
+    assert read.lengths.max() == 8
+    assert len(read) == len(corpora[0]["test"])
 
 
 def test_what_is_written_can_be_read(corpora: list[corpus.Corpus]) -> None:

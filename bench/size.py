@@ -1,0 +1,183 @@
+"""Peak memory and start-up of the stages at XNLI's size, on made-up texts.
+
+    python bench/size.py FOLDER [--rows 392702] [--only STAGE ...]
+
+Writes a project into FOLDER: sentence pairs as long as XNLI's in five languages, a tokenizer of
+250,002 pieces, a tiny teacher and the paper's student. Then it runs the stages as processes and
+prints each one's peak resident memory, as the system counts it, and seconds. Trainings run `STEPS`
+steps of an epoch, then all that follows; their start-up is from the process' start to the first.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import yaml
+
+LETTERS = {"ar": ("بتثجحدرسعفقكلمنهوي", "اوي"), "en": ("bcdfghklmnprstvw", "aeiou"),
+           "es": ("bcdfglmnprstvz", "aeioá"), "fr": ("bcdfglmnprstvj", "aeiué"),
+           "ru": ("бвгджзклмнпрст", "аеиоу")}
+"""A language's consonants and vowels."""
+LABELS = ("entailment", "neutral", "contradiction")
+OTHERS = {"validation": 2490, "test": 5010}
+"""Rows of XNLI's splits but train's."""
+WORDS, PIECES = 60_000, 45_000
+"""A language's words, and how many of them are pieces of the vocabulary; others are syllables."""
+VOCABULARY = 250_002
+LENGTHS = {"premise": (22.0, 0.68), "hypothesis": (11.0, 0.42)}
+"""Mean number of words, and the standard deviation of its logarithm, measured on XNLI."""
+STEPS = 50
+ENCODER = {"layers": 4, "width": 200, "heads": 4, "feed_forward": 800}
+PARAMS: dict[str, Any] = {
+    "project": "size", "languages": list(LETTERS),
+    "data": {"source": "dataset", "path": "source",
+             "columns": {"text": "premise", "pair": "hypothesis"}},
+    "validation": {"max_leaked": 1.0, "max_duplicates": 1.0, "max_conflicting": 1.0},
+    "teaching": {"max_length": 128, "epochs": 1, "batch_size": 32, "precision": "fp32"},
+    "teachers": {"multilingual": {"languages": ["all"], "checkpoint": "teacher"}},
+    "scoring": {"batch_size": 128, "precision": "fp32"},
+    "student": {"architecture": ENCODER, "tokenizer": "teacher", "max_length": 128},
+    "distil": {"max_epochs": 1, "top_k": 3, "precision": "fp32"}}
+STAGES = ("data en", "validate en", "gate", "teach multilingual", "score multilingual",
+          "vocabulary", "distil", "distil", "baseline", "evaluate")
+"""What is measured, in order: of `distil`, once without tokens and once with them."""
+
+
+def words(language: str) -> list[str]:
+    """A language's words, the frequent ones short."""
+    consonants, vowels = LETTERS[language]
+    syllables = [a + b for a in consonants for b in vowels]
+    draw = np.random.default_rng(len(syllables))
+    made: dict[str, None] = {}
+    while len(made) < WORDS:
+        size = 1 + sum(len(made) > limit for limit in (40, 1000, 8000, 30_000))
+        made["".join(draw.choice(syllables, size + draw.integers(2)))] = None
+    return list(made)
+
+
+def rows(language: str, split: str, size: int) -> pa.Table:
+    """Sentence pairs with XNLI's lengths and Zipf's frequencies."""
+    draw = np.random.default_rng([len(language), size, sum(map(ord, language + split))])
+    known = np.array(words(language), dtype=object)
+    share = np.cumsum(1 / (np.arange(WORDS) + 5.0))
+    made = {}
+    for column, (mean, spread) in LENGTHS.items():
+        lengths = np.maximum(1, draw.lognormal(np.log(mean) - spread ** 2 / 2, spread, size)
+                             ).astype(int)
+        picked = known[np.searchsorted(share, draw.random(lengths.sum()) * share[-1])]
+        ends = np.cumsum(lengths)
+        made[column] = [" ".join(picked[end - length:end])
+                        for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]
+    return pa.table(made | {"label": draw.integers(0, 3, size).astype(np.int64)})
+
+
+def synthesise(root: Path, size: int) -> None:
+    """Write the project: source, checkpoint with its tokenizer, params.yaml."""
+    configs = []
+    for language in LETTERS:
+        folder = root / "source" / language
+        folder.mkdir(parents=True)
+        for split, count in ({"train": size} | OTHERS).items():
+            pyarrow.parquet.write_table(rows(language, split, count), folder / f"{split}.parquet")
+        configs.append({"config_name": language, "data_files": [
+            {"split": split, "path": f"{language}/{split}.parquet"}
+            for split in ("train", *OTHERS)]})
+    (root / "source" / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
+    settings = PARAMS | {"data": PARAMS["data"] | {"labels": list(LABELS)}}
+    (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    checkpoint(root / "teacher")
+
+
+def checkpoint(folder: Path) -> None:
+    """A tiny XLM-R with a vocabulary of the real one's size."""
+    from transformers import (
+        XLMRobertaConfig,
+        XLMRobertaForSequenceClassification,
+        XLMRobertaTokenizer,
+    )
+
+    own = [(f"▁{word}", -8.0 - rank / 10_000) for language in LETTERS
+           for rank, word in enumerate(words(language)[:PIECES])]
+    syllables = {a + b for left, right in LETTERS.values() for a in left for b in right}
+    letters = {letter for each in LETTERS.values() for letter in "".join(each)}
+    own += [(piece, -12.0) for piece in sorted(syllables)]
+    own += [(piece, -15.0) for piece in ("▁", *sorted(letters))]
+    pieces = dict([(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")] + own)
+    unused = [(f"[{at}]", -20.0) for at in range(VOCABULARY - 1 - len(pieces))]
+    tokenizer = XLMRobertaTokenizer(vocab=[*pieces.items(), *unused, ("<mask>", 0.0)])
+    assert len(tokenizer) == VOCABULARY, len(tokenizer)
+    tokenizer.save_pretrained(folder)
+    XLMRobertaForSequenceClassification(XLMRobertaConfig(
+        vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=32, max_position_embeddings=514, type_vocab_size=1, pad_token_id=1,
+        id2label=dict(enumerate(LABELS)), label2id={name: at for at, name in enumerate(LABELS)},
+    )).save_pretrained(folder)
+
+
+def measure(root: Path, stage: str) -> None:
+    """Run a stage as a process of its own and print its line."""
+    name, *_ = stage.split()
+    command = ([sys.executable, str(Path(__file__).resolve()), "--short", stage]
+               if name in ("teach", "distil", "baseline")
+               else [sys.executable, "-m", "amtss.cli", *stage.split()])
+    started = time.perf_counter()
+    process = subprocess.Popen(command, cwd=root)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds, peak = time.perf_counter() - started, usage.ru_maxrss / 2**20
+    print(f"{stage:20} {peak:6.2f} GiB {seconds:8.1f} s {'' if status == 0 else 'failed'}",
+          flush=True)
+
+
+def short(stage: str) -> None:
+    """Run a training's command in this process, with `STEPS` steps of each epoch."""
+    import psutil
+
+    from amtss import cli, learning, teaching
+
+    def begun() -> None:
+        seconds = time.time() - psutil.Process().create_time()
+        print(f"{stage:20} {'':10} {seconds:8.1f} s from its start to its first step", flush=True)
+
+    def track(items: Sequence[Any], title: str) -> Iterator[Any]:
+        begun()
+        yield from islice(items, STEPS)
+
+    arguments = teaching._arguments
+
+    def shortened(*given: Any) -> Any:
+        made = arguments(*given)
+        made.max_steps = STEPS
+        return made
+
+    learning.track = track  # type: ignore[assignment]
+    teaching._arguments = shortened
+    sys.argv = ["amtss", *stage.split()]
+    cli.main()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path("size"))
+    parser.add_argument("--rows", type=int, default=392_702, help="of a language's train split")
+    parser.add_argument("--only", nargs="*", default=STAGES, help="stages, such as 'data en'")
+    parser.add_argument("--short", help="the stage to run in this process")
+    asked = parser.parse_args()
+    if asked.short:
+        short(asked.short)
+    if not (asked.folder / "params.yaml").exists():
+        synthesise(asked.folder, asked.rows)
+    for stage in asked.only:
+        measure(asked.folder, stage)
+
+
+if __name__ == "__main__":
+    main()
