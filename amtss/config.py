@@ -167,6 +167,8 @@ class Validation(Section):
     """KL(language || mean over languages)."""
     warn_imbalance: Positive = 50.0
     """Rows of the largest label over rows of the smallest that has any."""
+    warn_truncated: Share = 0.01
+    """Rows of a language that a checkpoint's tokenizer cuts at its teacher's `max_length`."""
     examples: Count = 5
     """Offending texts shown per finding."""
 

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from amtss import corpus as corpora
-from amtss import distribution, overview
+from amtss import distribution, overview, truncation
 from amtss.checks import LABELLED
 from amtss.config import Params, Validation
 from amtss.corpus import Corpus
 from amtss.errors import DataError
 from amtss.layout import Layout, read_json, replacing, write_json
 from amtss.overview import Language
+from amtss.truncation import Cut
 
 
 def gate(params: Params, layout: Layout) -> None:
@@ -22,19 +23,21 @@ def gate(params: Params, layout: Layout) -> None:
     Raises:
         DataError: a language is not validated or has errors; the languages' label lists differ;
             validation or test holds a label that no language's train has.
+        CheckpointError: a teacher's checkpoint cannot be found, or has no tokenizer.
     """
     read = {code: corpora.load(layout, code) for code in params.languages}
     validations = {code: _validated(layout, corpus) for code, corpus in read.items()}
     labels = _settled(params, read)
     _check_learnable(read, labels)
     languages = _measured(read, validations, labels)
-    warnings = _warnings(languages, labels, params.validation)
+    cuts = truncation.count(params, [*read.values()])
+    warnings = _warnings(languages, labels, cuts, params.validation)
     if (logs := params.data.splits.unlabelled) is not None:
         warnings += [f"{code}: no unlabelled split {logs!r}" for code, corpus in read.items()
                      if "unlabelled" not in corpus.splits]
     with replacing(layout.gate) as folder:
         folder.mkdir()
-        overview.write(folder, layout, languages, labels, warnings)
+        overview.write(folder, layout, languages, labels, cuts, warnings)
     write_json(layout.gate_keys, _keys(params, read, labels))
 
 
@@ -105,7 +108,7 @@ def _measured(read: dict[str, Corpus], validations: dict[str, dict[str, Any]],
             for code, each in counts.items()]
 
 
-def _warnings(languages: list[Language], labels: tuple[str, ...],
+def _warnings(languages: list[Language], labels: tuple[str, ...], cuts: list[Cut],
               settings: Validation) -> list[str]:
     """What a person should know before training; nothing here stops it."""
     nowhere = set(labels).intersection(*[each.without_examples(labels) for each in languages])
@@ -121,7 +124,10 @@ def _warnings(languages: list[Language], labels: tuple[str, ...],
                          f"{settings.warn_language_divergence:g}")
         if own := each.validation["warnings"]:
             found.append(f"{each.code}: {own} warning{'s'[:own > 1]} of its own validation")
-    return found
+    return found + [
+        f"{cut.language}: {cut.longer} of {cut.rows} rows ({cut.share:.1%}) are longer than the "
+        f"{cut.max_length} tokens that {', '.join(cut.teachers)} read; raise max_length"
+        for cut in cuts if cut.share > settings.warn_truncated]
 
 
 def _keys(params: Params, read: dict[str, Corpus], labels: tuple[str, ...]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import csv
 import io
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from amtss import distribution
 from amtss.checks import LABELLED
 from amtss.findings import table
 from amtss.layout import Layout, write_json, write_text
+
+if TYPE_CHECKING:
+    from amtss.truncation import Cut
 
 Table = list[tuple[object, ...]]
 
@@ -50,12 +53,12 @@ class Language:
 
 
 def write(folder: Path, layout: Layout, languages: Sequence[Language], labels: Sequence[str],
-          warnings: Sequence[str]) -> None:
+          cuts: Sequence["Cut"], warnings: Sequence[str]) -> None:
     """Fill `folder`, which becomes `layout.gate`."""
-    write_text(folder / "summary.md", _summary(layout, languages, labels, warnings))
+    write_text(folder / "summary.md", _summary(layout, languages, labels, cuts, warnings))
     write_text(folder / "appendix_a.csv", _csv(_appendix_a(languages, labels)))
     write_text(folder / "labels.csv", _csv(_long(languages, labels)))
-    write_json(folder / "distribution.json", _as_json(languages, labels, warnings))
+    write_json(folder / "distribution.json", _as_json(languages, labels, cuts, warnings))
     _draw(languages, labels, folder / "label_distribution.png")
 
 
@@ -80,7 +83,7 @@ def _csv(rows: Table) -> str:
 
 
 def _summary(layout: Layout, languages: Sequence[Language], labels: Sequence[str],
-             warnings: Sequence[str]) -> str:
+             cuts: Sequence["Cut"], warnings: Sequence[str]) -> str:
     head = ("language", *LABELLED, "errors", "warnings", "KL from mean", "KL validation",
             "KL test", "imbalance")
     rows = [(each.code, *(f"{each.counts[split].sum():,}" for split in LABELLED),
@@ -95,10 +98,24 @@ def _summary(layout: Layout, languages: Sequence[Language], labels: Sequence[str
         "Imbalance: rows of train's largest label over its smallest.", "",
         *table(head, rows), "",
         "## Warnings", "", *[f"- {each}" for each in warnings or ("none",)], "",
+        *_lengths(cuts),
         "## Details", "", *_links(layout, languages), "",
         "## Labels (the paper's Appendix A)", "",
         "Rows of train, validation and test.", "", *table(tuple(map(str, first)), rest), "",
         "![Share of each label per language](label_distribution.png)"]) + "\n"
+
+
+def _lengths(cuts: Sequence["Cut"]) -> list[str]:
+    if not cuts:
+        return []
+    rows = [(cut.language, cut.checkpoint, ", ".join(cut.teachers), f"{cut.rows:,}", cut.usual,
+             cut.longest, cut.max_length, f"{cut.longer:,} ({cut.share:.2%})") for cut in cuts]
+    return ["## Lengths", "",
+            "Tokens of train, validation, test and unlabelled rows by the tokenizer of each "
+            "teacher's checkpoint. Rows of more than `max_length` are cut, the longest text of a "
+            "pair first. A tokenizer that is trained here does not exist yet.", "",
+            *table(("language", "tokenizer", "teachers", "rows", "99% have at most", "longest",
+                    "max_length", "cut"), rows), ""]
 
 
 def _links(layout: Layout, languages: Sequence[Language]) -> list[str]:
@@ -108,7 +125,7 @@ def _links(layout: Layout, languages: Sequence[Language]) -> list[str]:
             for code, place in places.items()]
 
 
-def _as_json(languages: Sequence[Language], labels: Sequence[str],
+def _as_json(languages: Sequence[Language], labels: Sequence[str], cuts: Sequence["Cut"],
              warnings: Sequence[str]) -> dict[str, Any]:
     return {"labels": labels, "languages": {each.code: {
         "rows": {split: int(each.counts[split].sum()) for split in LABELLED},
@@ -118,7 +135,7 @@ def _as_json(languages: Sequence[Language], labels: Sequence[str],
         "imbalance": each.imbalance,
         "without_examples": each.without_examples(labels),
         "errors": each.validation["errors"], "warnings": each.validation["warnings"],
-    } for each in languages}, "warnings": warnings}
+    } for each in languages}, "lengths": [asdict(cut) for cut in cuts], "warnings": warnings}
 
 
 def _draw(languages: Sequence[Language], labels: Sequence[str], path: Path) -> None:

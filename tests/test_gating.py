@@ -1,11 +1,13 @@
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from training import write_checkpoint
 
 from amtss import corpus, demo, gating, validation
 from amtss.config import Data, Distil, Params, Splits, Teacher, Validation
@@ -300,3 +302,20 @@ def test_the_same_corpora_give_the_same_bytes(project: Project) -> None:
     before = {each.name: each.read_bytes() for each in project.layout.gate.iterdir()}
     project.gate(params_of("ab"))
     assert {each.name: each.read_bytes() for each in project.layout.gate.iterdir()} == before
+
+
+def test_what_a_checkpoint_cuts_is_told(project: Project) -> None:
+    for code in ("en", "fr"):
+        project.write(code, texts="library " * 20)
+    made = params_of("en", "fr")
+    checkpoint = write_checkpoint(project.layout.root / "hub", "roberta")
+    teachers = made.teachers | {"en": Teacher(languages=("en",), checkpoint=str(checkpoint))}
+    project.gate(made.model_copy(update={"teachers": teachers}))
+    summary = (project.layout.gate / "summary.md").read_text()
+    warning = r"- en: 54 of 54 rows \(100\.0%\) are longer than the 64 tokens that en read; raise"
+    assert re.search(warning, summary)
+    (told,) = project.read("distribution.json")["lengths"]
+    assert (told["language"], told["teachers"], told["longer"]) == ("en", ["en"], 54)
+    assert f"| {told['usual']} | {told['longest']} | 64 | 54 (100.00%) |" in summary
+    project.gate(made)
+    assert "## Lengths" not in (project.layout.gate / "summary.md").read_text()

@@ -2,12 +2,19 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import hub
 import pytest
 import torch
+import yaml
+from conftest import Project, run
+from huggingface_hub.constants import HF_HUB_CACHE
+from test_pipeline import Pipeline
 
 from amtss import paper, student
 from amtss.config import Params, Student
+from amtss.layout import read_json
 from amtss.params import load
 
 ROOT = Path(__file__).parents[1]
@@ -67,3 +74,58 @@ class TestSection3:
         for name, revision in revisions:
             moving = name in MOVING
             assert re.fullmatch("main" if moving else "[0-9a-f]{40}", revision or ""), name
+
+
+def sized(**places: Any) -> dict[str, Any]:
+    """The preset with other sizes, and with other `places`."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "params" / "xnli.yaml").read_text("utf-8"))
+    for key, value in (hub.SIZES | places).items():
+        section, last = values, key.split(".")[-1]
+        for step in key.split(".")[:-1]:
+            section = section[step]
+        section[last] = value
+    return values
+
+
+def stages() -> list[str]:
+    """The commands that `dvc repro` runs for the preset, in order."""
+    teachers = list(XNLI.teachers)
+    return ["sources", *(f"{stage} {code}" for stage in ("data", "validate") for code in LANGUAGES),
+            "gate", *(f"{stage} {name}" for stage in ("teach", "score") for name in teachers),
+            "fetch", "vocabulary", "distil", "baseline", "evaluate", "report"]
+
+
+@pytest.mark.slow
+def test_from_the_hubs_cache(project: Project) -> None:
+    hub.fill(Path(HF_HUB_CACHE))
+    project.write("params.yaml", yaml.safe_dump(sized()))
+    for stage in stages():
+        assert run(*stage.split()) == 0, stage
+    as_told(project.root)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # some forty commands, where other things run too
+def test_from_folders_by_dvc(tmp_path: Path, xnli: Path) -> None:
+    made = hub.repositories()
+    places = {f"teachers.{name}.checkpoint": str(made / str(each.checkpoint))
+              for name, each in XNLI.teachers.items()}
+    places |= {"data.path": str(xnli), "student.tokenizer": str(made / str(XNLI.student.tokenizer))}
+    pipeline = Pipeline(tmp_path / "project", sized(**places))
+    ran, _ = pipeline.repro()
+    assert ["amtss " + stage for stage in stages()] == [
+        f"amtss {' '.join(name.split('@'))}" for name in ran]
+    as_told(pipeline.root)
+    assert pipeline.repro()[0] == []
+
+
+def as_told(root: Path) -> None:
+    """Every teacher is what the preset names, and the paper's figures stand in the report."""
+    told = {name: read_json(root / "artifacts" / "teachers" / name / "teacher.json", "teach")
+            for name in XNLI.teachers}
+    assert {name: each["architecture"] for name, each in told.items()} == {
+        name: hub.KINDS[str(each.checkpoint)] for name, each in XNLI.teachers.items()}
+    assert {tuple(each["labels"]) for each in told.values()} == {hub.LABELS}
+    report = (root / "artifacts" / "report" / "report.md").read_text("utf-8")
+    for figure in ("90.91", "81.88", "52.2M"):  # Table 1's student in English, X-LM-Tiny; Table 3
+        assert figure in report

@@ -1,0 +1,118 @@
+"""Pairs as XLM-R, RoBERTa and CamemBERT read them, each by its own tokenizer, and what is cut."""
+
+from pathlib import Path
+
+import hub
+import numpy as np
+import pytest
+from transformers import (
+    CamembertTokenizer,
+    PreTrainedTokenizerBase,
+    RobertaTokenizer,
+    XLMRobertaTokenizer,
+)
+
+from amtss import corpus, truncation, vocabulary
+from amtss.config import Params
+from amtss.errors import CheckpointError
+from amtss.layout import Layout
+
+CLASSES = {"FacebookAI/xlm-roberta-large": XLMRobertaTokenizer,
+           "FacebookAI/roberta-large": RobertaTokenizer,
+           "almanach/camembert-large": CamembertTokenizer}
+LENGTH = 40
+
+
+@pytest.fixture(params=CLASSES)
+def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
+    found = vocabulary.load(str(hub.repositories() / request.param))
+    assert type(found) is CLASSES[request.param]
+    return found
+
+
+def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return found
+
+
+def test_a_pair_is_the_tokenizers_own(tokenizer: PreTrainedTokenizerBase) -> None:
+    first, second = "L'étudiant lit", "The student"
+    encoded = corpus.encode(tokenizer, [first], [second], 100)
+    begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
+    assert encoded["input_ids"] == [[begin, *pieces(tokenizer, first), end, end,
+                                     *pieces(tokenizer, second), end]]
+    tokens = corpus.tokenise(tokenizer, [first], [second], 100)
+    assert tokens.ids.tolist() == encoded["input_ids"][0]
+
+
+@pytest.mark.parametrize(("first", "second"), [
+    ("library " * 30, "The student"), ("The student", "library " * 30),
+    ("library " * 30, "student " * 30)], ids=["premise", "hypothesis", "both"])
+def test_the_longest_of_a_pair_is_cut_first(tokenizer: PreTrainedTokenizerBase, first: str,
+                                            second: str) -> None:
+    (ids,) = corpus.encode(tokenizer, [first], [second], LENGTH)["input_ids"]
+    assert len(ids) == LENGTH
+    whole, end = (pieces(tokenizer, first), pieces(tokenizer, second)), tokenizer.sep_token_id
+    at = ids.index(end)
+    kept = ids[1:at], ids[at + 2:-1]
+    assert all(text[:len(part)] == part for part, text in zip(kept, whole, strict=True))
+    half = (LENGTH - 4) // 2  # what is shorter than half of the room stays whole
+    for part, text in zip(kept, whole, strict=True):
+        assert len(part) >= min(len(text), half)
+
+
+def params(**max_length: int) -> Params:
+    """The preset with other lengths and local checkpoints."""
+    teachers = {name: each.model_copy(update={
+        "checkpoint": str(hub.repositories() / str(each.checkpoint)),
+        "training": each.training.model_copy(update={"max_length": max_length.get(name, LENGTH)})})
+        for name, each in hub.XNLI.teachers.items()}
+    return hub.XNLI.model_copy(update={"teachers": teachers})
+
+
+def corpora(root: Path) -> list[corpus.Corpus]:
+    layout = Layout(root)
+    for code in ("en", "fr"):
+        tables = {split: hub.pairs(code, split, rows).rename_columns(["text", "pair", "label"])
+                  for split, rows in hub.ROWS.items()}
+        corpus.write(layout, code, tables, hub.LABELS)
+    return [corpus.load(layout, code) for code in ("en", "fr")]
+
+
+def test_every_tokenizer_counts_what_it_cuts(tmp_path: Path) -> None:
+    read = corpora(tmp_path)
+    cuts = truncation.count(params(en=60, multilingual=50), read)
+    assert [cut.language for cut in cuts] == ["en"] * 3 + ["fr"] * 3
+    assert {cut.teachers: cut.max_length for cut in cuts} == {
+        ("en",): 60, ("fr",): LENGTH, ("en_xlmr",): LENGTH, ("fr_xlmr",): LENGTH,
+        ("multilingual",): 50}
+    for cut in cuts:
+        each = next(each for each in read if each.language == cut.language)
+        tokenizer = vocabulary.load(cut.checkpoint)
+        lengths = np.concatenate([corpus.tokenise(tokenizer, *each.texts(split), 1000).lengths
+                                  for split in each.splits])
+        assert (cut.rows, cut.longest) == (120, lengths.max())
+        assert cut.longer == (lengths > cut.max_length).sum()
+        assert cut.share == cut.longer / 120
+        assert (lengths <= cut.usual).mean() >= 0.98
+    assert any(cut.longer for cut in cuts)
+
+
+def test_teachers_of_one_kind_are_counted_together(tmp_path: Path) -> None:
+    cuts = truncation.count(params(), corpora(tmp_path))
+    assert {cut.teachers for cut in cuts if cut.language == "en"} == {
+        ("en",), ("en_xlmr", "multilingual")}
+
+
+def test_teachers_from_scratch_are_not_counted(tmp_path: Path) -> None:
+    teachers = {name: each.model_copy(update={"checkpoint": None})
+                for name, each in hub.XNLI.teachers.items()}
+    assert truncation.count(hub.XNLI.model_copy(update={"teachers": teachers}),
+                            corpora(tmp_path)) == []
+
+
+def test_no_tokenizer(tmp_path: Path) -> None:
+    made = params()
+    made.teachers["fr"] = made.teachers["fr"].model_copy(update={"checkpoint": "nobody/nothing"})
+    with pytest.raises(CheckpointError, match="nobody/nothing: expected a folder or a copy"):
+        truncation.count(made, corpora(tmp_path))
