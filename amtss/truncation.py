@@ -72,11 +72,10 @@ def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
 
 def _lengths(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus) -> NDArray[np.int64]:
     """Tokens of every row, whole, with what the tokenizer sets around and between. *Shape:* (N,)"""
-    lengths = []
-    for split in corpus.splits:
-        texts, pairs = corpus.texts(split)
-        for at in range(0, len(texts), CHUNK):
-            ids = tokenizer(texts[at:at + CHUNK], pairs and pairs[at:at + CHUNK],
-                            verbose=False)["input_ids"]
-            lengths += [len(row) for row in ids]
+    lengths: list[int] = []
+    for table in corpus.splits.values():
+        for chunk in table.to_batches(max_chunksize=CHUNK):
+            pairs = chunk["pair"].to_pylist() if "pair" in chunk.schema.names else None
+            made = tokenizer(chunk["text"].to_pylist(), pairs, verbose=False)
+            lengths += map(len, made["input_ids"])
     return np.array(lengths, dtype=np.int64)

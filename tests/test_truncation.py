@@ -4,6 +4,7 @@ from pathlib import Path
 
 import hub
 import numpy as np
+import pyarrow as pa
 import pytest
 from transformers import (
     CamembertTokenizer,
@@ -12,7 +13,7 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from amtss import corpus, truncation, vocabulary
+from amtss import corpus, tokens, truncation, vocabulary
 from amtss.config import Params
 from amtss.errors import CheckpointError
 from amtss.layout import Layout
@@ -35,14 +36,17 @@ def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return found
 
 
+def encoded(tokenizer: PreTrainedTokenizerBase, first: str, second: str, length: int) -> list[int]:
+    table = pa.table({"text": [first], "pair": [second]})
+    found: list[int] = tokens.tokenise(tokenizer, table, length)[0]["input_ids"].tolist()
+    return found
+
+
 def test_a_pair_is_the_tokenizers_own(tokenizer: PreTrainedTokenizerBase) -> None:
     first, second = "L'étudiant lit", "The student"
-    encoded = corpus.encode(tokenizer, [first], [second], 100)
     begin, end = tokenizer.cls_token_id, tokenizer.sep_token_id
-    assert encoded["input_ids"] == [[begin, *pieces(tokenizer, first), end, end,
-                                     *pieces(tokenizer, second), end]]
-    tokens = corpus.tokenise(tokenizer, [first], [second], 100)
-    assert tokens.ids.tolist() == encoded["input_ids"][0]
+    assert encoded(tokenizer, first, second, 100) == [
+        begin, *pieces(tokenizer, first), end, end, *pieces(tokenizer, second), end]
 
 
 @pytest.mark.parametrize(("first", "second"), [
@@ -50,7 +54,7 @@ def test_a_pair_is_the_tokenizers_own(tokenizer: PreTrainedTokenizerBase) -> Non
     ("library " * 30, "student " * 30)], ids=["premise", "hypothesis", "both"])
 def test_the_longest_of_a_pair_is_cut_first(tokenizer: PreTrainedTokenizerBase, first: str,
                                             second: str) -> None:
-    (ids,) = corpus.encode(tokenizer, [first], [second], LENGTH)["input_ids"]
+    ids = encoded(tokenizer, first, second, LENGTH)
     assert len(ids) == LENGTH
     whole, end = (pieces(tokenizer, first), pieces(tokenizer, second)), tokenizer.sep_token_id
     at = ids.index(end)
@@ -89,8 +93,8 @@ def test_every_tokenizer_counts_what_it_cuts(tmp_path: Path) -> None:
     for cut in cuts:
         each = next(each for each in read if each.language == cut.language)
         tokenizer = vocabulary.load(cut.checkpoint)
-        lengths = np.concatenate([corpus.tokenise(tokenizer, *each.texts(split), 1000).lengths
-                                  for split in each.splits])
+        lengths = np.concatenate([tokens.tokenise(tokenizer, table, 1000).lengths
+                                  for table in each.splits.values()])
         assert (cut.rows, cut.longest) == (120, lengths.max())
         assert cut.longer == (lengths > cut.max_length).sum()
         assert cut.share == cut.longer / 120
