@@ -33,11 +33,14 @@ def up() -> None:
         processes.start("server", "server", "start", "--host", host, "--port", str(port))
     processes.until(_healthy, "server")
     for pool in (POOL, machines.POOL):
-        _prefect("work-pool", "create", pool, "--type", "process", "--overwrite")
-    _prefect("deploy", "--all")
+        made = httpx.post(f"{url()}/work_pools/", json={"name": pool, "type": "process"})
+        if made.status_code not in (httpx.codes.CREATED, httpx.codes.CONFLICT):
+            raise AmtssError(f"{url()}: expected to make the work pool {pool}, found status "
+                             f"{made.status_code}; see {processes.home() / 'server.log'}")
     if processes.running("worker") is None:
         # One run at a time: each uses the whole machine.
         processes.start("worker", "worker", "start", "--pool", POOL, "--limit", "1")
+    _prefect("deploy", "--all")
     processes.until(lambda: bool(_online(POOL)), "worker")
     print(f"Prefect is at {_page()}; `python -m flows down` stops it")
 

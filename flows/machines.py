@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import run_deployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.states import Cancelling, Crashed
 
 from amtss.errors import AmtssError
@@ -133,6 +134,8 @@ def _online(client: SyncPrefectClient) -> set[str]:
     """Names of the workers that have been heard of lately."""
     try:
         workers = client.read_workers_for_work_pool(POOL)
-    except ObjectNotFound:
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != HTTPStatus.NOT_FOUND:
+            raise
         return set()
     return {each.name for each in workers if each.status == "ONLINE"}

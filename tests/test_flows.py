@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -305,7 +304,7 @@ def test_a_deployment_runs_from_data_to_champion(pipeline: Pipeline) -> None:
     declared = pipeline.root / "prefect.yaml"
     read = yaml.safe_load(declared.read_text())
     read["deployments"] = [each for each in read["deployments"]
-                           if each.get("parameters", {}).get("preset") == "demo"]
+                           if each.get("parameters") == {"preset": "demo"}]
     declared.write_text(yaml.safe_dump(read))
     pipeline.commit()
     url = f"http://127.0.0.1:{free_port()}/api"
@@ -314,10 +313,10 @@ def test_a_deployment_runs_from_data_to_champion(pipeline: Pipeline) -> None:
     before = (pipeline.root / "params.yaml").read_bytes()
     try:
         pipeline.run(sys.executable, "-m", "flows", "up")
-        refused = subprocess.run(
-            [sys.executable, "-m", "flows", "run", "distill/demo", "--param", "preset=nosuch"],
-            env=pipeline.environment, capture_output=True, text=True, check=False)
-        assert "'nosuch' is not one of" in refused.stdout + refused.stderr
+        number = next(each["id"] for each in ask(url, "deployments") if each["name"] == "demo")
+        refused = httpx.post(f"{url}/deployments/{number}/create_flow_run",
+                             json={"parameters": {"preset": "nosuch"}})
+        assert "'nosuch' is not one of" in refused.text
         pipeline.run(sys.executable, "-m", "flows", "run", "distill/demo")
         ended = ask(url, "flow_runs")
         assert [each["state"]["type"] for each in ended] == ["COMPLETED"]
