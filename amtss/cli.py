@@ -67,7 +67,7 @@ def _quiet() -> None:
                 "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
                 "MLFLOW_LOGGING_LEVEL": "CRITICAL", "TRANSFORMERS_VERBOSITY": "error",
                 "DATASETS_VERBOSITY": "critical", "HF_HUB_VERBOSITY": "error",
-                "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "false"}
+                "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "true"}
     if not sys.stderr.isatty():
         defaults |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1",
                      "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}

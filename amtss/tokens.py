@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FORMAT = "amtss-tokens/1"
 CHUNK = 10_000
 """Texts encoded at once: what a tokenizer answers takes a hundred times the memory of the ids."""
-TYPES = {"input_ids": pa.large_list(pa.int32()), "token_type_ids": pa.large_list(pa.int8())}
+TYPES = {"input_ids": np.int32, "token_type_ids": np.int8}
 """Columns of a file of tokens; the second one where the tokenizer tells a pair's texts apart."""
 POOL = 64
 """Batches whose examples are sorted by length together."""
@@ -101,12 +101,16 @@ def _encoded(tokenizer: "PreTrainedTokenizerBase", texts: pa.Table,
         pairs = chunk["pair"].to_pylist() if "pair" in chunk.schema.names else None
         made = tokenizer(chunk["text"].to_pylist(), pairs, truncation=True, max_length=max_length,
                          return_attention_mask=False)
-        yield pa.record_batch([pa.array(made[each.name], each.type) for each in schema], schema)
+        starts = np.cumsum([0, *map(len, made["input_ids"])])
+        columns = [np.fromiter(chain.from_iterable(made[name]), dtype, starts[-1])
+                   for name, dtype in TYPES.items() if name in schema.names]
+        yield pa.record_batch([pa.LargeListArray.from_arrays(starts, each) for each in columns],
+                              schema)
 
 
 def _schema(tokenizer: "PreTrainedTokenizerBase") -> pa.Schema:
-    return pa.schema([(name, kind) for name, kind in TYPES.items()
-                      if name in tokenizer.model_input_names])
+    return pa.schema([(name, pa.large_list(pa.from_numpy_dtype(dtype)))
+                      for name, dtype in TYPES.items() if name in tokenizer.model_input_names])
 
 
 def _laid(batches: Sequence[pa.RecordBatch]) -> Tokens:

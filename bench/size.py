@@ -132,8 +132,8 @@ def measure(root: Path, stage: str) -> None:
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=root)
     _, status, usage = os.wait4(process.pid, 0)
-    seconds, peak = time.perf_counter() - started, usage.ru_maxrss / 2**20
-    print(f"{stage:20} {peak:6.2f} GiB {seconds:8.1f} s {'' if status == 0 else 'failed'}",
+    print(f"{stage:20} {usage.ru_maxrss / 2**20:6.2f} GiB {time.perf_counter() - started:8.1f} s, "
+          f"{usage.ru_utime + usage.ru_stime:.1f} s of a core{'' if status == 0 else ', failed'}",
           flush=True)
 
 
@@ -143,12 +143,10 @@ def short(stage: str) -> None:
 
     from amtss import cli, learning, teaching
 
-    def begun() -> None:
-        seconds = time.time() - psutil.Process().create_time()
-        print(f"{stage:20} {'':10} {seconds:8.1f} s from its start to its first step", flush=True)
-
     def track(items: Sequence[Any], title: str) -> Iterator[Any]:
-        begun()
+        seconds = time.time() - psutil.Process().create_time()
+        print(f"{stage:20} {'':10} {seconds:8.1f} s, {time.process_time():.1f} s of a core to its "
+              "first step", flush=True)
         yield from islice(items, STEPS)
 
     arguments = teaching._arguments
