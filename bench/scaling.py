@@ -1,0 +1,135 @@
+"""What more languages cost: stages, DVC's own time for each, a `dvc repro` with nothing to do.
+
+`python bench/scaling.py [--languages 5 10 20] [--stand-in] [--out FILE]`, in the project's folder.
+Languages have invented codes and rows made of the demo's phrases; teachers and student are tiny.
+With `--stand-in` commands only write what dvc.yaml declares: DVC's part alone, for any number.
+"""
+
+import argparse
+import csv
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from amtss import demo
+from amtss.layout import Layout
+
+TINY = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300}
+STAND_IN = """
+import json, pathlib, sys, yaml
+stage, *name = sys.argv[1:]
+read = yaml.safe_load(pathlib.Path("dvc.yaml").read_text())["stages"][stage]
+read = read.get("do", read)
+for out in read["outs"] + read.get("metrics", []):
+    path = pathlib.Path(out.replace("${item}", "".join(name)).replace("${key}", "".join(name)))
+    path = path if path.suffix == ".json" else path / "cost.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(pathlib.Path("keys.json").read_text())
+"""
+
+
+def settings(codes: Sequence[str]) -> dict[str, Any]:
+    """A params.yaml: the demo's, with a teacher per language and one of all, and tiny models."""
+    read = yaml.safe_load(Path("params/demo.yaml").read_text(encoding="utf-8"))
+    return read | {
+        "project": "scaling", "languages": list(codes),
+        "data": {"source": "files", "path": "data", "files": "{language}/{split}.csv"},
+        "teaching": {"epochs": 1, "max_length": 16},
+        "teachers": {**{code: {"languages": [code], "architecture": TINY} for code in codes},
+                     "multilingual": {"languages": ["all"], "architecture": TINY}},
+        "student": {"architecture": TINY, "max_length": 16},
+        "distil": read["distil"] | {"max_epochs": 1}, "evaluation": {"bootstrap": 100}}
+
+
+def project(folder: Path, count: int, stand_in: bool) -> Path:
+    """A clone with `count` languages."""
+    subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
+    codes = [f"x{chr(97 + each // 26)}{chr(97 + each % 26)}" for each in range(count)]
+    for number, code in enumerate(codes):
+        like = demo.LANGUAGES[number % len(demo.LANGUAGES)]
+        for split, rows in demo.generate(like, scale=0.001, seed=number).items():
+            path = folder / "data" / code / f"{split}.csv"
+            path.parent.mkdir(exist_ok=True)
+            with open(path, "w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([("text", "label"), *((r.text, r.label) for r in rows)])
+    params = settings(codes)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    if stand_in:
+        keys = dict.fromkeys(params["teachers"], 1)
+        (folder / "stand_in.py").write_text(STAND_IN, encoding="utf-8")
+        (folder / "keys.json").write_text(json.dumps(
+            dict.fromkeys(codes, 1) | {"student": 1, "teach": keys, "score": keys, "examples": 1}))
+        declared = folder / "dvc.yaml"
+        declared.write_text(declared.read_text(encoding="utf-8").replace(
+            "cmd: amtss", f"cmd: {sys.executable} stand_in.py"), encoding="utf-8")
+    return folder
+
+
+def repro(folder: Path) -> tuple[list[str], float, float, float]:
+    """Stages that ran, all seconds, those between a command's start and its end, and those of one
+    core, which are the same however busy the machine is."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = os.environ | {
+        "PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
+    ran, inside, began = [], 0.0, time.perf_counter()
+    with subprocess.Popen([sys.executable, "-m", "dvc", "repro"], cwd=folder, env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        last = ""
+        for line in process.stdout:
+            if found := re.match(r"Running stage '([^']+)'", line):
+                ran.append(found[1])
+                started = time.perf_counter()
+            elif re.match(r"(Updating|Generating) lock", line) and not last.startswith("Gener"):
+                inside += time.perf_counter() - started
+            last = line
+    if process.returncode:
+        raise SystemExit(f"dvc repro failed: {last}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return ran, time.perf_counter() - began, inside, spent
+
+
+def measure(count: int, stand_in: bool) -> dict[str, object]:
+    """One size's figures."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = project(Path(place) / "project", count, stand_in)
+        ran, wall, inside, spent = repro(folder)
+        again, nothing, _, idle = repro(folder)
+        assert not again
+        student = [each.stat().st_size for each in Layout(folder).student.glob("*.safetensors")]
+        return {"languages": count, "stages": len(ran), "seconds": round(wall, 1),
+                "in commands": round(inside, 1), "of one core": round(spent, 1),
+                "DVC's own per stage": round((wall - inside) / len(ran), 3),
+                "nothing to do": round(nothing, 1), "of it one core": round(idle, 1),
+                "dvc.lock, kB": (folder / "dvc.lock").stat().st_size // 1000,
+                "student, kB": sum(student) // 1000}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--languages", type=int, nargs="+", default=[5, 10, 20])
+    parser.add_argument("--stand-in", action="store_true")
+    parser.add_argument("--out", type=Path, default=None)
+    options = parser.parse_args(arguments)
+    lines = []
+    for count in options.languages:
+        lines.append(json.dumps(measure(count, options.stand_in)))
+        print(lines[-1], flush=True)
+    if options.out:
+        options.out.write_text("\n".join([*lines, ""]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
