@@ -229,7 +229,6 @@ def finish(lesson: Lesson, layout: Layout, stage: str) -> None:
     if launching.first():
         _write(lesson, layout, stage)
     lesson.learner.accelerator.wait_for_everyone()
-    lesson.learner.accelerator.end_training()
 
 
 def _write(lesson: Lesson, layout: Layout, stage: str) -> None:

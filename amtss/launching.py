@@ -34,6 +34,11 @@ def first() -> bool:
     return not inside() or os.environ["RANK"] == "0"
 
 
+def processes() -> int:
+    """How many train together, this one included."""
+    return int(os.environ["WORLD_SIZE"]) if inside() else 1
+
+
 def join() -> None:
     """Where torchrun has started this process: end with it, and leave the talking to rank 0."""
     if not inside():
@@ -66,32 +71,32 @@ def launch() -> bool:
     Raises:
         AmtssError: the variable is no number of processes, or one of them has failed.
     """
-    processes = _processes()
-    if processes == 1 or inside():
+    wanted = _wanted()
+    if wanted == 1 or inside():
         return False
     import torch
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    if torch.cuda.is_available() and processes > torch.cuda.device_count():
+    if torch.cuda.is_available() and wanted > torch.cuda.device_count():
         raise AmtssError(f"{PROCESSES}: expected at most {torch.cuda.device_count()}, the number "
-                         f"of GPUs, found {processes}; lower it")
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+                         f"of GPUs, found {wanted}; lower it")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // wanted)))
     logging.disable(logging.CRITICAL)  # the agent's own account of a failure
-    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=processes,
+    config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=wanted,
                           run_id=uuid.uuid4().hex, rdzv_backend="c10d",
                           rdzv_endpoint="localhost:0", max_restarts=0)
     try:
         elastic_launch(config, sys.executable)("-m", "amtss", *sys.argv[1:])
     except ChildFailedError as error:
-        raise _failure(error, processes) from error
+        raise _failure(error, wanted) from error
     except SignalException as error:
         raise SystemExit(128 + error.sigval) from None
     return True
 
 
-def _processes() -> int:
+def _wanted() -> int:
     given = os.environ.get(PROCESSES, "1")
     if not given.isdecimal() or int(given) < 1:
         raise AmtssError(f"{PROCESSES}: expected a number of processes, 1 or more, found "

@@ -1,15 +1,31 @@
+import pickle
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from training import KINDS, LABELS, LANGUAGES, SMALL, Project, scored, write_checkpoint
+from safetensors.torch import load_file
+from training import (
+    KINDS,
+    LABELS,
+    LANGUAGES,
+    ROWS,
+    SMALL,
+    Project,
+    StoppedError,
+    scored,
+    write_checkpoint,
+    write_corpus,
+)
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from amtss import corpus
-from amtss.errors import AmtssError, CheckpointError, DataError
-from amtss.layout import Layout, write_json
+from amtss import corpus, finetuning, teaching
+from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError
+from amtss.layout import Layout, read_json, write_json
 from amtss.teaching import align
 
 
@@ -148,6 +164,143 @@ class TestOverrides:
         project = one(tmp_path, training={"epochs": 1} | changed)
         project.teach("en")
         assert project.about("en")["fingerprint"] != plain
+
+
+class TestInParts:
+    def test_steps_are_the_same(self, tmp_path: Path) -> None:
+        made = []
+        for name, changed in (("whole", {}), ("parts", {"accumulate": 4}),
+                              ("recomputed", {"gradient_checkpointing": True})):
+            project = one(tmp_path / name, training={
+                "epochs": 2, "dropout": 0.0, "learning_rate": 1.0e-3} | changed)
+            project.teach("en")
+            made.append(load_file(project.layout.teacher("en") / "model.safetensors"))
+        for other in made[1:]:
+            for key, value in made[0].items():
+                torch.testing.assert_close(other[key], value, atol=1e-5, rtol=0, msg=key)
+
+    def test_a_batch_that_cannot_be_divided(self, tmp_path: Path) -> None:
+        project = one(tmp_path, training={"accumulate": 3})
+        with pytest.raises(ParamsError, match=r"batch_size: expected a multiple of 3.* found 8; "):
+            project.teach("en")
+
+
+LONG = {"epochs": 12, "patience": 3, "learning_rate": 0.01}
+
+
+def until(project: Project, epochs: int) -> Path:
+    """Teach `en`, but stop when it tells of the epoch after `epochs`; where checkpoints lie."""
+    def stop(epoch: int, figures: dict[str, float]) -> None:
+        if epoch > epochs:
+            raise StoppedError(f"after {epochs}")
+
+    with pytest.raises(StoppedError, match="after"):
+        teaching.teach(project.params, project.layout, "en", stop)
+    return project.layout.checkpoints("teach-en")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """One whose teacher was not interrupted; not to be changed."""
+    project = one(tmp_path_factory.mktemp("whole"), training=LONG)
+    project.teach("en")
+    return project
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("epochs", [1, 4])
+    def test_goes_on_from_its_last_epoch(self, tmp_path: Path, whole: Project,
+                                         epochs: int) -> None:
+        project = one(tmp_path, training=LONG)
+        until(project, epochs)
+        told = project.teach("en")
+        expected = whole.about("en")
+        assert [epoch for epoch, _ in told] == list(range(epochs + 1, expected["epochs"] + 1))
+        about = project.about("en")
+        assert about | {"seconds": 0} == expected | {"seconds": 0}
+        assert about["seconds"] > 0
+        assert not project.layout.checkpoints("teach-en").exists()
+
+    def test_after_it_had_stopped_early(self, tmp_path: Path, whole: Project) -> None:
+        # a kill in the moment before the teacher's folder is written
+        project = one(tmp_path, training=LONG)
+        folder, before = project.layout.checkpoints("teach-en"), whole.about("en")
+        assert before["epochs"] < LONG["epochs"]
+        blocked = project.layout.teacher("en").parent
+        blocked.write_text("a file where the folder is to be")
+        with pytest.raises(AmtssError, match="expected to be able to write"):
+            project.teach("en")
+        blocked.unlink()
+        assert {path.name for path in folder.iterdir()} == {
+            f"checkpoint-{6 * before[key]}" for key in ("epochs", "best_epoch")}
+        assert project.teach("en") == []
+        assert project.about("en") | {"seconds": 0} == before | {"seconds": 0}
+
+    @pytest.mark.parametrize("changed", [
+        {"training": {"learning_rate": 0.02}}, {"training": {"epochs": 11}},
+        {"architecture": {"layers": 2}}], ids=str)
+    def test_another_training_starts_afresh(self, tmp_path: Path,
+                                            changed: dict[str, Any]) -> None:
+        project = one(tmp_path, training=LONG)
+        until(project, 1)
+        project.set(teachers={"en": changed})
+        assert project.teach("en")[0][0] == 1
+
+    def test_other_rows_start_afresh(self, tmp_path: Path) -> None:
+        project = one(tmp_path, training=LONG)
+        until(project, 1)
+        write_corpus(project.layout, "en", ROWS | {"train": 40})
+        assert project.teach("en")[0][0] == 1
+
+    @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "rng_state.pth",
+                                      "trainer_state.json", "amtss.json"])
+    def test_a_checkpoint_that_was_cut_is_not_gone_on_from(
+            self, tmp_path: Path, whole: Project, name: str) -> None:
+        project = one(tmp_path, training=LONG)
+        path = until(project, 1) / "checkpoint-6" / name
+        path.write_bytes(path.read_bytes()[:20])
+        assert project.teach("en")[0][0] == 1
+        assert project.about("en")["fingerprint"] == whole.about("en")["fingerprint"]
+
+    def test_a_checkpoint_runs_no_code(self, tmp_path: Path) -> None:
+        # even one whose mark was forged with it
+        project = one(tmp_path, training=LONG)
+        made = until(project, 1) / "checkpoint-6"
+        (made / "optimizer.pt").write_bytes(pickle.dumps(Malicious(tmp_path / "run"), protocol=2))
+        told = read_json(made / finetuning.MARK, "teach")
+        write_json(made / finetuning.MARK, told | {"files": finetuning._files(made)})
+        with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+            project.teach("en")
+        assert not (tmp_path / "run").exists()
+
+
+    @pytest.mark.slow
+    def test_killed_it_ends_the_same(self, tmp_path: Path, whole: Project) -> None:
+        project = one(tmp_path, training=LONG)
+        command = [sys.executable, "-m", "amtss", "teach", "en"]
+        killed = subprocess.Popen(command, cwd=project.layout.root, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        assert killed.stdout is not None
+        for line in killed.stdout:
+            if line.startswith("en epoch 2:"):
+                killed.kill()
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+        done = subprocess.run(command, cwd=project.layout.root, capture_output=True, text=True,
+                              check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "epoch 1:" not in done.stdout
+        assert project.about("en")["fingerprint"] == whole.about("en")["fingerprint"]
+
+
+class Malicious:
+    """Unpickled, it makes the file `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
 
 
 class TestFromACheckpoint:
