@@ -1,0 +1,81 @@
+"""What the benchmarks of training share: options, one-thread processes, CPU-seconds, a report."""
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+
+def parser(about: str | None) -> argparse.ArgumentParser:
+    """With the options that all have."""
+    made = argparse.ArgumentParser(description=about,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("project", type=Path, nargs="?", default=Path(),
+                      help="a folder where `dvc repro` has ended")
+    made.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)),
+                      help="processes at once, each with one thread")
+    made.add_argument("--out", type=Path, default=None, help="JSON")
+    made.add_argument("--table", type=Path, default=None, help="Markdown")
+    return made
+
+
+def processes(jobs: int) -> ProcessPoolExecutor:
+    """A new process of one thread for every task."""
+    from amtss import cli
+
+    cli._quiet()
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1)
+
+
+def tell(options: argparse.Namespace, text: str, found: Any) -> None:
+    """Print the table; write it and what it was made from where that is asked for."""
+    print(text)
+    if options.table:
+        options.table.write_text(text, encoding="utf-8")
+    if options.out:
+        options.out.write_text(json.dumps({"cores": len(os.sched_getaffinity(0)),
+                                           "machine": processor(), "found": found}, indent=1)
+                               + "\n", encoding="utf-8")
+
+
+def processor() -> str:
+    """The CPU's own name."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Median, and the least and most."""
+    if len(values) == 1:
+        return f"{values[0]:,.{digits}f}"
+    return (f"{statistics.median(values):,.{digits}f} "
+            f"({min(values):,.{digits}f} to {max(values):,.{digits}f})")
+
+
+@dataclass
+class Meter:
+    """Seconds by part; what is measured inside a part is not counted for it."""
+
+    cpu: Counter[str] = field(default_factory=Counter)
+    """Of this process, all its threads: what others do on the machine changes it little."""
+    wall: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        began = [(clock(), sum(spent.values())) for clock, spent in self._clocks()]
+        yield
+        for (clock, spent), (start, before) in zip(self._clocks(), began, strict=True):
+            spent[name] += clock() - start - (sum(spent.values()) - before)
+
+    def _clocks(self) -> Sequence[tuple[Any, Any]]:
+        return (time.process_time, self.cpu), (time.perf_counter, self.wall)

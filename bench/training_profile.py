@@ -1,0 +1,150 @@
+"""Where a step of the student goes: CPU-milliseconds by part, and the share of the matrix multiply
+that this machine can do.
+
+`python bench/training_profile.py [PROJECT] [--steps 60] [--rounds 3] [--out FILE.json]
+[--table FILE.md]`, one thread. Three students learn the project's texts by labels: the project's
+own, one with the paper's sizes and XLM-R's 250,002 tokens, and that one with gradients for the
+embeddings of a batch's own tokens only (`sparse`: torch's SparseAdam moves a row where it occurs).
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import measuring
+import numpy as np
+import torch
+from torch.nn import functional
+from training_task import Task, groups
+
+from amtss import hardware, student, tokens
+from amtss.config import Architecture
+
+PAPER = Architecture(layers=4, width=200, heads=4, feed_forward=800)
+TOKENS = 250_002
+SIDES = ("project", "paper", "paper, sparse")
+
+
+def peak(dtype: torch.dtype, size: int = 2048, seconds: float = 2.0) -> float:
+    """GFLOP per CPU-second of a large square matrix multiply."""
+    left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)
+    for _ in range(3):
+        left @ right
+    done, began = 0, time.process_time()
+    while time.process_time() - began < seconds:
+        left @ right
+        done += 1
+    return 2e-9 * size**3 * done / (time.process_time() - began)
+
+
+def flops(model: Any, ids: Any) -> float:
+    """Of the matrix multiplies of a step on `ids`, padding included; heads left out."""
+    config, (size, length) = model.config.encoder, ids.shape
+    width, layers = config.hidden_size, config.num_hidden_layers
+    linear = layers * (4 * width**2 + 2 * width * config.intermediate_size) * size * length
+    attention = layers * 2 * length**2 * width * size
+    return 3 * 2 * float(linear + attention)  # backward is twice forward
+
+
+def made(task: Task, side: str) -> Any:
+    if side == "project":
+        return task.student()
+    torch.manual_seed(0)
+    settings = task.params.student.model_copy(update={"architecture": PAPER})
+    model = student.build(settings, task.languages, task.labels, TOKENS,
+                          task.tokenizer.pad_token_id)
+    model.get_input_embeddings().sparse = side.endswith("sparse")
+    return model
+
+
+def stepped(model: Any, side: str, weight_decay: float) -> tuple[Callable[[], None],
+                                                                 Callable[[], None]]:
+    """What clips gradients, and what takes the optimiser's step."""
+    table = model.get_input_embeddings().weight
+    if not side.endswith("sparse"):
+        adam = torch.optim.AdamW(groups(model, weight_decay), lr=1e-4, fused=True)
+        return lambda: _clip(model), lambda: (adam.step(), adam.zero_grad())[1]
+    dense = [{**group, "params": [p for p in group["params"] if p is not table]}
+             for group in groups(model, weight_decay)]
+    adam, rows = torch.optim.AdamW(dense, lr=1e-4, fused=True), torch.optim.SparseAdam([table])
+
+    def clip() -> None:
+        table.grad = table.grad.coalesce()
+        others = [p.grad for p in model.parameters() if p is not table and p.grad is not None]
+        grads = [*others, table.grad._values()]
+        norm = torch.nn.utils.get_total_norm(grads)
+        scale = torch.clamp(1.0 / (norm + 1e-6), max=1.0)
+        torch._foreach_mul_(grads, scale)
+
+    def step() -> None:
+        for each in (adam, rows):
+            each.step()
+            each.zero_grad()
+
+    return clip, step
+
+
+def _clip(model: Any) -> None:
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+
+
+def profile(task: Task, side: str, steps: int) -> dict[str, float]:
+    """CPU-milliseconds of a step by part, and GFLOP of its matrix multiplies."""
+    train, pad, model = task.examples("train"), task.tokenizer.pad_token_id, made(task, side)
+    precision = hardware.resolve(task.params.distil.precision)
+    clip, step = stepped(model, side, task.params.distil.weight_decay)
+    batches = tokens.batches(train.tokens.lengths, task.params.distil.batch_size,
+                             np.random.default_rng(0))
+    total, meter = 0.0, measuring.Meter()
+    for number, at in zip(range(-3, steps), batches, strict=False):
+        if not number:
+            total, meter = 0.0, measuring.Meter()  # what came before warmed up
+        with meter.part("batch"):
+            ids, mask = train.tokens.padded(at, pad)
+            inputs = [torch.from_numpy(each) for each in (ids, mask, train.language[at])]
+        with meter.part("forward"), hardware.autocast(precision):
+            logits = model(*inputs)
+        with meter.part("backward"):
+            functional.cross_entropy(logits.float(), torch.from_numpy(train.labels[at])).backward()
+        with meter.part("clip"):
+            clip()
+        with meter.part("optimiser"):
+            step()
+        total += flops(model, ids)
+    return {**{part: 1e3 * spent / steps for part, spent in meter.cpu.items()},
+            "GFLOP": 1e-9 * total / steps}
+
+
+def table(found: dict[str, list[dict[str, float]]], peaks: dict[str, float]) -> str:
+    parts = ("batch", "forward", "backward", "clip", "optimiser")
+    lines = [f"| student | {' | '.join(parts)} | step, CPU-ms | GFLOP | share of bf16 peak |",
+             f"| --- |{' ---: |' * (len(parts) + 3)}"]
+    for side, rounds in found.items():
+        middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
+        whole = sum(middle[part] for part in parts)
+        share = middle["GFLOP"] / (1e-3 * whole * peaks["bf16"])
+        cells = [*(f"{middle[part]:.1f}" for part in parts), f"{whole:.1f}",
+                 f"{middle['GFLOP']:.1f}", f"{share:.3f}"]
+        lines.append(f"| {side} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = measuring.parser(__doc__)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    task = Task(options.project, measuring.Meter())
+    peaks = {"bf16": peak(torch.bfloat16), "fp32": peak(torch.float32)}
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
+    for _ in range(options.rounds):
+        for side in SIDES:
+            found[side].append(profile(task, side, options.steps))
+    print(f"peak, GFLOP per CPU-second: {peaks}")
+    measuring.tell(options, table(found, peaks), {"peaks": peaks, "parts": found})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""What every side of `training.py` works on: a cut of a project, its teachers, a new student.
+
+Shapes: N examples, B of a batch, S tokens, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from measuring import Meter
+from numpy.typing import NDArray
+from torch import Tensor
+
+from amtss import corpus, hardware, student, tokens, vocabulary
+from amtss import params as settings
+from amtss.config import Params
+from amtss.corpus import Corpus
+from amtss.layout import SPLITS, Layout, read_json
+from amtss.learning import Examples, examples
+from amtss.student import StudentModel
+
+TEACHING_BATCH = 128
+"""Texts that a peer's teacher scores at once, where it scores ahead of the training."""
+
+
+def cut(project: Path, folder: Path, rows: int, changes: dict[str, Any]) -> None:
+    """Write into `folder` a project of some rows of the finished `project`, with its teachers and
+    its student's tokenizer.
+
+    Args:
+        rows: for training, a language; the other splits are cut in the same proportion. 0 for all.
+        changes: of params.yaml's `distil`.
+    """
+    source, made = Layout(project), Layout(folder)
+    params = settings.load(source.params)
+    values = params.model_dump(mode="json")
+    values["distil"] |= changes
+    folder.mkdir(parents=True)
+    made.params.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    made.artifacts.mkdir()
+    for path in (source.gate_keys, source.tokenizer, source.teacher("")):
+        (made.artifacts / path.name).symlink_to(path.resolve())
+    for language in params.languages:
+        whole = corpus.load(source, language)
+        tables = {split: whole[split].drop_columns("key") for split in SPLITS
+                  if split in whole.splits}
+        share = rows / len(tables["train"]) if rows else 1.0
+        corpus.write(made, language, {split: _drawn(table, share)
+                                      for split, table in tables.items()}, whole.labels)
+
+
+def _drawn(table: Any, share: float) -> Any:
+    """A `share` of the rows, in their order."""
+    chosen = np.random.default_rng(0).permutation(len(table))[:round(share * len(table))]
+    return table.take(np.sort(chosen))
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job: from a project's texts and teachers to a trained student."""
+
+    root: Path
+    meter: Meter
+
+    @cached_property
+    def params(self) -> Params:
+        return settings.load(self.layout.params)
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.root)
+
+    @property
+    def languages(self) -> list[str]:
+        return list(self.params.languages)
+
+    @cached_property
+    def labels(self) -> list[str]:
+        return list(read_json(self.layout.gate_keys, "dvc repro gate")["labels"])
+
+    @cached_property
+    def corpora(self) -> list[Corpus]:
+        return [corpus.load(self.layout, language) for language in self.languages]
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return vocabulary.load(str(self.layout.tokenizer))
+
+    def examples(self, split: str) -> Examples:
+        """A split as the student reads it, language by language."""
+        cache = tokens.Cache(self.layout.tokens(), self.tokenizer, self.params.student.max_length)
+        return examples(cache, self.corpora, (split,), self.labels)
+
+    def student(self) -> StudentModel:
+        """The new student: the same weights on every side."""
+        torch.manual_seed(self.params.distil.seed)
+        return student.build(self.params.student, self.languages, self.labels,
+                             len(self.tokenizer), self.tokenizer.pad_token_id)
+
+    def accuracy(self, model: StudentModel, validation: Examples) -> float:
+        """Mean over languages of validation accuracy, in points."""
+        with self.meter.part("validation"), torch.inference_mode():
+            model.eval()
+            right = np.empty(len(validation.labels), dtype=bool)
+            precision = hardware.resolve(self.params.distil.precision)
+            for at in tokens.batches(validation.tokens.lengths, 256):
+                ids, mask = validation.tokens.padded(at, self.tokenizer.pad_token_id)
+                with hardware.autocast(precision):
+                    logits = model(torch.from_numpy(ids), torch.from_numpy(mask),
+                                   torch.from_numpy(validation.language[at]))
+                right[at] = logits.argmax(dim=-1).numpy() == validation.labels[at]
+            model.train()
+        return 100 * float(np.mean([right[validation.of(index)].mean()
+                                    for index in range(len(self.languages))]))
+
+
+def groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Parameters with weight decay, and biases and layer norms without it."""
+    return [{"params": [p for p in model.parameters() if (p.dim() > 1) == decayed],
+             "weight_decay": weight_decay * decayed} for decayed in (True, False)]
+
+
+Encoded = dict[str, list[list[int]]]
+
+
+def encoded(tokenizer: Any, each: Corpus, length: int) -> Encoded:
+    """A language's train rows as a tokenizer gives them."""
+    table = each["train"]
+    pairs = table["pair"].to_pylist() if "pair" in table.column_names else None
+    return dict(tokenizer(table["text"].to_pylist(), pairs, truncation=True, max_length=length))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A teacher and its own language's train rows, as it reads them."""
+
+    model: Any
+    tokenizer: Any
+    columns: list[int]
+    encoded: Encoded
+
+    def padded(self, rows: Sequence[int] | NDArray[np.int64], to: int | None = None) -> Any:
+        """Inputs of `rows`, padded to the longest of them or to `to` tokens. *Shape:* (B, S)"""
+        columns = {key: [column[row] for row in rows] for key, column in self.encoded.items()}
+        return dict(self.tokenizer.pad(columns, padding="max_length" if to else True,
+                                       max_length=to, return_tensors="pt"))
+
+    def logits(self, batch: dict[str, Tensor]) -> Tensor:
+        """*Shape:* (B, C)"""
+        made: Tensor = self.model(**batch).logits
+        return made[:, self.columns]
+
+
+def teachers(task: Task) -> dict[str, Taught]:
+    """Each language's own teacher, loaded as its users load it."""
+    from transformers import AutoModelForSequenceClassification
+
+    made = {}
+    for name, each in zip(task.params.pool, task.corpora, strict=True):
+        folder = task.layout.teacher(name)
+        tokenizer = vocabulary.load(str(folder))
+        model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        columns = read_json(folder / "teacher.json", "dvc repro")["columns"]
+        length = task.params.training_of(name).max_length
+        made[each.language] = Taught(model, tokenizer, columns, encoded(tokenizer, each, length))
+    return made
+
+
+def captured(taught: Taught) -> Tensor:
+    """A cache made by hand: logits of all train rows, in batches of like length. *Shape:* (N, C)"""
+    lengths = np.array([len(ids) for ids in taught.encoded["input_ids"]])
+    made = torch.empty(len(lengths), len(taught.columns))
+    with torch.no_grad():
+        for rows in tokens.batches(lengths, TEACHING_BATCH):
+            made[torch.from_numpy(rows)] = taught.logits(taught.padded(rows))
+    return made

@@ -1,0 +1,102 @@
+"""Time to an accuracy: Algorithm 1 with its top-k against all languages every epoch.
+
+`python bench/training_topk.py [PROJECT] [--seeds 0 1 2] [--rows 0] [--jobs 4] [--out FILE.json]
+[--table FILE.md]`, on a project that `dvc repro` has finished, with its own settings but for
+`distil.top_k`. The target is a share of the teachers' validation accuracy, the mean over languages
+of each language's own; between two epochs' ends accuracy is taken to grow evenly.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import measuring
+from measuring import spread
+
+SHARES = (0.95, 0.97, 0.99)
+
+
+def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
+    """One distillation: examples, CPU-seconds and validation accuracy after each epoch."""
+    import torch
+    from training_task import Task, cut
+
+    from amtss import distilling, pool, scoring
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "project"
+        cut(project, root, rows, {"top_k": top_k, "seed": seed, "margin_threshold": None})
+        task = Task(root, measuring.Meter())
+        if rows:
+            for name in task.params.pool:
+                scoring.score(task.params, task.layout, name)
+        else:
+            (root / "artifacts" / "logits").symlink_to((project / "artifacts" / "logits").resolve())
+        teachers = pool.load(task.params, task.layout, task.corpora, task.labels, task.params.pool)
+        own = pool.weigh(teachers, "own")
+        target = statistics.fmean(float(members.accuracy() @ list(own[code].values()))
+                                  for code, members in teachers.items())
+        began, epochs = time.process_time(), [(0, 0.0, 0.0)]
+        distilling.distil(task.params, task.layout, lambda row: epochs.append(
+            (epochs[-1][0] + row["examples"], time.process_time() - began, row["average"])))
+        return {"top_k": top_k, "seed": seed, "teachers": 100 * target, "epochs": epochs}
+
+
+def reached(found: dict[str, Any], share: float) -> tuple[float, float] | None:
+    """Examples and CPU-seconds until the student has `share` of its teachers' accuracy."""
+    target = share * found["teachers"]
+    for (examples, seconds, before), (more, later, after) in pairwise(found["epochs"]):
+        if after >= target:
+            part = (target - before) / (after - before)
+            return examples + part * (more - examples), seconds + part * (later - seconds)
+    return None
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    lines = ["| top-k | share of the teachers' accuracy | examples | CPU s "
+             "| accuracy after the last epoch | all its examples |",
+             "| ---: | ---: | ---: | ---: | ---: | ---: |"]
+    for share in SHARES:
+        for top_k in sorted({each["top_k"] for each in found}):
+            own = [each for each in found if each["top_k"] == top_k]
+            hits = [hit for each in own if (hit := reached(each, share))]
+            last = [each["epochs"][-1] for each in own]
+            cells = [spread(column, 0) for column in zip(*hits, strict=True)]
+            if len(hits) < len(own):
+                cells = [f"not reached by {len(own) - len(hits)} of {len(own)}", ""]
+            lines.append(f"| {top_k} | {share:.2f} | {' | '.join(cells)} "
+                         f"| {statistics.fmean(each[2] for each in last):.2f} "
+                         f"| {last[0][0]:,} |")
+    return "\n".join(lines) + "\n"
+
+
+def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+    from amtss import params as settings
+    from amtss.layout import Layout
+
+    params = settings.load(Layout(options.project).params)
+    with measuring.processes(options.jobs) as pool:
+        waiting = [pool.submit(run, options.project, options.rows, top_k, seed)
+                   for seed in options.seeds
+                   for top_k in (len(params.languages), params.distil.top_k)]
+        return [each.result() for each in waiting]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = measuring.parser(__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--rows", type=int, default=0, help="per language; 0 for all")
+    options = parser.parse_args(arguments)
+    found = measure(options)
+    print(f"teachers' validation accuracy: {found[0]['teachers']:.2f}")
+    measuring.tell(options, table(found), found)
+
+
+if __name__ == "__main__":
+    main()
