@@ -84,6 +84,7 @@ class Learner:
     def __init__(self, model: StudentModel, settings: Distil, pad: int) -> None:
         self.accelerator = hardware.accelerator(settings.precision)
         hardware.place(model)
+        hardware.keep_freed_memory()
         self.model = model
         self.settings = settings
         self.pad = pad

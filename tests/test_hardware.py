@@ -1,3 +1,6 @@
+import ctypes
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import numpy as np
@@ -87,6 +90,27 @@ class TestFitting:
     def test_another_error_goes_on(self) -> None:
         with pytest.raises(RuntimeError, match="shapes cannot be"), hardware.fitting("lower it"):
             torch.ones(2, 3) @ torch.ones(2, 3)
+
+
+FAULTS = """
+import resource, torch
+from amtss import hardware
+
+hardware.keep_freed_memory()
+torch.ones(2**24)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.ones(2**24)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+class TestKeepFreedMemory:
+    @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc's allocator")
+    def test_a_large_block_comes_from_the_system_once(self) -> None:
+        # A process of its own: where an allocation has failed before, glibc begins another heap.
+        done = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True)
+        assert int(done.stdout) < 2**24 * 4 / 4096
 
 
 class TestDeterministic:
