@@ -10,7 +10,7 @@ from amtss import importance, tokens
 from amtss.errors import CheckpointError
 from amtss.importance import Array
 from amtss.layout import read_json, read_text
-from amtss.predicting import BATCH, head_of
+from amtss.predicting import head_of
 from amtss.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 COMMAND = "amtss export --format onnx"
+BATCH = 8
+"""Texts computed at once: a thread is no faster with more, and where lengths differ more is padded.
+"""
 KEYS = ("labels", "languages", "pad_token_id")
 """Of config.json, what an answer takes."""
 
@@ -57,7 +60,7 @@ class OnnxPredictor:
         """
         head = head_of(language, self.languages)
         made = np.empty((len(texts), len(self.labels)))
-        encoded = self._tokenise(texts, pairs)
+        encoded = self.tokenise(texts, pairs)
         for at in tokens.batches(encoded.lengths, BATCH):
             ids, mask = encoded.padded(at, self.pad)
             logits, = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask,
@@ -65,7 +68,7 @@ class OnnxPredictor:
             made[at] = importance.softmax(logits)
         return made
 
-    def _tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:
+    def tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:
         """As `tokens.tokenise`; the tokenizer cuts texts by itself, as its file says."""
         asked = texts if pairs is None else list(zip(texts, pairs, strict=True))
         ids = tuple(np.asarray(each.ids, dtype=np.int32)

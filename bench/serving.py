@@ -1,0 +1,280 @@
+"""Serving on a CPU: teachers, the student in PyTorch, and its ONNX exports; the same texts for all.
+
+    python bench/serving.py [PROJECT] [--rounds 7] [--threads 1 4] [--large] [--out FILE.json]
+
+prints the tables of docs/benchmarks.md. PROJECT (here by default) is a folder in which `dvc repro`
+has run: test texts and the student are its own. Students of the paper's size (width 200, four
+layers) and teachers of XLM-R's have random weights, which are as fast as trained ones.
+
+Each side is a process; they take turns on the same cores. Ratios are of the same round: their
+median, lowest and highest; on one thread of CPU time, which on a quiet machine is the clock's, and
+on one that others use does not count their time.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import platform
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from serving_sides import Batch, Side, Size, work
+from serving_tables import tables
+
+from amtss import cli, corpus
+from amtss.layout import Layout, read_json
+from amtss.table import markdown
+
+BASE, LARGE = Size(12, 768, 12, 250_002), Size(24, 1024, 16, 250_002)
+TEACHER = "teacher, XLM-R-base's size"
+PYTORCH, INT8 = "student, PyTorch", "student, ONNX int8"
+BATCHES = {1: 60, 32: 5}
+"""Batch size -> how many of a round."""
+VOCABULARIES = {"": 250_002, ", 30,000 tokens": 30_000}
+"""Of students of the paper's size."""
+
+
+def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
+    """A student of the paper's size, for the project's languages and labels."""
+    import torch
+
+    from amtss import student, vocabulary
+    from amtss.config import Student
+
+    config = read_json(layout.student / "config.json", "dvc repro")
+    torch.manual_seed(0)
+    tokenizer = vocabulary.load(str(layout.student))
+    student.build(Student(max_length=config["max_tokens"]), config["languages"],
+                  list(config["id2label"].values()), tokens, tokenizer.pad_token_id
+                  ).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def students(name: str, folder: Path, to: Path) -> list[Side]:
+    """A student and its exports."""
+    from amtss import exporting
+
+    sides = [Side(f"{name}, PyTorch", "pytorch", folder)]
+    for kind in ("fp32", "int8"):
+        exporting.export_onnx(folder, to / kind, int8=kind == "int8")
+        sides.append(Side(f"{name}, ONNX {kind}", "onnx", to / kind))
+    return sides
+
+
+def prepare(layout: Layout, folder: Path, large: bool) -> list[Side]:
+    """All sides, the slowest first."""
+    sides = [Side("teacher, XLM-R-large's size", "teacher", layout.student, LARGE)] * large
+    sides.append(Side(TEACHER, "teacher", layout.student, BASE))
+    sides += [Side(f"teacher {each.name} of the project", "teacher", each)
+              for each in sorted(layout.teacher("").iterdir())[:1]]
+    for name, tokens in VOCABULARIES.items():
+        place = folder / str(tokens)
+        sides += students(f"student{name}", random_student(layout, tokens, place / "student"),
+                          place)
+    return sides + students("student of the project", layout.student, folder / "project")
+
+
+Seconds = NDArray[np.float64]
+"""Of batches, by the clock and of CPU time. *Shape:* (batches, 2)"""
+
+
+@dataclass
+class Worker:
+    """A side's process."""
+
+    side: Side
+    process: Any
+    pipe: Any
+
+    def time(self, batches: Sequence[Batch], as_texts: bool) -> Seconds:
+        """Of each batch."""
+        self.pipe.send((batches, as_texts))
+        return np.array(self.pipe.recv())
+
+    def end(self) -> tuple[int, int]:
+        """Its memory, resident and shared by share, in bytes."""
+        self.pipe.send(None)
+        memory: tuple[int, int] = self.pipe.recv()
+        self.process.join()
+        return memory
+
+
+@contextmanager
+def working(sides: Sequence[Side], threads: int, cores: Sequence[int]) -> Iterator[list[Worker]]:
+    """Processes for all sides, loaded."""
+    context = multiprocessing.get_context("spawn")
+    workers = []
+    for side in sides:
+        here, there = context.Pipe()
+        process = context.Process(target=work, args=(side, threads, cores, there), daemon=True)
+        process.start()
+        workers.append(Worker(side, process, here))
+    try:
+        for worker in workers:
+            worker.pipe.recv()
+        yield workers
+    finally:
+        for worker in workers:
+            worker.process.kill()
+
+
+def languages(layout: Layout) -> list[str]:
+    """The student's."""
+    codes: list[str] = read_json(layout.student / "config.json", "dvc repro")["languages"]
+    return codes
+
+
+def draw(layout: Layout, size: int, count: int, seed: int) -> list[Batch]:
+    """Batches of test texts, languages taking turns."""
+    codes, chosen = languages(layout), random.Random(seed)
+    texts = {code: corpus.load(layout, code).texts("test")[0] for code in codes}
+    return [(code, chosen.sample(texts[code], size)) for code in islice(cycle(codes), count)]
+
+
+def measure(workers: Sequence[Worker], asked: Sequence[Sequence[Batch]], as_texts: bool
+            ) -> dict[str, list[Seconds]]:
+    """By side and round, the sides taking turns; the first round is to warm."""
+    told: dict[str, list[Seconds]] = {worker.side.name: [] for worker in workers}
+    for number, batches in enumerate(asked):
+        for worker in workers:
+            seconds = worker.time(batches, as_texts)
+            if number:
+                told[worker.side.name].append(seconds)
+    return told
+
+
+def figures(told: dict[str, list[Seconds]], size: int, threads: int) -> dict[str, dict[str, Any]]:
+    """Latency (ms), texts per second, and how many times as many as others in the same round."""
+    clock, cpu = ({name: [size * len(each) / each[:, of].sum() for each in rounds]
+                   for name, rounds in told.items()} for of in (0, 1))
+    rates = cpu if threads == 1 else clock
+    made = {}
+    for name, rounds in told.items():
+        pooled = np.concatenate(rounds)[:, 0] * 1000
+        made[name] = {"p50": float(np.percentile(pooled, 50)),
+                      "p99": float(np.percentile(pooled, 99)),
+                      "texts_per_second": statistics.median(clock[name]),
+                      "texts_per_cpu_second": statistics.median(cpu[name]),
+                      "times": {other: spread(rates[name], rates[other])
+                                for other in (TEACHER, f"{name.rpartition(',')[0]}, PyTorch")
+                                if other in rates}}
+    return made
+
+
+def spread(rates: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Median, lowest and highest ratio."""
+    ratios = sorted(one / other for one, other in zip(rates, others, strict=True))
+    return [statistics.median(ratios), ratios[0], ratios[-1]]
+
+
+def accuracies(layout: Layout, sides: Sequence[Side]) -> dict[str, dict[str, float]]:
+    """Of the project's student and its exports, on all test texts; points, by language."""
+    from amtss.predicting import Predictor
+    from amtss.runtime import OnnxPredictor
+
+    told: dict[str, dict[str, float]] = {}
+    for side in sides:
+        predictor = (Predictor if side.kind == "pytorch" else OnnxPredictor)(side.folder)
+        told[side.name] = {}
+        for code in predictor.languages:
+            test = corpus.load(layout, code)
+            right = (predictor.probabilities(*test.texts("test"), code).argmax(1)
+                     == test.label_ids("test", predictor.labels))
+            told[side.name][code] = 100 * float(right.mean())
+    return told
+
+
+def in_step(layout: Layout, sides: Sequence[Side], cores: Sequence[int], rounds: int, seed: int
+            ) -> dict[str, Any]:
+    """A text at a time of every language, by a process for each of `sides`, all at once."""
+    rates, busy = [], 0.0
+    with working(sides, 1, cores) as workers:
+        for number in range(rounds + 1):
+            asked = draw(layout, 1, 12 * len(languages(layout)), seed + number)
+            began = time.perf_counter()
+            for at, worker in enumerate(workers):
+                worker.pipe.send((asked[at::len(workers)], True))
+            seconds = np.concatenate([worker.pipe.recv() for worker in workers])
+            if number:
+                rates.append(len(asked) / (time.perf_counter() - began))
+                busy += seconds[:, 1].mean() / rounds
+        return {"texts_per_second": statistics.median(rates), "cpu_ms": 1000 * busy,
+                "pss": sum(worker.end()[1] for worker in workers)}
+
+
+def machine() -> dict[str, Any]:
+    """What it ran on."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {"cpu": names[0] if names else platform.processor(),
+            "cores": len(os.sched_getaffinity(0)), "load": round(os.getloadavg()[0], 1),
+            **{each: version(each) for each in ("torch", "onnxruntime", "transformers")}}
+
+
+def run(layout: Layout, rounds: int, settings: Sequence[int], large: bool, seed: int
+        ) -> dict[str, Any]:
+    """Everything."""
+    cores = sorted(os.sched_getaffinity(0))
+    made: dict[str, Any] = {"machine": machine(), "rounds": rounds, "seed": seed, "runs": []}
+    with tempfile.TemporaryDirectory(prefix="amtss-bench-") as folder:
+        sides = prepare(layout, Path(folder), large)
+        for threads in settings:
+            with working(sides, threads, cores[-threads:]) as workers:
+                for size, count in BATCHES.items():
+                    asked = [draw(layout, size, count, seed + each) for each in range(rounds + 1)]
+                    for as_texts in (True, False):
+                        print(f"{threads} threads, batches of {size}", file=sys.stderr)
+                        made["runs"].append({
+                            "threads": threads, "batch": size, "tokenising": as_texts,
+                            "sides": figures(measure(workers, asked, as_texts), size, threads)})
+                if threads == settings[0]:
+                    made["sides"] = {worker.side.name: {"bytes": worker.side.bytes,
+                                                        "rss": worker.end()[0]}
+                                     for worker in workers}
+        own = [side for side in sides if side.name.startswith("student of the project")]
+        made["accuracy"] = accuracies(layout, own)
+        by_name = {side.name: side for side in sides}
+        counts = {TEACHER: len(languages(layout)), PYTORCH: 1, INT8: 1}
+        made["processes"] = {f"{count} x {name}": in_step(layout, [by_name[name]] * count, cores,
+                                                          rounds, seed)
+                             for name, count in counts.items()}
+    made["machine"]["load after"] = round(os.getloadavg()[0], 1)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("project", type=Path, nargs="?", default=Path())
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, nargs="+",
+                        default=[1, len(os.sched_getaffinity(0))])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--large", action="store_true", help="A teacher of XLM-R-large's size too.")
+    parser.add_argument("--out", type=Path, default=None)
+    options = parser.parse_args(arguments)
+    cli._quiet()
+    made = run(Layout(options.project), options.rounds, options.threads, options.large,
+               options.seed)
+    if options.out:
+        options.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(made["machine"]))
+    for table in tables(made):
+        print(markdown(table))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What `serving.py` measures: a model in a process of its own, which answers and takes the time."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+Batch = tuple[str, list[str]]
+"""A language, and texts of it that are asked for together."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of an encoder with random weights."""
+
+    layers: int
+    width: int
+    heads: int
+    vocabulary: int
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model to serve."""
+
+    name: str
+    kind: str
+    """teacher, pytorch or onnx."""
+    folder: Path
+    """Where it lies, at least its tokenizer."""
+    size: Size | None = None
+    """A teacher's, where its weights are random."""
+
+    @property
+    def bytes(self) -> int:
+        """Of its weights on disk; of random ones, as they would be."""
+        if self.size is not None:
+            d = self.size.width
+            return 4 * (self.size.vocabulary * d + 12 * self.size.layers * d * d)
+        return sum(path.stat().st_size for suffix in ("safetensors", "onnx")
+                   for path in self.folder.glob(f"*.{suffix}"))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A side, loaded: the time of `answer` counts tokenising, that of `compute` does not."""
+
+    answer: Callable[[Batch], object]
+    prepare: Callable[[Batch], Any]
+    compute: Callable[[Any], object]
+
+
+def work(side: Side, threads: int, cores: Sequence[int], pipe: Connection) -> None:
+    """Load `side`, then time what comes through the pipe: batches, and whether as texts. Answers
+    seconds of each, by the clock and of CPU time; to None, its memory (bytes: resident, and with
+    its share of what others have as well)."""
+    os.sched_setaffinity(0, cores)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    import psutil
+
+    model = {"teacher": _teacher, "pytorch": _pytorch, "onnx": _onnx}[side.kind](side)
+    pipe.send("ready")
+    while (asked := pipe.recv()) is not None:
+        batches, as_texts = asked
+        run, given = ((model.answer, batches) if as_texts
+                      else (model.compute, [model.prepare(each) for each in batches]))
+        seconds = []
+        for each in given:
+            began, busy = time.perf_counter(), time.process_time()
+            run(each)
+            seconds.append((time.perf_counter() - began, time.process_time() - busy))
+        pipe.send(seconds)
+    memory = psutil.Process().memory_full_info()
+    pipe.send((memory.rss, memory.pss))
+
+
+def _teacher(side: Side) -> Model:
+    """A sequence classifier of transformers, as `amtss score` runs it."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, XLMRobertaConfig
+
+    from amtss import checkpoint, hardware, vocabulary
+
+    tokenizer = vocabulary.load(str(side.folder))
+    if side.size is not None:
+        model = AutoModelForSequenceClassification.from_config(XLMRobertaConfig(
+            vocab_size=side.size.vocabulary, hidden_size=side.size.width,
+            num_hidden_layers=side.size.layers, num_attention_heads=side.size.heads,
+            intermediate_size=4 * side.size.width, max_position_embeddings=514,
+            type_vocab_size=1), attn_implementation=hardware.attention())
+    else:
+        model = checkpoint.load(AutoModelForSequenceClassification, str(side.folder), "")
+    hardware.place(model)
+    model.train(False)
+
+    def prepare(batch: Batch) -> Any:
+        return tokenizer(batch[1], truncation=True, max_length=48, padding=True,
+                         return_tensors="pt")
+
+    def compute(tokens: Any) -> Any:
+        with torch.inference_mode():
+            return model(**tokens).logits.softmax(-1).numpy()
+
+    return Model(lambda batch: compute(prepare(batch)), prepare, compute)
+
+
+def _pytorch(side: Side) -> Model:
+    """The student as `amtss predict` runs it."""
+    import numpy as np
+    import pyarrow as pa
+    import torch
+
+    from amtss import tokens
+    from amtss.predicting import Predictor
+
+    predictor = Predictor(side.folder)
+    limit, pad = predictor.model.config.max_tokens, predictor.tokenizer.pad_token_id
+
+    def prepare(batch: Batch) -> Any:
+        encoded = tokens.tokenise(predictor.tokenizer, pa.table({"text": batch[1]}), limit)
+        every = np.arange(len(batch[1]))
+        head = predictor.languages.index(batch[0])
+        return (*encoded.padded(every, pad), np.full(len(every), head))
+
+    def compute(arrays: Any) -> Any:
+        with torch.inference_mode():
+            return predictor.model(*map(torch.from_numpy, arrays)).numpy()
+
+    return Model(lambda batch: predictor.probabilities(batch[1], None, batch[0]), prepare, compute)
+
+
+def _onnx(side: Side) -> Model:
+    """The student as `amtss predict --runtime onnx` runs it."""
+    import numpy as np
+
+    from amtss.runtime import OnnxPredictor
+
+    predictor = OnnxPredictor(side.folder)
+
+    def prepare(batch: Batch) -> Any:
+        every = np.arange(len(batch[1]))
+        ids, mask = predictor.tokenise(batch[1], None).padded(every, predictor.pad)
+        return {"input_ids": ids, "attention_mask": mask,
+                "language": np.full(len(every), predictor.languages.index(batch[0]))}
+
+    return Model(lambda batch: predictor.probabilities(batch[1], None, batch[0]), prepare,
+                 lambda arrays: predictor.session.run(["logits"], arrays))
