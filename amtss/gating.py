@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from amtss import corpus as corpora
-from amtss import distribution, overview, truncation
+from amtss import distribution, hub, overview, truncation
 from amtss.checks import LABELLED
 from amtss.config import Params, Validation
 from amtss.corpus import Corpus
@@ -23,13 +23,16 @@ def gate(params: Params, layout: Layout) -> None:
     Raises:
         DataError: a language is not validated or has errors; the languages' label lists differ;
             validation or test holds a label that no language's train has.
-        CheckpointError: a teacher's checkpoint cannot be found, or has no tokenizer.
+        CheckpointError: a checkpoint cannot be found, or has no tokenizer.
     """
     read = {code: corpora.load(layout, code) for code in params.languages}
     validations = {code: _validated(layout, corpus) for code, corpus in read.items()}
     labels = _settled(params, read)
     _check_learnable(read, labels)
     languages = _measured(read, validations, labels)
+    if params.onboarding is None and (given := params.student.checkpoint
+                                      or params.student.tokenizer):
+        hub.check("model", given, params.student.revision)  # else it fails after all teachers
     cuts = truncation.count(params, [*read.values()])
     warnings = _warnings(languages, labels, cuts, params.validation)
     if (logs := params.data.splits.unlabelled) is not None:

@@ -69,6 +69,16 @@ def _refusal(kind: Kind, name: str, revision: str | None, error: Exception) -> s
             "mend the network or the token, or name a local folder in params.yaml")
 
 
+def commit(name: str, revision: str | None) -> str | None:
+    """The commit that `revision` of a loaded model stands for; None for a local folder."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(name).is_dir():
+        return None
+    cached = try_to_load_from_cache(name, FIRST["model"], revision=revision)
+    return Path(cached).parent.name if isinstance(cached, str) else None
+
+
 def snapshot(name: str, revision: str | None) -> Path:
     """All files of the data set `name` at `revision`, in the hub's cache.
 

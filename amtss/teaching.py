@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amtss import checkpoint, corpus, finetuning, hardware, launching, tokens, vocabulary
+from amtss import checkpoint, corpus, finetuning, hardware, hub, launching, tokens, vocabulary
 from amtss.config import Params, Teacher, Teaching
 from amtss.corpus import Corpus
 from amtss.errors import CheckpointError
@@ -50,7 +50,9 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
         write_json(folder / "teacher.json", {
             "name": name, "architecture": model.config.model_type,
             "layers": getattr(model.config, "num_hidden_layers", None),
-            "checkpoint": teacher.checkpoint, "languages": params.taught_on(name),
+            "checkpoint": teacher.checkpoint,
+            "commit": teacher.checkpoint and hub.commit(teacher.checkpoint, teacher.revision),
+            "languages": params.taught_on(name),
             "labels": labels, "columns": columns, "parameters": model.num_parameters(),
             "fingerprint": _fingerprint(folder, columns), **told})
     shutil.rmtree(layout.checkpoints(f"teach-{name}"), ignore_errors=True)

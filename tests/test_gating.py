@@ -10,8 +10,8 @@ import pytest
 from training import write_checkpoint
 
 from amtss import corpus, demo, gating, validation
-from amtss.config import Data, Distil, Params, Splits, Teacher, Validation
-from amtss.errors import DataError
+from amtss.config import Data, Distil, Params, Splits, Student, Teacher, Validation
+from amtss.errors import CheckpointError, DataError
 from amtss.layout import SPLITS, Layout
 
 NAMES = ("pay", "ship", "chat")
@@ -319,3 +319,10 @@ def test_what_a_checkpoint_cuts_is_told(project: Project) -> None:
     assert f"| {told['usual']} | {told['longest']} | 64 | 54 (100.00%) |" in summary
     project.gate(made)
     assert "## Lengths" not in (project.layout.gate / "summary.md").read_text()
+
+
+def test_the_student_s_checkpoint_is_asked_for_before_teachers_are_taught(project: Project) -> None:
+    project.write("en")
+    made = params_of("en").model_copy(update={"student": Student(tokenizer="nobody/nothing")})
+    with pytest.raises(CheckpointError, match="nobody/nothing: expected a folder or a copy"):
+        project.gate(made)

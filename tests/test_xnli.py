@@ -102,6 +102,10 @@ def test_from_the_hubs_cache(project: Project) -> None:
     for stage in stages():
         assert run(*stage.split()) == 0, stage
     as_told(project.root)
+    commits = {name: read_json(Path(f"artifacts/teachers/{name}/teacher.json"), "teach")["commit"]
+               for name in XNLI.teachers}
+    assert commits == {name: hub.pinned()[str(each.checkpoint)]
+                       for name, each in XNLI.teachers.items()}
 
 
 @pytest.mark.slow
