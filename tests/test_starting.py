@@ -2,9 +2,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import hub
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors.torch import load_file, save_file
 from training import LABELS, Project, onboarding, scored, write_checkpoint
 from transformers import (
@@ -65,6 +67,14 @@ class TestEmbeddings:
         assert len(list(source.glob("*.safetensors"))) > 1
         table = model.get_input_embeddings().weight.detach()
         torch.testing.assert_close(read(source, len(table)), table, rtol=0, atol=0)
+
+    def test_of_the_hub_s_cache_at_a_revision(self) -> None:
+        hub.fill(Path(HF_HUB_CACHE))
+        name = "FacebookAI/xlm-roberta-large"
+        found = embeddings.read(name, hub.pinned()[name], np.arange(40))
+        assert found.equal(read(hub.repositories() / name, 40))
+        with pytest.raises(CheckpointError, match=f"{name}: expected a checkpoint with safetensor"):
+            embeddings.read(name, "0" * 40, np.arange(40))
 
     def test_in_half_precision(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "xlm-roberta")
