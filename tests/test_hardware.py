@@ -97,7 +97,8 @@ import resource, torch
 from amtss import hardware
 
 hardware.keep_freed_memory()
-torch.ones(2**24)
+for _ in range(20):  # until a freed block has room for the next one's alignment
+    torch.ones(2**24)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
     torch.ones(2**24)
@@ -107,7 +108,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 class TestKeepFreedMemory:
     @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="not glibc's allocator")
-    def test_a_large_block_comes_from_the_system_once(self) -> None:
+    def test_large_blocks_come_from_what_was_freed(self) -> None:
         # A process of its own: where an allocation has failed before, glibc begins another heap.
         done = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True)
         assert int(done.stdout) < 2**24 * 4 / 4096
