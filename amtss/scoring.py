@@ -25,6 +25,7 @@ def origin(params: Params, layout: Layout, name: str, language: str) -> Origin:
     return Origin(about["fingerprint"], data["fingerprint"], tuple(about["labels"]), settings)
 
 
+@hardware.fitting("lower scoring.batch_size")
 def score(params: Params, layout: Layout, name: str) -> None:
     """Write teacher `name`'s logits cache, one file per language it scores.
 
