@@ -3,7 +3,7 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: demo test check lock clean
+.PHONY: demo test check bench lock clean
 
 demo: $(VENV)/installed  ## the pipeline on the embedded data set, and its results
 	amtss preset demo
@@ -17,6 +17,23 @@ check: $(VENV)/installed
 	ruff check .
 	mypy
 	lint-imports
+
+PROJECT ?= .
+RESULTS := bench/results
+
+bench: $(VENV)/bench  ## all of bench/ but sizes and scale, on a project where `dvc repro` has ended
+	mkdir -p $(RESULTS)
+	python bench/training_profile.py $(PROJECT) --out $(RESULTS)/profile.json
+	python bench/training.py $(PROJECT) --out $(RESULTS)/training.json
+	python bench/training_topk.py $(PROJECT) --out $(RESULTS)/topk.json
+	python bench/languages.py $(PROJECT) --out $(RESULTS)/languages.json
+	python bench/serving.py $(PROJECT) --out $(RESULTS)/serving.json
+
+$(VENV)/bench: $(VENV)/installed
+	pip install --quiet --upgrade "pip>=25.1"
+	pip install --quiet --group bench --constraint requirements.lock
+	pip check
+	touch $@
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -24,7 +24,6 @@ def parser(about: str | None) -> argparse.ArgumentParser:
     made.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)),
                       help="processes at once, each with one thread")
     made.add_argument("--out", type=Path, default=None, help="JSON")
-    made.add_argument("--table", type=Path, default=None, help="Markdown")
     return made
 
 
@@ -38,10 +37,8 @@ def processes(jobs: int) -> ProcessPoolExecutor:
 
 
 def tell(options: argparse.Namespace, text: str, found: Any) -> None:
-    """Print the table; write it and what it was made from where that is asked for."""
+    """Print the table; write what it was made from where that is asked for."""
     print(text)
-    if options.table:
-        options.table.write_text(text, encoding="utf-8")
     if options.out:
         options.out.write_text(json.dumps({"cores": len(os.sched_getaffinity(0)),
                                            "machine": processor(), "found": found}, indent=1)

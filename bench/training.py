@@ -1,11 +1,10 @@
 """Cached distillation against what a user would pick instead: CPU-seconds for the same student.
 
-`python bench/training.py [PROJECT] [--rows 1000] [--epochs 6] [--rounds 3] [--jobs 4]
-[--out FILE.json] [--table FILE.md]`, on a project that `dvc repro` has finished. All sides have the
-same student and first weights, teachers (each language's own), texts, batch size, learning rates,
-loss and epochs. A round is all sides in random order, each in a process of its own with one thread;
-its number is the seed. CPU-seconds are the process's own: other work on the machine hardly changes
-them.
+`python bench/training.py [PROJECT] [--rows 1000] [--epochs 6] [--rounds 2] [--jobs 4]
+[--out FILE.json]`, on a project that `dvc repro` has finished. All sides have the same student and
+first weights, teachers (each language's own), texts, batch size, learning rates, loss and epochs. A
+round is all sides in random order, each in a process of its own with one thread; its number is the
+seed. CPU-seconds are the process's own: other work on the machine changes them little.
 """
 
 import argparse
@@ -136,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = measuring.parser(__doc__)
     parser.add_argument("--rows", type=int, default=1000, help="per language; 0 for all")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), default=list(SIDES))
     options = parser.parse_args(arguments)
     found = measure(options)
