@@ -49,6 +49,8 @@ class Logits:
         Raises:
             CacheError: an example has no logits.
         """
+        if np.array_equal(keys, self.keys):  # as nearly always, and a search is slow
+            return self.values
         order = np.argsort(self.keys, kind="stable")
         found = np.searchsorted(self.keys, keys, sorter=order)
         rows = order[np.minimum(found, len(order) - 1)] if len(order) else found
