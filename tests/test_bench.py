@@ -1,0 +1,64 @@
+"""That the pieces of bench/ run on a tiny project; what they measure is for `make bench`."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training import LANGUAGES, scored
+
+from amtss import corpus
+from amtss.layout import Layout
+
+BENCH = Path(__file__).parents[1] / "bench"
+CHANGES = {"max_epochs": 2, "top_k": len(LANGUAGES), "weights": "own", "teachers": list(LANGUAGES)}
+
+
+@pytest.fixture
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A side's job: a cut of a project with teachers and a tokenizer."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    scored(tmp_path / "project")
+    made = importlib.import_module("training_task")
+    made.cut(tmp_path / "project", tmp_path / "cut", 16, CHANGES)
+    return made.Task(tmp_path / "cut", importlib.import_module("measuring").Meter())
+
+
+def test_a_cut_has_the_same_share_of_each_split(task: Any, tmp_path: Path) -> None:
+    whole, part = corpus.load(Layout(tmp_path / "project"), LANGUAGES[0]), task.corpora[0]
+    share = 16 / len(whole["train"])
+    assert {split: len(part[split]) for split in part.splits} == {
+        split: round(share * len(whole[split])) for split in whole.splits}
+
+
+@pytest.mark.parametrize("side", ["amtss", "bare", "trainer"])
+def test_a_peer_trains_the_student(task: Any, side: str) -> None:
+    reached = getattr(importlib.import_module("training_peers"), side)(task)
+    assert 0 <= reached <= 100
+    assert {"training", "validation"} <= set(task.meter.cpu)
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("textbrewer"),
+                    reason="needs textbrewer, of the dependency group `bench`")
+@pytest.mark.parametrize("options", [{}, {"to_max": True}, {"by_hand": True, "fused": True}])
+def test_textbrewer_trains_the_student(task: Any, options: dict[str, bool]) -> None:
+    assert 0 <= importlib.import_module("training_textbrewer").multitask(task, **options) <= 100
+
+
+@pytest.mark.parametrize("side", ["project", "paper, sparse"])
+def test_a_steps_parts(task: Any, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = importlib.import_module("training_profile")
+    monkeypatch.setattr(profile, "TOKENS", 500)
+    parts = profile.profile(task, side, 2)
+    assert {"forward", "backward", "clip", "optimiser", "GFLOP"} <= set(parts)
+    assert side in profile.table({side: [parts]}, {"bf16": 1000.0})
+
+
+def test_languages_are_dealt_out_and_one_is_onboarded(task: Any, tmp_path: Path) -> None:
+    bench = importlib.import_module("languages")
+    bench.deal(tmp_path / "project", tmp_path / "dealt", 3, 12)
+    for code in bench.codes(3):
+        assert bench.taught(tmp_path / "dealt", code)["teach"] > 0
+    costs = bench.built(tmp_path / "dealt", 2)
+    assert costs["onboarded"]["distil"] > 0
