@@ -159,7 +159,7 @@ def short(stage: str) -> None:
     learning.track = track  # type: ignore[assignment]
     teaching._arguments = shortened
     sys.argv = ["amtss", *stage.split()]
-    cli.main()
+    cli.main()  # its start is a little slower than by itself: `learning` is there before it
 
 
 def main() -> None:
