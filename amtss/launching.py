@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 PROCESSES = "AMTSS_PROCESSES"
 PR_SET_PDEATHSIG = 1
 PATIENCE = 5.0
-"""Seconds that an unexpected error waits: if another process has caused it, that one's is told."""
+"""Seconds that an unexpected error waits, for the end of another process may have caused it, and
+any error of another process than the first, which then can still log how it ended."""
 
 
 def inside() -> bool:
@@ -58,7 +59,7 @@ def hand_over(message: str, traceback: str = "") -> bool:
     told = {"timestamp": str(int(time.time())), "py_callstack": traceback or message}
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"message": {"message": message, "extraInfo": told}}, file)
-    if traceback:
+    if traceback or not first():
         time.sleep(PATIENCE)
     return True
 
