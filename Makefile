@@ -19,15 +19,13 @@ check: $(VENV)/installed
 	lint-imports
 
 PROJECT ?= .
-RESULTS := bench/results
 
 bench: $(VENV)/bench  ## all of bench/ but sizes and scale, on a project where `dvc repro` has ended
-	mkdir -p $(RESULTS)
-	python bench/training_profile.py $(PROJECT) --out $(RESULTS)/profile.json
-	python bench/training.py $(PROJECT) --out $(RESULTS)/training.json
-	python bench/training_topk.py $(PROJECT) --out $(RESULTS)/topk.json
-	python bench/languages.py $(PROJECT) --out $(RESULTS)/languages.json
-	python bench/serving.py $(PROJECT) --out $(RESULTS)/serving.json
+	python bench/training_profile.py $(PROJECT) --out bench/training_profile.json
+	python bench/training.py $(PROJECT) --out bench/training.json
+	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json
+	python bench/languages.py $(PROJECT) --out bench/languages.json
+	python bench/serving.py $(PROJECT) --out bench/serving.json
 
 $(VENV)/bench: $(VENV)/installed
 	pip install --quiet --upgrade "pip>=25.1"

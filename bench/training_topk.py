@@ -43,8 +43,14 @@ def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
         target = statistics.fmean(float(members.accuracy() @ list(own[code].values()))
                                   for code, members in teachers.items())
         began, epochs = time.process_time(), [(0, 0.0, 0.0)]
-        distilling.distil(task.params, task.layout, lambda row: epochs.append(
-            (epochs[-1][0] + row["examples"], time.process_time() - began, row["average"])))
+
+        def on_epoch(row: dict[str, Any]) -> None:
+            examples, seconds = epochs[-1][0] + row["examples"], time.process_time() - began
+            epochs.append((examples, seconds, row["average"]))
+            print(f"top-k {top_k}, seed {seed}: {examples} examples, {seconds:.0f} CPU s, "
+                  f"{row['average']:.2f}", flush=True)
+
+        distilling.distil(task.params, task.layout, on_epoch)
         return {"top_k": top_k, "seed": seed, "teachers": 100 * target, "epochs": epochs}
 
 
