@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,8 +55,19 @@ Row = dict[str, Any]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Slow tests first in every worker's share of `--dist worksteal`, module by module in turns:
+    so that no worker is left alone with them at the end.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    fast = iter([item for item in items if item not in slow])
+    modules = list(dict.fromkeys(item.path for item in slow))
+    ends = [len(items) * at // workers for at in range(workers + 1)]
+    made: list[pytest.Item] = []
+    for worker, end in enumerate(ends[1:]):
+        made += [item for item in slow if item.path in modules[worker::workers]]
+        made += islice(fast, max(end - len(made), 0))
+    items[:] = [*made, *fast]
 
 
 class Outcome(NamedTuple):

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import random
 import shutil
@@ -527,12 +528,19 @@ def run(project: Project) -> "subprocess.Popen[str]":
                             env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
+def matching(folder: Path, pattern: str) -> set[str]:
+    """Names in `folder`; none where it is gone, as at a training's end."""
+    with contextlib.suppress(FileNotFoundError):
+        return {path.name for path in folder.glob(pattern)}
+    return set()
+
+
 def kill_when(process: "subprocess.Popen[str]", folder: Path, pattern: str, known: set[str],
               delay: float) -> bool:
     """SIGKILL the group `delay` after something new matches `pattern`; whether it still ran."""
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
-        if {path.name for path in folder.glob(pattern)} - known:
+        if matching(folder, pattern) - known:
             time.sleep(delay)
             os.killpg(process.pid, signal.SIGKILL)
             break
@@ -555,7 +563,7 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path: Path) -> None:
     # a holder is there while a checkpoint is being written; epoch-* once it is whole
     for pattern, most in ((".epoch-*", 0.0), ("epoch-*", 0.3), (".epoch-*", 0.02),
                           (".epoch-*", 0.005), ("epoch-*", 0.05)):
-        known = {path.name for path in folder.glob(pattern)}
+        known = matching(folder, pattern)
         kills += kill_when(run(cut), folder, pattern, known, draw.uniform(0, most))
     assert kills >= 4
     last = run(cut)
