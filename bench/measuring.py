@@ -66,13 +66,22 @@ class Meter:
     cpu: Counter[str] = field(default_factory=Counter)
     """Of this process, all its threads: what others do on the machine changes it little."""
     wall: Counter[str] = field(default_factory=Counter)
+    _open: list[float] = field(default_factory=list)
+    """Of each part that is being measured, the outermost first: when it began, less `cpu` then."""
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        began = [(clock(), sum(spent.values())) for clock, spent in self._clocks()]
+        began = [clock() - spent.total() for clock, spent in self._clocks()]
+        self._open.append(began[0])
         yield
-        for (clock, spent), (start, before) in zip(self._clocks(), began, strict=True):
-            spent[name] += clock() - start - (sum(spent.values()) - before)
+        self._open.pop()
+        for (clock, spent), start in zip(self._clocks(), began, strict=True):
+            spent[name] += clock() - start - spent.total()
+
+    def so_far(self) -> float:
+        """CPU-seconds of all parts up to now, those that are not over too, but for validation."""
+        whole = time.process_time() - self._open[0] if self._open else self.cpu.total()
+        return whole - self.cpu["validation"]
 
     def _clocks(self) -> Sequence[tuple[Any, Any]]:
         return (time.process_time, self.cpu), (time.perf_counter, self.wall)

@@ -8,11 +8,13 @@ seed. CPU-seconds are the process's own: other work on the machine changes them 
 """
 
 import argparse
+import math
 import random
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import measuring
@@ -42,12 +44,19 @@ class Measured:
     cpu: dict[str, float]
     """Seconds by part: capture, training, validation, rest."""
     wall: dict[str, float]
-    accuracy: float
-    """On validation after the last epoch, mean over languages."""
+    epochs: list[tuple[float, float]]
+    """After each: CPU-seconds so far without validation, and validation accuracy, in points."""
 
     def rate(self, *parts: str) -> float:
         """Examples per CPU-second of `parts`, of the whole job where none are named."""
         return self.examples / sum(self.cpu.get(part, 0.0) for part in parts or self.cpu)
+
+    def until(self, accuracy: float) -> float:
+        """CPU-seconds to that, taken to grow evenly between two epochs' ends."""
+        for (began, before), (ended, after) in pairwise([(0.0, 0.0), *self.epochs]):
+            if after >= accuracy:
+                return began + (accuracy - before) / (after - before) * (ended - began)
+        return math.inf
 
 
 def run(side: str, number: int, project: Path, rows: int, epochs: int) -> Measured:
@@ -60,10 +69,10 @@ def run(side: str, number: int, project: Path, rows: int, epochs: int) -> Measur
         root = Path(folder) / "project"
         cut(project, root, rows, _changes(project, epochs, number))
         task = Task(root, measuring.Meter())
-        reached = _side(side)(task)
+        _side(side)(task)
         count = sum(len(each["train"]) for each in task.corpora)
         return Measured(side, number, count * epochs, dict(task.meter.cpu), dict(task.meter.wall),
-                        reached)
+                        task.epochs)
 
 
 def _changes(project: Path, epochs: int, seed: int) -> dict[str, object]:
@@ -78,7 +87,7 @@ def _changes(project: Path, epochs: int, seed: int) -> dict[str, object]:
             "margin_threshold": None, "labels_only": False}
 
 
-def _side(name: str) -> Callable[..., float]:
+def _side(name: str) -> Callable[..., None]:
     import training_peers as peers
 
     if name in ("amtss", "bare", "trainer"):
@@ -110,13 +119,18 @@ def measure(options: argparse.Namespace) -> list[Measured]:
 
 
 def table(found: list[Measured]) -> str:
-    """Rates, and how many times each of them amtss has, round by round."""
+    """Rates, and how many times each of them amtss has, round by round; and how many times as long
+    each takes to the accuracy that all sides of the round reach.
+    """
+    lowest = {number: min(each.epochs[-1][1] for each in found if each.round == number)
+              for number in {each.round for each in found}}
     rounds = {side: [each for each in found if each.side == side] for side in SIDES}
     own = rounds["amtss"]
     warm = ("training", "validation", "rest")
     lines = ["| side | training, ex/CPU-s | amtss' is times | whole job, ex/CPU-s "
-             "| amtss' is times | amtss' rerun is times | validation accuracy |",
-             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+             "| amtss' is times | amtss' rerun is times | validation accuracy "
+             "| CPU s to the lowest | times amtss' |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
     for side, each in rounds.items():
         if not each:
             continue
@@ -126,7 +140,9 @@ def table(found: list[Measured]) -> str:
                  spread([r.rate() for r in each], 0),
                  spread([a.rate() / b.rate() for a, b in pairs]),
                  spread([a.rate(*warm) / b.rate() for a, b in pairs]),
-                 spread([r.accuracy for r in each])]
+                 spread([r.epochs[-1][1] for r in each]),
+                 spread([r.until(lowest[r.round]) for r in each], 0),
+                 spread([b.until(lowest[b.round]) / a.until(lowest[b.round]) for a, b in pairs])]
         lines.append(f"| {SIDES[side]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -14,11 +14,10 @@ from torch.nn import functional
 from training_task import Task, groups, teachers
 
 from amtss import distilling, hardware, scoring, tokens
-from amtss.layout import read_rows
 from amtss.learning import Examples, Learner
 
 
-def amtss(task: Task) -> float:
+def amtss(task: Task) -> None:
     """Capture of logits, then Algorithm 1 on all languages; the commands' own functions."""
     with task.meter.part("capture"):
         for name in task.params.pool:
@@ -27,9 +26,7 @@ def amtss(task: Task) -> float:
         parts.enter_context(task.meter.part("rest"))
         parts.enter_context(_timed(task.meter, Learner, "epoch", "training"))
         parts.enter_context(_timed(task.meter, distilling, "validate", "validation"))
-        distilling.distil(task.params, task.layout, lambda row: None)
-    last = read_rows(task.layout.history("distil"), "bench")[-1]
-    return float(last["average"])
+        distilling.distil(task.params, task.layout, lambda row: task.reached(row["average"]))
 
 
 @contextmanager
@@ -45,7 +42,7 @@ def _timed(meter: Meter, owner: Any, name: str, part: str) -> Iterator[None]:
         yield
 
 
-def bare(task: Task) -> float:
+def bare(task: Task) -> None:
     """A loop over labels and nothing else: the limit of this model, with the same precision,
     buckets, clipping and fused optimiser."""
     chosen, pad = task.params.distil, task.tokenizer.pad_token_id
@@ -55,7 +52,6 @@ def bare(task: Task) -> float:
     precision = hardware.resolve(chosen.precision)
     optimizer = torch.optim.AdamW(groups(model, chosen.weight_decay), lr=chosen.learning_rate,
                                   fused=True)
-    reached = 0.0
     for epoch in range(chosen.max_epochs):
         with task.meter.part("training"):
             made = list(tokens.batches(train.tokens.lengths, chosen.batch_size,
@@ -66,8 +62,7 @@ def bare(task: Task) -> float:
                     group["lr"] = chosen.learning_rate * min(done / chosen.warmup,
                                                              (1 - done) / (1 - chosen.warmup))
                 _step(model, optimizer, train, rows, pad, precision)
-        reached = task.accuracy(model, validation)
-    return reached
+        task.validate(model, validation)
 
 
 def _step(model: Any, optimizer: torch.optim.Optimizer, train: Examples, rows: Any, pad: int,
@@ -82,7 +77,7 @@ def _step(model: Any, optimizer: torch.optim.Optimizer, train: Examples, rows: A
     optimizer.zero_grad()
 
 
-def trainer(task: Task, *, best: bool = False) -> float:
+def trainer(task: Task, *, best: bool = False) -> None:
     """transformers' Trainer, its teachers online in `compute_loss`.
 
     Args:
@@ -118,16 +113,13 @@ def trainer(task: Task, *, best: bool = False) -> float:
             return functional.cross_entropy(logits, labels) + chosen.kd_weight * kd
 
     class Validating(TrainerCallback):
-        reached = 0.0
-
         def on_epoch_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            self.reached = task.accuracy(model, validation)
+            task.validate(model, validation)
 
-    validating = Validating()
     items = [{"row": row, **train.tokens[row]} for row in range(len(train.labels))]
     with tempfile.TemporaryDirectory() as folder, task.meter.part("training"):
         Distilling(
-            model=model, data_collator=collate, callbacks=[validating], train_dataset=items,
+            model=model, data_collator=collate, callbacks=[Validating()], train_dataset=items,
             args=TrainingArguments(
                 output_dir=folder, num_train_epochs=chosen.max_epochs, seed=chosen.seed,
                 per_device_train_batch_size=chosen.batch_size, weight_decay=chosen.weight_decay,
@@ -136,4 +128,3 @@ def trainer(task: Task, *, best: bool = False) -> float:
                 train_sampling_strategy="group_by_length" if best else "random",
                 report_to="none", logging_strategy="no", remove_unused_columns=False,
                 disable_tqdm=True)).train()
-    return validating.reached

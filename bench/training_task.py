@@ -4,7 +4,7 @@ Shapes: N examples, B of a batch, S tokens, C classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,8 @@ class Task:
 
     root: Path
     meter: Meter
+    epochs: list[tuple[float, float]] = field(default_factory=list)
+    """After each: CPU-seconds so far without validation, and validation accuracy."""
 
     @cached_property
     def params(self) -> Params:
@@ -102,8 +104,8 @@ class Task:
         return student.build(self.params.student, self.languages, self.labels,
                              len(self.tokenizer), self.tokenizer.pad_token_id)
 
-    def accuracy(self, model: StudentModel, validation: Examples) -> float:
-        """Mean over languages of validation accuracy, in points."""
+    def validate(self, model: StudentModel, validation: Examples) -> None:
+        """Add an epoch: its accuracy is the mean over languages, in points."""
         with self.meter.part("validation"), torch.inference_mode():
             model.eval()
             right = np.empty(len(validation.labels), dtype=bool)
@@ -115,8 +117,12 @@ class Task:
                                    torch.from_numpy(validation.language[at]))
                 right[at] = logits.argmax(dim=-1).numpy() == validation.labels[at]
             model.train()
-        return 100 * float(np.mean([right[validation.of(index)].mean()
-                                    for index in range(len(self.languages))]))
+        self.reached(100 * float(np.mean([right[validation.of(index)].mean()
+                                          for index in range(len(self.languages))])))
+
+    def reached(self, accuracy: float) -> None:
+        """Add an epoch."""
+        self.epochs.append((self.meter.so_far(), accuracy))
 
 
 def groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ class Every(nn.Module):
 
 
 def multitask(task: Task, *, to_max: bool = False, by_hand: bool = False,
-              precision: hardware.Resolved = "fp32", fused: bool = False) -> float:
+              precision: hardware.Resolved = "fp32", fused: bool = False) -> None:
     """`MultiTaskDistiller`: as its users run it, or with all that can be done for it.
 
     Args:
@@ -140,12 +140,12 @@ def multitask(task: Task, *, to_max: bool = False, by_hand: bool = False,
     def answered(batch: Batch, outputs: Any) -> Batch:
         return {"logits": getattr(outputs, "logits", outputs)}
 
-    return _trained(task, model, validation, precision, fused, lambda told: MultiTaskDistiller(
+    _trained(task, model, validation, precision, fused, lambda told: MultiTaskDistiller(
         *told, {code: each.model for code, each in taught.items()}, WithLoss(model, precision),
         dict.fromkeys(taught, answered), dict.fromkeys(taught, _student)), loaders)
 
 
-def multiteacher(task: Task) -> float:
+def multiteacher(task: Task) -> None:
     """`MultiTeacherDistiller`: every teacher scores every text, and their logits are averaged."""
     from textbrewer import MultiTeacherDistiller
 
@@ -167,7 +167,7 @@ def multiteacher(task: Task) -> float:
     def answered(batch: Batch, outputs: Any) -> Batch:
         return {"logits": outputs}
 
-    return _trained(task, model, validation, "fp32", False, lambda told: MultiTeacherDistiller(
+    _trained(task, model, validation, "fp32", False, lambda told: MultiTeacherDistiller(
         *told, [Every(name, each).eval() for name, each in read.items()],
         WithLoss(model, "fp32"), answered, _student), loader)
 
@@ -184,8 +184,8 @@ def _student(batch: Batch, outputs: tuple[Tensor, Tensor]) -> Batch:
 
 
 def _trained(task: Task, model: StudentModel, validation: Examples, precision: hardware.Resolved,
-             fused: bool, distiller: Callable[[Any], Any], loaders: Any) -> float:
-    """Validation accuracy after training with a distiller's own loop."""
+             fused: bool, distiller: Callable[[Any], Any], loaders: Any) -> None:
+    """Train with a distiller's own loop."""
     from textbrewer import DistillationConfig, TrainingConfig
     from transformers import get_linear_schedule_with_warmup
 
@@ -193,7 +193,6 @@ def _trained(task: Task, model: StudentModel, validation: Examples, precision: h
     chosen = task.params.distil
     each = loaders.values() if isinstance(loaders, dict) else [loaders]
     steps = chosen.max_epochs * sum(len(loader) for loader in each)
-    reached = []
     with task.meter.part("training"), tempfile.TemporaryDirectory() as folder:
         np.random.seed(chosen.seed)  # it draws a step's language by it
         optimizer = torch.optim.AdamW(groups(model, chosen.weight_decay), lr=chosen.learning_rate,
@@ -208,6 +207,4 @@ def _trained(task: Task, model: StudentModel, validation: Examples, precision: h
                        scheduler_class=get_linear_schedule_with_warmup,
                        scheduler_args={"num_warmup_steps": round(chosen.warmup * steps),
                                        "num_training_steps": steps},
-                       callback=lambda model, step: reached.append(
-                           task.accuracy(model.student, validation)))
-    return reached[-1]
+                       callback=lambda model, step: task.validate(model.student, validation))
