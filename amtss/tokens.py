@@ -88,19 +88,21 @@ def joined(several: Sequence[Tokens]) -> Tokens:
                   tuple(part for each in several for part in each.types))
 
 
-def tokenise(tokenizer: "PreTrainedTokenizerBase", texts: pa.Table, max_length: int) -> Tokens:
-    """Token ids, in memory, of a table's `text`, or of `text` and `pair`; longest first truncation.
+def tokenise(tokenizer: "PreTrainedTokenizerBase", texts: pa.Table,
+             max_length: int | None) -> Tokens:
+    """Token ids, in memory, of a table's `text`, or of `text` and `pair`; cut at `max_length`, the
+    longest of a pair first, or whole.
     """
     return _laid(list(_encoded(tokenizer, texts, max_length)))
 
 
 def _encoded(tokenizer: "PreTrainedTokenizerBase", texts: pa.Table,
-             max_length: int) -> Iterator[pa.RecordBatch]:
+             max_length: int | None) -> Iterator[pa.RecordBatch]:
     schema = _schema(tokenizer)
     for chunk in texts.to_batches(max_chunksize=CHUNK):
         pairs = chunk["pair"].to_pylist() if "pair" in chunk.schema.names else None
-        made = tokenizer(chunk["text"].to_pylist(), pairs, truncation=True, max_length=max_length,
-                         return_attention_mask=False)
+        made = tokenizer(chunk["text"].to_pylist(), pairs, truncation=max_length is not None,
+                         max_length=max_length, return_attention_mask=False, verbose=False)
         starts = np.cumsum([0, *map(len, made["input_ids"])])
         columns = [np.fromiter(chain.from_iterable(made[name]), dtype, starts[-1])
                    for name, dtype in TYPES.items() if name in schema.names]

@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import vocabulary
+from amtss import tokens, vocabulary
 from amtss.config import Params
 from amtss.corpus import Corpus
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-CHUNK = 10_000
-"""Texts that are tokenised at once."""
-
 
 @dataclass(frozen=True)
 class Cut:
@@ -72,10 +68,5 @@ def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
 
 def _lengths(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus) -> NDArray[np.int64]:
     """Tokens of every row, whole, with what the tokenizer sets around and between. *Shape:* (N,)"""
-    lengths: list[int] = []
-    for table in corpus.splits.values():
-        for chunk in table.to_batches(max_chunksize=CHUNK):
-            pairs = chunk["pair"].to_pylist() if "pair" in chunk.schema.names else None
-            made = tokenizer(chunk["text"].to_pylist(), pairs, verbose=False)
-            lengths += map(len, made["input_ids"])
-    return np.array(lengths, dtype=np.int64)
+    return np.concatenate([tokens.tokenise(tokenizer, each, None).lengths
+                           for each in corpus.splits.values()])
