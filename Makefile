@@ -20,12 +20,16 @@ check: $(VENV)/installed
 
 PROJECT ?= .
 
-bench: $(VENV)/bench  ## all of bench/ but sizes and scale, on a project where `dvc repro` has ended
+bench: $(VENV)/bench  ## all of bench/, on a project where `dvc repro` has ended
 	python bench/training_profile.py $(PROJECT) --out bench/training_profile.json
 	python bench/training.py $(PROJECT) --out bench/training.json
 	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json
 	python bench/languages.py $(PROJECT) --out bench/languages.json
 	python bench/serving.py $(PROJECT) --out bench/serving.json
+	python bench/at_once.py --rounds 1 --out bench/at_once.json
+	python bench/scaling.py --languages 5 --out bench/scaling.json
+	folder=$$(mktemp -d) && python bench/size.py $$folder --rows 10000 --out bench/size.json && \
+	  rm -r $$folder
 
 $(VENV)/bench: $(VENV)/installed
 	pip install --quiet --upgrade "pip>=25.1"

@@ -1,14 +1,12 @@
 """Five teachers and their scores: one `dvc repro`, against the flow's teachers at once.
 
-`python bench/at_once.py [--rounds 3] [--epochs 10] [--out FILE]`, in the project's folder, on as
-many cores as the process may use (`taskset`). A machine that others use as well tells nothing:
+`python bench/at_once.py [--rounds 3] [--epochs 10] [--out FILE.json]`, in the project's folder, on
+as many cores as the process may use (`taskset`). A machine that others use as well tells nothing:
 DVC's side leaves cores free, the flow's does not.
 """
 
 import argparse
-import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import measuring
 import yaml
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
@@ -72,20 +71,18 @@ def weights(folder: Path) -> bytes:
                             *layout.artifacts.glob("logits/*/*.safetensors")]))
 
 
-def measure(rounds: int, epochs: int) -> dict[str, object]:
+def measure(rounds: int, epochs: int) -> list[dict[str, object]]:
     """Both ways, turn by turn."""
-    pairs, same = [], True
+    found: list[dict[str, object]] = []
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as place:
             sides = [project(Path(place) / name, epochs) for name in ("dvc", "flow")]
             alone = one_by_one(sides[0])
             together, worked = at_once(str(sides[1]))
-            pairs.append((round(alone, 1), round(together, 1)))
-            same = same and weights(sides[0]) == weights(Path(worked))
-    ratios = sorted(together / alone for alone, together in pairs)
-    return {"cores": len(os.sched_getaffinity(0)), "seconds": pairs, "same bytes": same,
-            "ratio": [round(each, 3) for each in
-                      (ratios[0], statistics.median(ratios), ratios[-1])]}
+            found.append({"round": len(found), "one by one, s": round(alone, 1),
+                          "at once, s": round(together, 1), "ratio": round(together / alone, 3),
+                          "same bytes": weights(sides[0]) == weights(Path(worked))})
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,10 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args(arguments)
     with prefect_test_harness():
-        text = json.dumps(measure(options.rounds, options.epochs), indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+        found = measure(options.rounds, options.epochs)
+    measuring.tell(options, measuring.table(found), found)
 
 
 if __name__ == "__main__":

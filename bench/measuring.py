@@ -45,6 +45,13 @@ def tell(options: argparse.Namespace, text: str, found: Any) -> None:
                                + "\n", encoding="utf-8")
 
 
+def table(found: Sequence[dict[str, Any]]) -> str:
+    """A row for each of `found`, which have the same keys."""
+    rows = [list(found[0]), ["---"] + ["---:"] * (len(found[0]) - 1),
+            *([str("" if cell is None else cell) for cell in each.values()] for each in found)]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
 def processor() -> str:
     """The CPU's own name."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:

@@ -1,8 +1,8 @@
 """What more languages cost: stages, DVC's own time for each, a `dvc repro` with nothing to do.
 
-`python bench/scaling.py [--languages 5 10 20] [--stand-in] [--out FILE]`, in the project's folder.
-Languages have invented codes and rows made of the demo's phrases; teachers and student are tiny.
-With `--stand-in` commands only write what dvc.yaml declares: DVC's part alone, for any number.
+`python bench/scaling.py [--languages 5 10 20] [--stand-in] [--out FILE.json]`, in the project's
+folder. Languages have invented codes and rows made of the demo's phrases; teachers and student are
+tiny. With `--stand-in` commands only write what dvc.yaml declares: DVC's own part alone.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import measuring
 import yaml
 
 from amtss import demo
@@ -123,12 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--stand-in", action="store_true")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args(arguments)
-    lines = []
-    for count in options.languages:
-        lines.append(json.dumps(measure(count, options.stand_in)))
-        print(lines[-1], flush=True)
-    if options.out:
-        options.out.write_text("\n".join([*lines, ""]), encoding="utf-8")
+    found = [measure(count, options.stand_in) for count in options.languages]
+    measuring.tell(options, measuring.table(found), found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Peak memory and start-up of the stages at XNLI's size, on made-up texts.
 
-    python bench/size.py FOLDER [--rows 392702] [--only STAGE ...]
+    python bench/size.py FOLDER [--rows 392702] [--only STAGE ...] [--out FILE.json]
 
 Writes a project into FOLDER: sentence pairs as long as XNLI's in five languages, a tokenizer of
 250,002 pieces, a tiny teacher and the paper's student. Then it runs the stages as processes and
@@ -18,6 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import measuring
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
@@ -36,6 +37,7 @@ VOCABULARY = 250_002
 LENGTHS = {"premise": (22.0, 0.68), "hypothesis": (11.0, 0.42)}
 """Mean number of words, and the standard deviation of its logarithm, measured on XNLI."""
 STEPS = 50
+FIRST = "first step after "
 ENCODER = {"layers": 4, "width": 200, "heads": 4, "feed_forward": 800}
 PARAMS: dict[str, Any] = {
     "project": "size", "languages": list(LETTERS),
@@ -47,8 +49,9 @@ PARAMS: dict[str, Any] = {
     "scoring": {"batch_size": 128, "precision": "fp32"},
     "student": {"architecture": ENCODER, "tokenizer": "teacher", "max_length": 128},
     "distil": {"max_epochs": 1, "top_k": 3, "precision": "fp32"}}
-STAGES = ("data en", "validate en", "gate", "teach multilingual", "score multilingual",
-          "vocabulary", "distil", "distil", "baseline", "evaluate")
+STAGES = (*(f"{stage} {code}" for stage in ("data", "validate") for code in LETTERS), "gate",
+          "teach multilingual", "score multilingual", "vocabulary", "distil", "distil", "baseline",
+          "evaluate")
 """What is measured, in order: of `distil`, once without tokens and once with them."""
 
 
@@ -123,18 +126,24 @@ def checkpoint(folder: Path) -> None:
     )).save_pretrained(folder)
 
 
-def measure(root: Path, stage: str) -> None:
-    """Run a stage as a process of its own and print its line."""
+def measure(root: Path, stage: str) -> dict[str, Any]:
+    """Run a stage as a process of its own."""
     name, *_ = stage.split()
-    command = ([sys.executable, str(Path(__file__).resolve()), "--short", stage]
-               if name in ("teach", "distil", "baseline")
+    trains = name in ("teach", "distil", "baseline")
+    command = ([sys.executable, str(Path(__file__).resolve()), "--short", stage] if trains
                else [sys.executable, "-m", "amtss.cli", *stage.split()])
     started = time.perf_counter()
-    process = subprocess.Popen(command, cwd=root)
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    said = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
-    print(f"{stage:20} {usage.ru_maxrss / 2**20:6.2f} GiB {time.perf_counter() - started:8.1f} s, "
-          f"{usage.ru_utime + usage.ru_stime:.1f} s of a core{'' if status == 0 else ', failed'}",
-          flush=True)
+    if status:
+        raise SystemExit(f"amtss {stage} failed")
+    first = said.rpartition(FIRST)[2].split()[:2] if trains else (None, None)
+    return {"stage": stage, "peak, GiB": round(usage.ru_maxrss / 2**20, 2),
+            "seconds": round(time.perf_counter() - started, 1),
+            "CPU s": round(usage.ru_utime + usage.ru_stime, 1),
+            "to the first step, s": first[0], "CPU s to it": first[1]}
 
 
 def short(stage: str) -> None:
@@ -145,8 +154,7 @@ def short(stage: str) -> None:
 
     def track(items: Sequence[Any], title: str) -> Iterator[Any]:
         seconds = time.time() - psutil.Process().create_time()
-        print(f"{stage:20} {'':10} {seconds:8.1f} s, {time.process_time():.1f} s of a core to its "
-              "first step", flush=True)
+        print(f"{FIRST}{seconds:.1f} {time.process_time():.1f}", flush=True)
         yield from islice(items, STEPS)
 
     arguments = teaching._arguments
@@ -168,13 +176,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=392_702, help="of a language's train split")
     parser.add_argument("--only", nargs="*", default=STAGES, help="stages, such as 'data en'")
     parser.add_argument("--short", help="the stage to run in this process")
+    parser.add_argument("--out", type=Path, default=None, help="JSON")
     asked = parser.parse_args()
     if asked.short:
         short(asked.short)
     if not (asked.folder / "params.yaml").exists():
         synthesise(asked.folder, asked.rows)
+    found = []
     for stage in asked.only:
-        measure(asked.folder, stage)
+        found.append(measure(asked.folder, stage))
+        print(f"{stage}: {found[-1]['peak, GiB']} GiB", flush=True)
+    measuring.tell(asked, measuring.table(found), {"rows": asked.rows, "stages": found})
 
 
 if __name__ == "__main__":
