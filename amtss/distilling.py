@@ -119,8 +119,8 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
         model = student.build(params.student, list(heads), labels, len(tokenizer),
                               tokenizer.pad_token_id,
                               layout.start if params.student.starts else None)
-    learner = Learner(model, params.schedule, tokenizer.pad_token_id)
-    fingerprint = _fingerprint(params, layout, teachers, budget)
+    learner = Learner(model, params.schedule, tokenizer.pad_token_id, (train, validation))
+    fingerprint = _fingerprint(params, layout, teachers, budget, len(learner.rows))
     return Lesson(
         learner, learner.resume(layout.checkpoints(stage), fingerprint), teaching, train,
         validation)
@@ -143,15 +143,19 @@ def _grown(params: Params, layout: Layout, labels: Sequence[str], tokens: int,
 
 
 def _fingerprint(params: Params, layout: Layout, teachers: Sequence[str],
-                 budget: int | None) -> str:
-    """Of all that a training depends on: a checkpoint of another one is not gone on from."""
+                 budget: int | None, rows: int) -> str:
+    """Of all that a training depends on: a checkpoint of another one is not gone on from.
+
+    Args:
+        rows: of the embedding table in training, which are those that moments are of.
+    """
     from amtss import scoring
 
     about = params.model_dump(include={"languages", "student", "distil", "onboarding",
                                        "continuation"})
     origins = [repr(scoring.origin(params, layout, name, language))
                for name in teachers for language in params.scored_by(name)]
-    text = json.dumps([about, origins, list(teachers), budget], sort_keys=True)
+    text = json.dumps([about, origins, list(teachers), budget, rows], sort_keys=True)
     made = [path for path in sorted(layout.tokenizer.rglob("*")) if path.is_file()]
     digest = hashlib.sha256(text.encode() + contents(made))
     return digest.hexdigest()[:16]
@@ -236,7 +240,7 @@ def _write(lesson: Lesson, layout: Layout, stage: str) -> None:
     lesson.learner.restore_best(layout.checkpoints(stage), progress)
     model = layout.student if stage == "distil" else layout.baseline
     with replacing(model) as folder:
-        lesson.learner.model.save_pretrained(folder)
+        lesson.learner.model.save_pretrained(folder, state_dict=lesson.learner.weights())
         vocabulary.load(str(layout.tokenizer)).save_pretrained(folder)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history]
     write_text(layout.history(stage), "".join(lines))

@@ -26,6 +26,7 @@ from amtss.corpus import Corpus
 from amtss.errors import AmtssError, CheckpointError
 from amtss.layout import read_json, replacing, write_json
 from amtss.losses import Loss, distillation_loss
+from amtss.rows import Rows
 from amtss.student import StudentModel
 from amtss.tokens import Tokens
 
@@ -81,7 +82,15 @@ class Learner:
     Under torchrun each process takes its part of every batch, and all have the same model.
     """
 
-    def __init__(self, model: StudentModel, settings: Distil, pad: int) -> None:
+    def __init__(self, model: StudentModel, settings: Distil, pad: int,
+                 data: Sequence[Examples]) -> None:
+        """
+        Args:
+            pad: the padding token's id.
+            data: all examples it will learn from or predict; `model` is left with the rows of its
+                embedding table that these use. `weights` has all of them.
+        """
+        self.rows = Rows(model, [each.tokens for each in data])
         self.accelerator = hardware.accelerator(settings.precision)
         hardware.place(model)
         hardware.keep_freed_memory()
@@ -109,9 +118,12 @@ class Learner:
         made = list(tokens.batches(data.tokens.lengths[rows], self.settings.batch_size, draw))
         self.model.train()
         sums = torch.zeros(3, dtype=torch.float64, device=self.accelerator.device)
+        decay = 1.0
         for step, picked in enumerate(track(made, f"epoch {number}")):
             self._learning_rate(span[0] + (span[1] - span[0]) * step / len(made))
             sums += self._step(data, rows[picked], targets, kd_weight)
+            decay *= self._decayed()
+        self.rows.decay(decay)
         means = self.accelerator.reduce(sums, "sum") / len(rows)
         return dict(zip(("loss", "hard_loss", "soft_loss"), means.tolist(), strict=True))
 
@@ -149,6 +161,7 @@ class Learner:
     def _inputs(self, data: Examples, at: NDArray[np.int64]) -> list[Tensor]:
         """What the model takes: ids and mask, (B, S) each, and heads, (B,)."""
         ids, mask = data.tokens.padded(at, self.pad)
+        ids = self.rows.places[ids]
         heads = np.minimum(data.language[at], len(self.model.config.languages) - 1)
         return [torch.from_numpy(array).to(self.accelerator.device) for array in (ids, mask, heads)]
 
@@ -158,6 +171,13 @@ class Learner:
         factor = progress / warmup if progress < warmup else (1 - progress) / (1 - warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate * factor
+
+    def _decayed(self) -> float:
+        """What the last step's weight decay has left of a weight without gradient."""
+        if self.optimizer.step_was_skipped:  # by fp16's scaler
+            return 1.0
+        decayed = self.optimizer.param_groups[0]
+        return float(1.0 - decayed["lr"] * decayed["weight_decay"])
 
     @hardware.fitting("lower student.max_length")
     def predict(self, data: Examples) -> NDArray[np.float32]:
@@ -176,6 +196,10 @@ class Learner:
         """What the first process has found, in every process."""
         return cast(Found, broadcast_object_list([found])[0])
 
+    def weights(self) -> dict[str, Tensor]:
+        """Of the whole model, on the CPU where they were not in training."""
+        return _contiguous(self.rows.put(self.model.state_dict()))
+
     def save(self, folder: Path, progress: Progress) -> None:
         """Write `folder/epoch-N` whole, then drop all but it and the best epoch's."""
         if self.accelerator.scaler is not None:
@@ -183,7 +207,7 @@ class Learner:
         if self.accelerator.is_main_process:
             with replacing(folder / f"epoch-{progress.epoch:04}") as made:
                 made.mkdir()
-                save_file(_contiguous(self.model.state_dict()), made / "model.safetensors")
+                save_file(self.weights(), made / "model.safetensors")
                 save_file(self._moments(), made / "optimizer.safetensors")
                 write_json(made / "progress.json", asdict(progress))
             kept = {f"epoch-{epoch:04}" for epoch in (progress.epoch, progress.best_epoch)}
@@ -221,7 +245,7 @@ class Learner:
             except (OSError, TypeError, AmtssError, SafetensorError) as error:
                 print(f"{made}: unreadable ({error}); going on without it", file=sys.stderr)
                 continue
-            self.model.load_state_dict(weights)
+            self.model.load_state_dict(self.rows.take(weights))
             self._restore(moments)
             if self.accelerator.scaler is not None:
                 self.accelerator.scaler.load_state_dict(progress.scaler)
@@ -230,7 +254,7 @@ class Learner:
 
     def restore_best(self, folder: Path, progress: Progress) -> None:
         """Load the weights of the best epoch."""
-        self.model.load_state_dict(load_file(_best(folder, progress)))
+        self.model.load_state_dict(self.rows.take(load_file(_best(folder, progress))))
 
     def _moments(self) -> dict[str, Tensor]:
         state = self.optimizer.state_dict()["state"]

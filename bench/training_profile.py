@@ -2,15 +2,15 @@
 that this machine can do.
 
 `python bench/training_profile.py [PROJECT] [--steps 60] [--rounds 3] [--out FILE.json]`, one
-thread. Three students learn the project's texts by labels: the project's own, one with the paper's
-sizes and XLM-R's 250,002 tokens, and that one with gradients for the embeddings of a batch's own
-tokens only (`sparse`: torch's SparseAdam moves a row where it occurs).
+thread. Students learn the project's texts by labels: the project's own, and one with the paper's
+sizes and XLM-R's 250,002 tokens. Both train the rows of the embedding table that the texts use, as
+the product does; the latter also as though the texts used 100,000 of them, and the whole table.
 """
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ from training_task import Task, cut, groups
 
 from amtss import hardware, student, tokens
 from amtss.config import Architecture
+from amtss.rows import Rows
 
 PAPER = Architecture(layers=4, width=200, heads=4, feed_forward=800)
 TOKENS = 250_002
-SIDES = ("project", "paper", "paper, sparse")
+SIDES = {"project": 0, "paper": 0, "paper, 100,000 rows": 100_000, "paper, whole table": TOKENS}
+"""And how many rows of the table they train at least."""
 
 
 def peak(dtype: torch.dtype, size: int = 2048, seconds: float = 2.0) -> float:
@@ -49,53 +51,26 @@ def flops(model: Any, ids: Any) -> float:
     return 3 * 2 * float(linear + attention)  # backward is twice forward
 
 
-def made(task: Task, side: str) -> Any:
-    if side == "project":
-        return task.student()
+def made(task: Task, side: str) -> tuple[Any, Rows]:
+    model = task.student() if side == "project" else _paper(task)
+    more = tokens.Tokens((np.arange(SIDES[side]),), np.array([0, SIDES[side]]))
+    texts = [task.examples(split).tokens for split in ("train", "validation")]
+    return model, Rows(model, [*texts, more])
+
+
+def _paper(task: Task) -> Any:
     torch.manual_seed(0)
     settings = task.params.student.model_copy(update={"architecture": PAPER})
-    model = student.build(settings, task.languages, task.labels, TOKENS,
-                          task.tokenizer.pad_token_id)
-    model.get_input_embeddings().sparse = side.endswith("sparse")
-    return model
-
-
-def stepped(model: Any, side: str, weight_decay: float) -> tuple[Callable[[], None],
-                                                                 Callable[[], None]]:
-    """What clips gradients, and what takes the optimiser's step."""
-    table = model.get_input_embeddings().weight
-    if not side.endswith("sparse"):
-        adam = torch.optim.AdamW(groups(model, weight_decay), lr=1e-4, fused=True)
-        return lambda: _clip(model), lambda: (adam.step(), adam.zero_grad())[1]
-    dense = [{**group, "params": [p for p in group["params"] if p is not table]}
-             for group in groups(model, weight_decay)]
-    adam, rows = torch.optim.AdamW(dense, lr=1e-4, fused=True), torch.optim.SparseAdam([table])
-
-    def clip() -> None:
-        table.grad = table.grad.coalesce()
-        others = [p.grad for p in model.parameters() if p is not table and p.grad is not None]
-        grads = [*others, table.grad._values()]
-        norm = torch.nn.utils.get_total_norm(grads)
-        scale = torch.clamp(1.0 / (norm + 1e-6), max=1.0)
-        torch._foreach_mul_(grads, scale)
-
-    def step() -> None:
-        for each in (adam, rows):
-            each.step()
-            each.zero_grad()
-
-    return clip, step
-
-
-def _clip(model: Any) -> None:
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    return student.build(settings, task.languages, task.labels, TOKENS,
+                         task.tokenizer.pad_token_id)
 
 
 def profile(task: Task, side: str, steps: int) -> dict[str, float]:
     """CPU-milliseconds of a step by part, and GFLOP of its matrix multiplies."""
-    train, pad, model = task.examples("train"), task.tokenizer.pad_token_id, made(task, side)
+    train, pad = task.examples("train"), task.tokenizer.pad_token_id
+    model, rows = made(task, side)
     precision = hardware.resolve(task.params.distil.precision)
-    clip, step = stepped(model, side, task.params.distil.weight_decay)
+    adam = torch.optim.AdamW(groups(model, task.params.distil.weight_decay), lr=1e-4, fused=True)
     batches = tokens.batches(train.tokens.lengths, task.params.distil.batch_size,
                              np.random.default_rng(0))
     total, meter = 0.0, measuring.Meter()
@@ -104,29 +79,32 @@ def profile(task: Task, side: str, steps: int) -> dict[str, float]:
             total, meter = 0.0, measuring.Meter()  # what came before warmed up
         with meter.part("batch"):
             ids, mask = train.tokens.padded(at, pad)
-            inputs = [torch.from_numpy(each) for each in (ids, mask, train.language[at])]
+            inputs = [torch.from_numpy(each)
+                      for each in (rows.places[ids], mask, train.language[at])]
         with meter.part("forward"), hardware.autocast(precision):
             logits = model(*inputs)
         with meter.part("backward"):
             functional.cross_entropy(logits.float(), torch.from_numpy(train.labels[at])).backward()
         with meter.part("clip"):
-            clip()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         with meter.part("optimiser"):
-            step()
+            adam.step()
+            adam.zero_grad()
         total += flops(model, ids)
     return {**{part: 1e3 * spent / steps for part, spent in meter.cpu.items()},
-            "GFLOP": 1e-9 * total / steps}
+            "GFLOP": 1e-9 * total / steps, "rows": len(rows)}
 
 
 def table(found: dict[str, list[dict[str, float]]], peaks: dict[str, float]) -> str:
     parts = ("batch", "forward", "backward", "clip", "optimiser")
-    lines = [f"| student | {' | '.join(parts)} | step, CPU-ms | GFLOP | share of bf16 peak |",
-             f"| --- |{' ---: |' * (len(parts) + 3)}"]
+    lines = [f"| student | rows | {' | '.join(parts)} | step, CPU-ms | GFLOP | "
+             "share of bf16 peak |",
+             f"| --- |{' ---: |' * (len(parts) + 4)}"]
     for side, rounds in found.items():
         middle = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
         whole = sum(middle[part] for part in parts)
         share = middle["GFLOP"] / (1e-3 * whole * peaks["bf16"])
-        cells = [*(f"{middle[part]:.1f}" for part in parts), f"{whole:.1f}",
+        cells = [f"{middle['rows']:,}", *(f"{middle[part]:.1f}" for part in parts), f"{whole:.1f}",
                  f"{middle['GFLOP']:.1f}", f"{share:.3f}"]
         lines.append(f"| {side} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

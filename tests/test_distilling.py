@@ -433,8 +433,9 @@ class TestOnboarding:
         for code in LANGUAGES:
             assert outcomes[code].accuracy == pytest.approx(
                 accuracy(project, project.layout.registered / "student", code))
-        tables = [model.get_input_embeddings().weight.detach().numpy() for model in (
-            Predictor(project.layout.registered / "student").model, lesson.learner.model)]
+        tables = [weights["encoder.embeddings.word_embeddings.weight"].numpy() for weights in (
+            Predictor(project.layout.registered / "student").model.state_dict(),
+            lesson.learner.weights())]
         known = len(tables[0])
         np.testing.assert_array_equal(tables[1][:known], tables[0])
         assert len(np.unique(tables[1][known:], axis=0)) >= 3  # acquainted, not all the mean

@@ -25,7 +25,8 @@ class Lesson:
                               len(tokenizer), tokenizer.pad_token_id)
         self.kd_weight = kd_weight
         self.learner = Learner(model, Distil.model_validate(
-            project.settings["distil"] | {"seed": seed} | settings), tokenizer.pad_token_id)
+            project.settings["distil"] | {"seed": seed} | settings), tokenizer.pad_token_id,
+            [self.data])
         draw = np.random.default_rng(0)
         self.targets = draw.dirichlet(np.ones(3), len(self.data.labels)).astype(np.float32)
 
@@ -35,7 +36,7 @@ class Lesson:
                                   ((number - 1) / 4, number / 4), self.kd_weight)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return {name: value.clone() for name, value in self.learner.model.state_dict().items()}
+        return {name: value.clone() for name, value in self.learner.weights().items()}
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
