@@ -10,6 +10,7 @@ steps of an epoch, then all that follows; their start-up is from the process' st
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import time
@@ -129,8 +130,8 @@ def checkpoint(folder: Path) -> None:
 def measure(root: Path, stage: str) -> dict[str, Any]:
     """Run a stage as a process of its own."""
     name, *_ = stage.split()
-    trains = name in ("teach", "distil", "baseline")
-    command = ([sys.executable, str(Path(__file__).resolve()), "--short", stage] if trains
+    command = ([sys.executable, str(Path(__file__).resolve()), "--short", stage]
+               if name in ("teach", "distil", "baseline")
                else [sys.executable, "-m", "amtss.cli", *stage.split()])
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
@@ -139,25 +140,26 @@ def measure(root: Path, stage: str) -> dict[str, Any]:
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"amtss {stage} failed")
-    first = said.rpartition(FIRST)[2].split()[:2] if trains else (None, None)
+    first = re.search(f"{FIRST}(.+) (.+)", said)
     return {"stage": stage, "peak, GiB": round(usage.ru_maxrss / 2**20, 2),
             "seconds": round(time.perf_counter() - started, 1),
             "CPU s": round(usage.ru_utime + usage.ru_stime, 1),
-            "to the first step, s": first[0], "CPU s to it": first[1]}
+            "to the first step, s": first and float(first[1]),
+            "CPU s to it": first and float(first[2])}
 
 
 def short(stage: str) -> None:
     """Run a training's command in this process, with `STEPS` steps of each epoch."""
     import psutil
 
-    from amtss import cli, learning, teaching
+    from amtss import cli, finetuning, learning
 
     def track(items: Sequence[Any], title: str) -> Iterator[Any]:
         seconds = time.time() - psutil.Process().create_time()
         print(f"{FIRST}{seconds:.1f} {time.process_time():.1f}", flush=True)
         yield from islice(items, STEPS)
 
-    arguments = teaching._arguments
+    arguments = finetuning._arguments
 
     def shortened(*given: Any) -> Any:
         made = arguments(*given)
@@ -165,7 +167,7 @@ def short(stage: str) -> None:
         return made
 
     learning.track = track  # type: ignore[assignment]
-    teaching._arguments = shortened
+    finetuning._arguments = shortened
     sys.argv = ["amtss", *stage.split()]
     cli.main()  # its start is a little slower than by itself: `learning` is there before it
 
