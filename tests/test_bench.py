@@ -53,7 +53,7 @@ def test_textbrewer_trains_the_student(task: Any, options: dict[str, bool]) -> N
     assert_two_epochs(task)
 
 
-@pytest.mark.parametrize("side", ["project", "paper, sparse"])
+@pytest.mark.parametrize("side", ["project", "paper"])
 def test_a_steps_parts(task: Any, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
     profile = importlib.import_module("training_profile")
     monkeypatch.setattr(profile, "TOKENS", 500)
