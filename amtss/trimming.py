@@ -27,7 +27,8 @@ BATCH = 10_000
 
 def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
          settings: Trimming) -> tuple["PreTrainedTokenizerBase", NDArray[np.int64]]:
-    """`tokenizer` with the tokens that `corpora` use, and the ids that those have had.
+    """`tokenizer` with the tokens that `corpora` use or may come to use, and the ids that those
+    have had.
 
     Raises:
         CheckpointError: it is of a kind whose pieces hang on each other.
@@ -37,7 +38,10 @@ def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
     if kind not in ("Unigram", "WordPiece"):
         raise CheckpointError(f"student: expected a Unigram or WordPiece tokenizer to trim, found "
                               f"{kind}; set student.vocabulary: full in params.yaml")
-    kept = np.flatnonzero(_used(tokenizer, corpora, settings) | _needed(tokenizer, state))
+    used = _used(tokenizer, corpora, settings)
+    keeps = used | _needed(tokenizer, state)
+    keeps[_others(tokenizer, used, keeps)[:max(settings.at_least - keeps.sum(), 0)]] = True
+    kept = np.flatnonzero(keeps)
     only = _with_only(state, kept, _pieces(tokenizer, kept.tolist()))
     return remade(tokenizer, only, len(tokenizer) - len(kept)), kept
 
@@ -63,6 +67,18 @@ def _used(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
         before = np.cumsum(count[order]) - count[order]
         covering[order[before < settings.coverage * count.sum()]] = True
     return np.asarray(covering & (counts.sum(axis=0) >= settings.min_count))
+
+
+def _others(tokenizer: "PreTrainedTokenizerBase", used: NDArray[np.bool_],
+            kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Ids beyond `kept` whose pieces have no character that `used` ones have not. A tokenizer has
+    its commonest pieces first. *Shape:* (M,)
+    """
+    own = set("".join(_pieces(tokenizer, np.flatnonzero(used).tolist())))
+    others = np.flatnonzero(~kept)
+    return np.array([index for index, piece in zip(
+        others, _pieces(tokenizer, others.tolist()), strict=True) if own.issuperset(piece)],
+        dtype=np.int64)
 
 
 def _needed(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any]) -> NDArray[np.bool_]:

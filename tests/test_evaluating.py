@@ -121,7 +121,8 @@ class TestSizes:
         project = scored(tmp_path, student={
             "tokenizer": str(tmp_path / "artifacts/teachers/multilingual")})
         sizes = []
-        for changed in ({}, {"vocabulary": "trimmed", "trimming": {"coverage": 0.3}}):
+        few = {"coverage": 0.3, "at_least": 0}
+        for changed in ({}, {"vocabulary": "trimmed", "trimming": few}):
             project.set(student=changed)
             project.vocabulary()
             project.distil(max_epochs=1)

@@ -59,7 +59,7 @@ TEXTS = st.lists(st.sampled_from(WORDS) | st.text("enfrupayship0123 é漢?", max
 
 @pytest.fixture(scope="module")
 def trimmed(full: PreTrainedTokenizerBase) -> tuple[PreTrainedTokenizerBase, NDArray[np.int64]]:
-    return trimming.trim(full, [of("en"), of("fr")], Trimming(coverage=0.9))
+    return trimming.trim(full, [of("en"), of("fr")], Trimming(coverage=0.9, at_least=0))
 
 
 class TestExact:
@@ -114,8 +114,8 @@ class TestExact:
             self, full: PreTrainedTokenizerBase,
             trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
         corpora = [of("en"), of("fr")]
-        made, _ = trimming.trim(full, corpora, Trimming(coverage=1.0))
-        again, kept = trimming.trim(made, corpora, Trimming(coverage=1.0))
+        made, _ = trimming.trim(full, corpora, Trimming(coverage=1.0, at_least=0))
+        again, kept = trimming.trim(made, corpora, Trimming(coverage=1.0, at_least=0))
         assert again.get_vocab() == made.get_vocab()
         assert kept.tolist() == list(range(len(made)))
         assert again.init_kwargs[vocabulary.LEFT_OUT] == made.init_kwargs[vocabulary.LEFT_OUT]
@@ -147,26 +147,29 @@ class TestUnknown:
     FULL = handmade(_=-1.0, a=-12.0, b=-12.0, aab=-2.0, bx=-20.0, bb=-30.0, aaaa=-40.0)
 
     def test_costs_what_it_did(self) -> None:
-        made, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming())
+        made, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming(at_least=0))
         assert "bb" not in made.get_vocab()
         # were aaaa left out too, aab and an unknown x would be the better split
         assert pieces(self.FULL, "aabx")[1:-1] == ["▁", "a", "a", "bx"]
         assert pieces(made, "aabx") == pieces(self.FULL, "aabx")
 
     def test_a_piece_with_a_character_of_its_own_stays(self) -> None:
-        made, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming())
+        made, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming(at_least=0))
         assert "bx" in made.get_vocab()
 
 
 class TestKept:
     TEXTS = ("aa bb",) * 8 + ("aa cc",) * 2
 
+    def made(self, *corpora: Corpus, **changed: Any) -> PreTrainedTokenizerBase:
+        full = handmade(_=-3.0, **dict.fromkeys("abcdef", -9.0), _aa=-1.0, _bb=-1.0, _cc=-1.0,
+                        _dd=-1.0, _ee=-1.0, _ff=-1.0)
+        return trimming.trim(full, corpora or [of("en", *self.TEXTS)],
+                             Trimming(**{"coverage": 1.0, "at_least": 0} | changed))[0]
+
     def kept(self, *corpora: Corpus, **changed: Any) -> set[str]:
-        full = handmade(_=-3.0, **dict.fromkeys("abcde", -9.0), _aa=-1.0, _bb=-1.0, _cc=-1.0,
-                        _dd=-1.0, _ee=-1.0)
-        made, _ = trimming.trim(full, corpora or [of("en", *self.TEXTS)],
-                                Trimming(**{"coverage": 1.0} | changed))
-        return {piece for piece in made.get_vocab() if len(piece) > 2 and piece[0] == "▁"}
+        return {piece for piece in self.made(*corpora, **changed).get_vocab()
+                if len(piece) > 2 and piece[0] == "▁"}
 
     def test_all_that_is_used(self) -> None:
         assert self.kept() >= {"▁aa", "▁bb", "▁cc"}
@@ -179,6 +182,13 @@ class TestKept:
     def test_those_that_stand_often_enough(self) -> None:
         assert "▁cc" in self.kept(min_count=2)
         assert "▁cc" not in self.kept(min_count=3)
+
+    def test_the_first_others_of_the_same_characters_up_to_a_number(self) -> None:
+        given = of("en", "aa bb", "cc d e")
+        size, used = len(self.made(given)), {"▁aa", "▁bb", "▁cc"}
+        assert self.kept(given, at_least=size) == used
+        assert self.kept(given, at_least=size + 1) == used | {"▁dd"}
+        assert self.kept(given, at_least=99) == used | {"▁dd", "▁ee"}
 
     def test_a_small_language_s_count_as_much(self) -> None:
         corpora = of("en", *["aa bb"] * 500), of("fr", "dd ee")
@@ -195,7 +205,7 @@ class TestKept:
 def test_is_deterministic(tmp_path: Path) -> None:
     full = vocabulary.train([of(code) for code in ALL], 400)
     for name in ("one", "two"):
-        trimming.trim(full, [of("en")], Trimming())[0].save_pretrained(tmp_path / name)
+        trimming.trim(full, [of("en")], Trimming(at_least=0))[0].save_pretrained(tmp_path / name)
     one, two = ({path.name: hashlib.sha256(path.read_bytes()).hexdigest()
                  for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
     assert one == two
@@ -205,7 +215,7 @@ def test_byte_pairs_are_refused(tmp_path: Path) -> None:
     full = vocabulary.load(str(write_checkpoint(tmp_path / "roberta", "roberta")))
     with pytest.raises(CheckpointError, match=r"^student: expected a Unigram or WordPiece "
                        r"tokenizer to trim, found BPE; set student\.vocabulary: full in params"):
-        trimming.trim(full, [of("en")], Trimming())
+        trimming.trim(full, [of("en")], Trimming(at_least=0))
 
 
 @pytest.mark.parametrize("settings", [{"embeddings": "pca"}, {"encoder": "first-layers"}],
@@ -215,7 +225,8 @@ def test_rows_of_the_kept_tokens_come_along(tmp_path: Path, kind: str,
                                             settings: dict[str, Any]) -> None:
     source = write_checkpoint(tmp_path / "big", kind, texts=every(ALL))
     project = scored(tmp_path / "project", student={
-        "checkpoint": str(source), "vocabulary": "trimmed", "trimming": {"coverage": 0.9},
+        "checkpoint": str(source), "vocabulary": "trimmed",
+        "trimming": {"coverage": 0.9, "at_least": 0},
         "architecture": {"layers": 2}} | settings)
     project.vocabulary()
     full, own = (vocabulary.load(str(folder)) for folder in (source, project.layout.tokenizer))
