@@ -20,7 +20,7 @@ check: $(VENV)/installed
 
 PROJECT ?= .
 
-bench: $(VENV)/bench  ## all of bench/, on a project where `dvc repro` has ended
+bench: $(VENV)/bench  ## all of bench/ but vocabulary.py, on a project where `dvc repro` has ended
 	python bench/training_profile.py $(PROJECT) --out bench/training_profile.json
 	python bench/training.py $(PROJECT) --out bench/training.json
 	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json

@@ -105,20 +105,30 @@ class Task:
                              len(self.tokenizer), self.tokenizer.pad_token_id)
 
     def validate(self, model: StudentModel, validation: Examples) -> None:
-        """Add an epoch: its accuracy is the mean over languages, in points."""
-        with self.meter.part("validation"), torch.inference_mode():
-            model.eval()
-            right = np.empty(len(validation.labels), dtype=bool)
-            precision = hardware.resolve(self.params.distil.precision)
-            for at in tokens.batches(validation.tokens.lengths, 256):
-                ids, mask = validation.tokens.padded(at, self.tokenizer.pad_token_id)
+        """Add an epoch: its accuracy is the mean over languages."""
+        with self.meter.part("validation"):
+            right = self.right(model, validation)
+        self.reached(self.average(right, validation))
+
+    def right(self, model: StudentModel, data: Examples) -> NDArray[np.bool_]:
+        """Which examples `model` finds the label of. *Shape:* (N,)"""
+        right = np.empty(len(data.labels), dtype=bool)
+        precision = hardware.resolve(self.params.distil.precision)
+        model.eval()
+        with torch.inference_mode():
+            for at in tokens.batches(data.tokens.lengths, 256):
+                ids, mask = data.tokens.padded(at, self.tokenizer.pad_token_id)
                 with hardware.autocast(precision):
                     logits = model(torch.from_numpy(ids), torch.from_numpy(mask),
-                                   torch.from_numpy(validation.language[at]))
-                right[at] = logits.argmax(dim=-1).numpy() == validation.labels[at]
-            model.train()
-        self.reached(100 * float(np.mean([right[validation.of(index)].mean()
-                                          for index in range(len(self.languages))])))
+                                   torch.from_numpy(data.language[at]))
+                right[at] = logits.argmax(dim=-1).numpy() == data.labels[at]
+        model.train()
+        return right
+
+    def average(self, right: NDArray[np.bool_], data: Examples) -> float:
+        """Mean over languages of what is right, in points."""
+        return 100 * float(np.mean([right[data.of(index)].mean()
+                                    for index in range(len(self.languages))]))
 
     def reached(self, accuracy: float) -> None:
         """Add an epoch."""

@@ -5,8 +5,9 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from training import LANGUAGES, scored
+from training import LABELS, LANGUAGES, scored
 
 from amtss import corpus
 from amtss.layout import Layout
@@ -69,3 +70,18 @@ def test_languages_are_dealt_out_and_one_is_onboarded(task: Any, tmp_path: Path)
         assert bench.taught(tmp_path / "dealt", code)["teach"] > 0
     costs = bench.built(tmp_path / "dealt", 2)
     assert costs["onboarded"]["distil"] > 0
+
+
+def test_a_student_is_trimmed_after_its_training(task: Any, tmp_path: Path) -> None:
+    bench = importlib.import_module("vocabulary")
+    (tmp_path / "texts").mkdir()
+    words = [f"{code}{label}{at}" for code in LANGUAGES for label in LABELS for at in range(9)]
+    (tmp_path / "texts" / "other.jsonl").write_text(
+        "".join(f'{{"text": "{word} general words {word}"}}\n' for word in words), encoding="utf-8")
+    bench.stand_in([tmp_path / "texts"], 400, tmp_path / "general")
+    full, *later = bench.run(tmp_path / "project", tmp_path / "general", bench.FULL, 0)
+    assert later[0]["tokens"] < full["tokens"]
+    for each in later:
+        same = ~each["otherwise"]
+        assert np.array_equal(each["right"][same], full["right"][same])
+    assert later[-1]["side"] in bench.table({"trained": bench.compared([full, *later])})

@@ -1,0 +1,238 @@
+"""What trimming the student's vocabulary saves, and what it costs in accuracy.
+
+`python bench/vocabulary.py [PROJECT] --texts FOLDER ... [--seeds 0 1 2] [--jobs 4]
+[--out FILE.json]`, on a project that has its teachers' scores, with its own settings. XLM-R's
+tokenizer stands for text in general; what stands in for it is a Unigram tokenizer of the `--texts`,
+folders of JSON lines or Parquet files, which must not be the project's. Each side trains the
+student with it, in full or trimmed.
+
+A student of the full vocabulary is also trimmed after its training, to all the tokens that training
+texts have and so many others. Training texts are split as before, so that it would have learnt the
+same from the same start: its loss is that of trimming alone, without the luck of another draw of
+weights, by which two students differ more than by their vocabularies.
+
+Shapes: V tokens of a side, N test texts.
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import measuring
+import numpy as np
+from measuring import spread
+
+if TYPE_CHECKING:
+    from training_task import Task
+
+COLUMNS = ("text", "premise", "hypothesis")
+FULL = "full"
+SIDES: dict[str, dict[str, Any]] = {FULL: {}, "trimmed": {"vocabulary": "trimmed"}}
+LATER = {f"full, trimmed after training, `at_least: {size}`": size
+         for size in (0, 30_000, 40_000, 60_000, 80_000)}
+COUNTED: dict[str, dict[str, Any]] = {
+    f"trimmed, `coverage: {share}, at_least: 0`":
+        {"vocabulary": "trimmed", "trimming": {"coverage": share, "at_least": 0}}
+    for share in (0.999, 0.99)}
+"""Not trained."""
+
+
+def stand_in(folders: Sequence[Path], size: int, out: Path) -> None:
+    """Write a tokenizer of all texts in `folders`."""
+    import pyarrow as pa
+
+    from amtss import vocabulary
+    from amtss.corpus import Corpus
+
+    texts = pa.table({"text": [text for folder in folders for text in _texts(folder)]})
+    vocabulary.train([Corpus("all", {"train": texts}, "", None)], size).save_pretrained(out)
+
+
+def _texts(folder: Path) -> Iterator[str]:
+    from pyarrow import json, parquet
+
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".jsonl", ".parquet"):
+            table = (json.read_json if path.suffix == ".jsonl" else parquet.read_table)(path)
+            for name in COLUMNS:
+                if name in table.column_names:
+                    yield from table[name].to_pylist()
+
+
+def prepared(project: Path, root: Path, tokenizer: Path, student: dict[str, Any],
+             seed: int) -> "Task":
+    """A project in `root` with the texts and teachers of `project`, and a tokenizer."""
+    import yaml
+    from training_task import Task
+
+    from amtss import params as settings
+    from amtss import starting
+    from amtss.layout import Layout
+
+    source, made = Layout(project), Layout(root)
+    values = settings.load(source.params).model_dump(mode="json")
+    kept = {key: values["student"][key] for key in ("architecture", "heads", "dropout",
+                                                    "max_length")}
+    values["student"] = kept | {"tokenizer": str(tokenizer)} | student
+    values["distil"]["seed"] = seed
+    made.artifacts.mkdir(parents=True)
+    made.params.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    for name in ("gate.json", "data", "teachers", "logits"):
+        (made.artifacts / name).symlink_to((source.artifacts / name).resolve())
+    task = Task(root, measuring.Meter())
+    with task.meter.part("vocabulary"):
+        starting.start(task.params, made)
+    return task
+
+
+def run(project: Path, tokenizer: Path, side: str, seed: int) -> list[dict[str, Any]]:
+    """Train a side's student; of the full one, what it is when trimmed as well."""
+    import torch
+
+    from amtss import distilling
+    from amtss.student import StudentModel
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as place:
+        task = prepared(project, Path(place) / "trained", tokenizer, SIDES[side], seed)
+
+        def on_epoch(row: dict[str, Any]) -> None:
+            print(f"{side}, seed {seed}, epoch {row['epoch']}: {row['average']:.2f}", flush=True)
+
+        with task.meter.part("distil"):
+            distilling.distil(task.params, task.layout, on_epoch)
+        model = StudentModel.from_pretrained(task.layout.student)
+        found = [about(task, side, seed, tokenizer) | accuracies(task, model)]
+        weights = model.encoder.get_input_embeddings().weight.detach()
+        for name, size in LATER.items() if side == FULL else ():
+            later = prepared(project, Path(place) / str(size), tokenizer, {
+                "vocabulary": "trimmed", "trimming": {"coverage": 1.0, "at_least": size}}, seed)
+            if len(later.tokenizer) == found[-1]["tokens"]:
+                continue
+            model.encoder.get_input_embeddings().weight = torch.nn.Parameter(
+                weights[former(later.tokenizer, task.tokenizer)])
+            found.append(about(later, name, seed, tokenizer) | accuracies(later, model))
+    for each in found:
+        print(f"{each['side']}, seed {seed}: test {each['test']:.2f}", flush=True)
+    return found
+
+
+def former(trimmed: Any, full: Any) -> Any:
+    """The tokens of `trimmed` by their ids in `full`. *Shape:* (V,)"""
+    return np.array(full.convert_tokens_to_ids(
+        trimmed.convert_ids_to_tokens(list(range(len(trimmed))))))
+
+
+def about(task: "Task", side: str, seed: int, tokenizer: Path) -> dict[str, Any]:
+    """A side's sizes, and which test texts it splits otherwise than the full tokenizer."""
+    import torch
+
+    from amtss import student, tokens, vocabulary
+    from amtss.config import Student
+    from amtss.learning import examples
+
+    full = vocabulary.load(str(tokenizer))
+    paper = task.params.student.model_copy(
+        update={"architecture": Student.model_fields["architecture"].default})
+    with torch.device("meta"):
+        sizes = [sum(p.numel() for p in student.build(
+            each, task.languages, task.labels, len(task.tokenizer),
+            task.tokenizer.pad_token_id).parameters()) for each in (task.params.student, paper)]
+    own, ids = task.examples("test").tokens, former(task.tokenizer, full)
+    cache = tokens.Cache(task.root / "full", full, task.params.student.max_length)
+    before = examples(cache, task.corpora, ("test",), task.labels).tokens
+    return {"side": side, "seed": seed, "tokens": len(task.tokenizer), "parameters": sizes[0],
+            "paper": sizes[1], "cpu": sum(task.meter.cpu.values()), "otherwise": np.array([
+                not np.array_equal(ids[own[row]["input_ids"]], before[row]["input_ids"])
+                for row in range(len(own))])}
+
+
+def accuracies(task: "Task", model: Any) -> dict[str, Any]:
+    """Mean over languages, in points, on validation and test; and what it has right of test."""
+    found: dict[str, Any] = {}
+    for split in ("validation", "test"):
+        data = task.examples(split)
+        right = task.right(model, data)
+        found |= {"right": right, split: task.average(right, data)}
+    return found
+
+
+def counted(project: Path, tokenizer: Path, side: str) -> dict[str, Any]:
+    """A side's sizes."""
+    with tempfile.TemporaryDirectory() as place:
+        return about(prepared(project, Path(place) / "counted", tokenizer, COUNTED[side], 0),
+                     side, 0, tokenizer)
+
+
+def measure(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    with tempfile.TemporaryDirectory() as place, measuring.processes(options.jobs) as pool:
+        tokenizer = Path(place) / "tokenizer"
+        pool.submit(stand_in, options.texts, options.tokens, tokenizer).result()
+        waiting = [pool.submit(run, options.project, tokenizer, side, seed)
+                   for seed in options.seeds for side in (FULL, *options.sides)]
+        counting = [pool.submit(counted, options.project, tokenizer, side) for side in COUNTED]
+        found = [each for future in waiting for each in future.result()]
+        return {"trained": compared(found), "counted": [
+            future.result() | {"otherwise": None} for future in counting]}
+
+
+def compared(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each run with what it gains on the full vocabulary of its seed, in points: on all test texts,
+    and on those that it splits otherwise. "texts" is the standard error of a side's mean gain by
+    the draw of texts."""
+    full = {each["seed"]: each for each in found if each["side"] == FULL}
+    made = []
+    for each in found:
+        others = [other for other in found if other["side"] == each["side"]]
+        gains = 100 * np.mean([other["right"] * 1.0 - full[other["seed"]]["right"]
+                               for other in others], axis=0)
+        right, before, at = each["right"], full[each["seed"]]["right"], each["otherwise"]
+        made.append({key: value for key, value in each.items() if key != "right"} | {
+            "gain": each["test"] - full[each["seed"]]["test"],
+            "texts": float(gains.std(ddof=1) / len(gains) ** 0.5),
+            "otherwise": 100 * float(at.mean()),
+            "those": [100 * float(part[at].mean()) for part in (right, before)] if any(at) else []})
+    return made
+
+
+def table(found: dict[str, list[dict[str, Any]]]) -> str:
+    lines = ["| vocabulary | tokens | parameters | of the paper's size | validation | test "
+             "| minus full | its mean | standard error: seeds | texts "
+             "| split otherwise | of those right | in full | CPU s |",
+             f"| --- |{' ---: |' * 13}"]
+    for side in dict.fromkeys(each["side"] for part in found.values() for each in part):
+        own = [each for part in found.values() for each in part if each["side"] == side]
+        sizes = (f"| {side} | {own[0]['tokens']:,} | {own[0]['parameters'] / 1e6:.1f}M "
+                 f"| {own[0]['paper'] / 1e6:.1f}M |")
+        if side in COUNTED:
+            lines.append(sizes + " |" * 10)
+            continue
+        cells = [spread([each[key] for each in own]) for key in ("validation", "test", "gain")]
+        gains = [each["gain"] for each in own]
+        error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
+        cells += [f"{statistics.fmean(gains):+.2f}", f"{error:.2f}", f"{own[0]['texts']:.2f}",
+                  f"{own[0]['otherwise']:.1f}%"] if side != FULL else [""] * 4
+        cells += ([f"{statistics.fmean(each['those'][at] for each in own):.2f}" for at in (0, 1)]
+                  if own[0]["those"] else ["", ""])
+        cells += ["" if side in LATER else spread([each["cpu"] for each in own], 0)]
+        lines.append(f"{sizes} {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = measuring.parser(__doc__)
+    parser.add_argument("--texts", type=Path, nargs="+", required=True)
+    parser.add_argument("--tokens", type=int, default=150_000, help="of the stand-in, at most")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--sides", nargs="*", default=list(SIDES)[1:], choices=list(SIDES)[1:],
+                        help="trained, besides the full vocabulary; all")
+    options = parser.parse_args(arguments)
+    found = measure(options)
+    measuring.tell(options, table(found), found)
+
+
+if __name__ == "__main__":
+    main()
