@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     with prefect_test_harness():
         found = measure(options.rounds, options.epochs)
-    measuring.tell(options, measuring.table(found), found)
+    measuring.tell(options, measuring.table("Five teachers and their scores", found), found)
 
 
 if __name__ == "__main__":

@@ -45,11 +45,12 @@ def tell(options: argparse.Namespace, text: str, found: Any) -> None:
                                + "\n", encoding="utf-8")
 
 
-def table(found: Sequence[dict[str, Any]]) -> str:
+def table(title: str, found: Sequence[dict[str, Any]]) -> str:
     """A row for each of `found`, which have the same keys."""
-    rows = [list(found[0]), ["---"] + ["---:"] * (len(found[0]) - 1),
-            *([str("" if cell is None else cell) for cell in each.values()] for each in found)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    from amtss.table import NONE, Table, markdown
+
+    return markdown(Table(title, tuple(found[0]), tuple(
+        tuple(NONE if cell is None else str(cell) for cell in each.values()) for each in found)))
 
 
 def processor() -> str:

@@ -125,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args(arguments)
     found = [measure(count, options.stand_in) for count in options.languages]
-    measuring.tell(options, measuring.table(found), found)
+    measuring.tell(options, measuring.table("Languages", found), found)
 
 
 if __name__ == "__main__":
