@@ -189,7 +189,8 @@ def main() -> None:
     for stage in asked.only:
         found.append(measure(asked.folder, stage))
         print(f"{stage}: {found[-1]['peak, GiB']} GiB", flush=True)
-    measuring.tell(asked, measuring.table(f"{asked.rows:,} rows a language", found), {"rows": asked.rows, "stages": found})
+    measuring.tell(asked, measuring.table(f"{asked.rows:,} rows a language", found),
+                   {"rows": asked.rows, "stages": found})
 
 
 if __name__ == "__main__":
