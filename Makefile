@@ -25,10 +25,10 @@ bench: $(VENV)/bench  ## all of bench/ but vocabulary.py, on a project where `dv
 	python bench/training.py $(PROJECT) --out bench/training.json
 	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json
 	python bench/languages.py $(PROJECT) --out bench/languages.json
-	python bench/serving.py $(PROJECT) --out bench/serving.json
+	python bench/serving.py $(PROJECT) --rounds 4 --out bench/serving.json
 	python bench/at_once.py --rounds 1 --out bench/at_once.json
 	python bench/scaling.py --languages 5 --out bench/scaling.json
-	folder=$$(mktemp -d) && python bench/size.py $$folder --rows 10000 --out bench/size.json && \
+	folder=$$(mktemp -d) && python bench/size.py $$folder --rows 5000 --out bench/size.json && \
 	  rm -r $$folder
 
 $(VENV)/bench: $(VENV)/installed

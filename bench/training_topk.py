@@ -1,6 +1,6 @@
 """Time to an accuracy: Algorithm 1 with its top-k against all languages every epoch.
 
-`python bench/training_topk.py [PROJECT] [--seeds 0] [--rows 0] [--jobs 4] [--out FILE.json]`, on a
+`python bench/training_topk.py [PROJECT] [--seeds 0 1] [--rows 0] [--jobs 4] [--out FILE.json]`, on a
 project that `dvc repro` has finished, with its own settings but for `distil.top_k`. The target is a
 share of the teachers' validation accuracy, the mean over languages of each language's own; between
 two epochs' ends accuracy is taken to grow evenly.
@@ -96,7 +96,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = measuring.parser(__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--rows", type=int, default=0, help="per language; 0 for all")
     options = parser.parse_args(arguments)
     found = measure(options)
