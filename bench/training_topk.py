@@ -1,9 +1,9 @@
 """Time to an accuracy: Algorithm 1 with its top-k against all languages every epoch.
 
-`python bench/training_topk.py [PROJECT] [--seeds 0 1] [--rows 0] [--jobs 4] [--out FILE.json]`, on a
-project that `dvc repro` has finished, with its own settings but for `distil.top_k`. The target is a
-share of the teachers' validation accuracy, the mean over languages of each language's own; between
-two epochs' ends accuracy is taken to grow evenly.
+`python bench/training_topk.py [PROJECT] [--seeds 0 1] [--rows 0] [--jobs 4] [--out FILE.json]`, on
+a project that `dvc repro` has finished, with its own settings but for `distil.top_k`. The target is
+a share of the teachers' validation accuracy, the mean over languages of each language's own;
+between two epochs' ends accuracy is taken to grow evenly.
 """
 
 import argparse
