@@ -1,13 +1,14 @@
 """Texts in, label probabilities out, with a student's folder alone."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby, islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from amtss import importance, tokens, vocabulary
 from amtss.errors import CheckpointError, DataError
@@ -15,6 +16,14 @@ from amtss.importance import Array
 from amtss.layout import read_json
 
 BATCH = 128
+
+
+class Question(NamedTuple):
+    """A text to classify."""
+
+    text: str
+    language: str
+    pair: str | None = None
 
 
 class Answer(NamedTuple):
@@ -32,7 +41,8 @@ class Asked(Protocol):
     def labels(self) -> list[str]:
         """Class names, in order."""
 
-    def probabilities(self, texts: list[str], pairs: list[str] | None, language: str) -> Array:
+    def probabilities(self, texts: list[str], pairs: list[str] | None,
+                      language: str | Sequence[str]) -> Array:
         """Probabilities of each label. *Shape:* (N, C)"""
 
 
@@ -73,15 +83,19 @@ class Predictor:
         """Languages with a head of their own; `["all"]` for X-LM-Tiny."""
         return self.model.config.languages
 
-    def probabilities(self, texts: list[str], pairs: list[str] | None, language: str) -> Array:
+    def probabilities(self, texts: list[str], pairs: list[str] | None,
+                      language: str | Sequence[str]) -> Array:
         """Probabilities of each label. *Shape:* (N, C)
+
+        Args:
+            language: of all texts, or of each.
 
         Raises:
             DataError: the student has no head for `language`.
         """
         import torch
 
-        head = head_of(language, self.languages)
+        heads = heads_of(language, len(texts), self.languages)
         made = np.empty((len(texts), len(self.labels)))
         table = pa.table({"text": texts} | ({"pair": pairs} if pairs is not None else {}))
         encoded = tokens.tokenise(self.tokenizer, table, self.model.config.max_tokens)
@@ -89,46 +103,39 @@ class Predictor:
             ids, mask = encoded.padded(at, self.tokenizer.pad_token_id)
             with torch.inference_mode():
                 logits = self.model(*(torch.from_numpy(array).to(self.model.device) for array in
-                                      (ids, mask, np.full(len(at), head))))
+                                      (ids, mask, heads[at])))
             made[at] = importance.softmax(logits.float().cpu().numpy())
         return made
 
 
-def head_of(language: str, heads: list[str]) -> int:
-    """Index of the head that reads `language`; X-LM-Tiny's only one reads all.
+def heads_of(language: str | Sequence[str], texts: int, heads: list[str]) -> NDArray[np.int64]:
+    """Index of the head that reads each text; X-LM-Tiny's only one reads all. *Shape:* (N,)
 
     Raises:
         DataError: there is none.
     """
     if heads == ["all"]:
-        return 0
-    if language not in heads:
-        raise DataError(f"--lang: expected one of {', '.join(heads)}, found {language!r}; "
-                        "name one of them")
-    return heads.index(language)
+        return np.zeros(texts, dtype=np.int64)
+    named = [language] * texts if isinstance(language, str) else language
+    for each in dict.fromkeys(named):
+        if each not in heads:
+            raise DataError(f"--lang: expected one of {', '.join(heads)}, found {each!r}; "
+                            "name one of them")
+    return np.array([heads.index(each) for each in named], dtype=np.int64)
 
 
-def answers(predictor: Asked, texts: list[str], pairs: list[str | None], language: str
-            ) -> list[Answer]:
-    """An answer per text, in order; texts of pairs may stand among others.
+def answers(predictor: Asked, questions: Sequence[Question]) -> list[Answer]:
+    """An answer per question, in order; texts of pairs may stand among others.
 
     Raises:
-        DataError: the student has no head for `language`.
+        DataError: the student has no head for a language.
     """
-    labels = predictor.labels
-    made = predictor.probabilities(texts, [pair or "" for pair in pairs] if any(pairs) else None,
-                                   language)
+    labels, pairs = predictor.labels, [each.pair or "" for each in questions]
+    made = predictor.probabilities([each.text for each in questions], pairs if any(pairs) else None,
+                                   [each.language for each in questions])
     return [Answer(labels[int(row.argmax())],
                    {label: round(float(each), 6)
                     for label, each in zip(labels, row, strict=True)}) for row in made]
-
-
-class Question(NamedTuple):
-    """A text to classify."""
-
-    text: str
-    language: str
-    pair: str | None = None
 
 
 def questions(stream: IO[bytes], language: str, pair: str | None) -> Iterator[Question]:
@@ -176,10 +183,6 @@ def answer(folder: Path, asked: Iterable[Question],
     asked = iter(asked)
     while batch := list(islice(asked, BATCH)):
         predictor = predictor or load(folder)
-        for language, group in groupby(batch, key=lambda question: question.language):
-            together = list(group)
-            made = answers(predictor, [question.text for question in together],
-                           [question.pair for question in together], language)
-            for question, found in zip(together, made, strict=True):
-                yield json.dumps({"text": question.text, "lang": language, **found._asdict()},
-                                 ensure_ascii=False)
+        for question, found in zip(batch, answers(predictor, batch), strict=True):
+            yield json.dumps({"text": question.text, "lang": question.language,
+                              **found._asdict()}, ensure_ascii=False)

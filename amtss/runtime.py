@@ -1,6 +1,7 @@
 """An exported student in onnxruntime: texts in, label probabilities out, without torch."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from amtss import importance, tokens
 from amtss.errors import CheckpointError
 from amtss.importance import Array
 from amtss.layout import read_json, read_text
-from amtss.predicting import head_of
+from amtss.predicting import heads_of
 from amtss.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -52,19 +53,23 @@ class OnnxPredictor:
         self.tokenizer = _tokenizer(folder / "tokenizer.json")
         self.session = _session(folder / "model.onnx")
 
-    def probabilities(self, texts: list[str], pairs: list[str] | None, language: str) -> Array:
+    def probabilities(self, texts: list[str], pairs: list[str] | None,
+                      language: str | Sequence[str]) -> Array:
         """Probabilities of each label. *Shape:* (N, C)
+
+        Args:
+            language: of all texts, or of each.
 
         Raises:
             DataError: the student has no head for `language`.
         """
-        head = head_of(language, self.languages)
+        heads = heads_of(language, len(texts), self.languages)
         made = np.empty((len(texts), len(self.labels)))
         encoded = self.tokenise(texts, pairs)
         for at in tokens.batches(encoded.lengths, BATCH):
             ids, mask = encoded.padded(at, self.pad)
             logits, = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask,
-                                                    "language": np.full(len(at), head)})
+                                                    "language": heads[at]})
             made[at] = importance.softmax(logits)
         return made
 

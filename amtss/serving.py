@@ -43,16 +43,11 @@ class Served(PythonModel):
                            "it in or leave the row out")
         pairs = _column(model_input, "pair")
         languages = self._languages(_column(model_input, "lang"), (params or {}).get("lang"))
-        answers: list[dict[str, Any]] = [{} for _ in texts]
-        for language in dict.fromkeys(languages):
-            rows = [row for row, each in enumerate(languages) if each == language]
-            with self.alone:
-                made = predicting.answers(self.predictor, [texts[row] for row in rows],
-                                          [pairs[row] for row in rows], language)
-            for row, (label, probabilities) in zip(rows, made, strict=True):
-                answers[row] = {"label": label, "score": probabilities[label],
-                                "probabilities": probabilities}
-        return answers
+        asked = [predicting.Question(*each) for each in zip(texts, languages, pairs, strict=True)]
+        with self.alone:
+            made = predicting.answers(self.predictor, asked)
+        return [{"label": label, "score": probabilities[label], "probabilities": probabilities}
+                for label, probabilities in made]
 
     def _languages(self, named: list[str | None], default: str | None) -> list[str]:
         served = self.predictor.languages

@@ -1,4 +1,5 @@
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,16 @@ class TestOnnxPredictor:
                 == student.probabilities(texts, None, code).argmax(1)
                 for code in LANGUAGES for texts in [texts_of(project, code)]]
         assert np.concatenate(same).mean() > 0.97
+
+    @pytest.mark.parametrize("kind", ["onnx", "student"])
+    def test_languages_may_be_mixed(self, project: Project, onnx: Path, kind: str) -> None:
+        predictor = OnnxPredictor(onnx) if kind == "onnx" else Predictor(project.layout.student)
+        asked = [(text, code) for code in LANGUAGES for text in texts_of(project, code)[:5]]
+        texts, codes = zip(*random.Random(0).sample(asked, len(asked)), strict=True)
+        mixed = predictor.probabilities(list(texts), None, codes)
+        for text, code, row in zip(texts, codes, mixed, strict=True):
+            np.testing.assert_allclose(predictor.probabilities([text], None, code)[0], row,
+                                       atol=1e-5)
 
     def test_labels_and_languages(self, onnx: Path) -> None:
         predictor = OnnxPredictor(onnx)
