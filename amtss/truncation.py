@@ -18,6 +18,7 @@ from amtss.corpus import Corpus
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+
 @dataclass(frozen=True)
 class Cut:
     """One language's texts, of all splits, as the tokenizer of some teachers has them."""

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import platform
 import statistics
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,19 @@ def table(title: str, found: Sequence[dict[str, Any]]) -> str:
 def processor() -> str:
     """The CPU's own name."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
-        return next(line.split(":")[1].strip() for line in file if line.startswith("model name"))
+        return next((line.split(":")[1].strip() for line in file if line.startswith("model name")),
+                    platform.processor())
+
+
+def crossing(epochs: Sequence[tuple[float, ...]], accuracy: float) -> tuple[float, ...] | None:
+    """Where the last of an epoch's figures, its accuracy, reaches this one: all its figures, taken
+    to grow evenly between two epochs' ends, and from 0 before the first; None where it does not.
+    """
+    for before, after in pairwise([(0.0,) * len(epochs[0]), *epochs]):
+        if after[-1] >= accuracy:
+            part = (accuracy - before[-1]) / (after[-1] - before[-1])
+            return tuple(low + part * (high - low) for low, high in zip(before, after, strict=True))
+    return None
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

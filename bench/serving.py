@@ -15,7 +15,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import random
 import statistics
 import sys
@@ -29,6 +28,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import measuring
 import numpy as np
 from numpy.typing import NDArray
 from serving_sides import Batch, Side, Size, work
@@ -218,9 +218,7 @@ def in_step(layout: Layout, sides: Sequence[Side], cores: Sequence[int], rounds:
 
 def machine() -> dict[str, Any]:
     """What it ran on."""
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"cpu": names[0] if names else platform.processor(),
+    return {"cpu": measuring.processor(),
             "cores": len(os.sched_getaffinity(0)), "load": round(os.getloadavg()[0], 1),
             **{each: version(each) for each in ("torch", "onnxruntime", "transformers")}}
 

@@ -86,16 +86,16 @@ def rows(language: str, split: str, size: int) -> pa.Table:
 
 def synthesise(root: Path, size: int) -> None:
     """Write the project: source, checkpoint with its tokenizer, params.yaml."""
-    configs = []
+    configs, counts = [], {"train": size} | {split: max(count * size // SIZE, 60)
+                                             for split, count in OTHERS.items()}
     for language in LETTERS:
         folder = root / "source" / language
         folder.mkdir(parents=True)
-        others = {split: max(count * size // SIZE, 60) for split, count in OTHERS.items()}
-        for split, count in ({"train": size} | others).items():
+        for split, count in counts.items():
             pyarrow.parquet.write_table(rows(language, split, count), folder / f"{split}.parquet")
         configs.append({"config_name": language, "data_files": [
             {"split": split, "path": f"{language}/{split}.parquet"}
-            for split in ("train", *OTHERS)]})
+            for split in counts]})
     (root / "source" / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
     settings = PARAMS | {"data": PARAMS["data"] | {"labels": list(LABELS)}}
     (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))

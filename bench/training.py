@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 
 import measuring
@@ -52,11 +51,9 @@ class Measured:
         return self.examples / sum(self.cpu.get(part, 0.0) for part in parts or self.cpu)
 
     def until(self, accuracy: float) -> float:
-        """CPU-seconds to that, taken to grow evenly between two epochs' ends."""
-        for (began, before), (ended, after) in pairwise([(0.0, 0.0), *self.epochs]):
-            if after >= accuracy:
-                return began + (accuracy - before) / (after - before) * (ended - began)
-        return math.inf
+        """CPU-seconds to that."""
+        reached = measuring.crossing(self.epochs, accuracy)
+        return reached[0] if reached else math.inf
 
 
 def run(side: str, number: int, project: Path, rows: int, epochs: int) -> Measured:

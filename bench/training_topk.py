@@ -11,7 +11,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +53,6 @@ def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
         return {"top_k": top_k, "seed": seed, "teachers": 100 * target, "epochs": epochs}
 
 
-def reached(found: dict[str, Any], share: float) -> tuple[float, float] | None:
-    """Examples and CPU-seconds until the student has `share` of its teachers' accuracy."""
-    target = share * found["teachers"]
-    for (examples, seconds, before), (more, later, after) in pairwise(found["epochs"]):
-        if after >= target:
-            part = (target - before) / (after - before)
-            return examples + part * (more - examples), seconds + part * (later - seconds)
-    return None
-
-
 def table(found: list[dict[str, Any]]) -> str:
     lines = ["| top-k | share of the teachers' accuracy | examples | CPU s "
              "| accuracy after the last epoch | all its examples |",
@@ -71,7 +60,8 @@ def table(found: list[dict[str, Any]]) -> str:
     for share in SHARES:
         for top_k in sorted({each["top_k"] for each in found}):
             own = [each for each in found if each["top_k"] == top_k]
-            hits = [hit for each in own if (hit := reached(each, share))]
+            hits = [hit[:2] for each in own
+                    if (hit := measuring.crossing(each["epochs"], share * each["teachers"]))]
             last = [each["epochs"][-1] for each in own]
             cells = [spread(column, 0) for column in zip(*hits, strict=True)]
             if len(hits) < len(own):
