@@ -7,7 +7,7 @@ ones, at worst its characters; these all stay, so that no text has an unknown to
 
 import json
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from amtss.config import Trimming
 from amtss.corpus import Corpus
 from amtss.errors import CheckpointError
+from amtss.ngrams import Ngrams
 from amtss.vocabulary import remade, texts
 
 if TYPE_CHECKING:
@@ -38,9 +39,12 @@ def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
     if kind not in ("Unigram", "WordPiece"):
         raise CheckpointError(f"student: expected a Unigram or WordPiece tokenizer to trim, found "
                               f"{kind}; set student.vocabulary: full in params.yaml")
-    used = _used(tokenizer, corpora, settings)
+    counts = _counts(tokenizer, corpora)
+    used = _used(counts, settings)
     keeps = used | _needed(tokenizer, state)
-    keeps[_others(tokenizer, used, keeps)[:max(settings.at_least - keeps.sum(), 0)]] = True
+    if settings.at_least > keeps.sum():
+        others = _others(tokenizer, counts > 0, used, keeps)
+        keeps[others[:settings.at_least - keeps.sum()]] = True
     kept = np.flatnonzero(keeps)
     only = _with_only(state, kept, _pieces(tokenizer, kept.tolist()))
     return remade(tokenizer, only, len(tokenizer) - len(kept)), kept
@@ -50,18 +54,23 @@ def _pieces(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> list[str]:
     return cast(list[str], tokenizer.convert_ids_to_tokens(ids))
 
 
-def _used(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
-          settings: Trimming) -> NDArray[np.bool_]:
-    """The commonest tokens of each language that make up `coverage` of its texts, as far as they
-    stand `min_count` times in all languages' together. *Shape:* (V,)
-    """
+def _counts(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus]
+            ) -> NDArray[np.int64]:
+    """How often each language's texts use a token. *Shape:* (L, V)"""
     counts = np.zeros((len(corpora), len(tokenizer)), dtype=np.int64)
     for count, corpus in zip(counts, corpora, strict=True):
         every = texts([corpus])
         while some := list(islice(every, BATCH)):
             ids = tokenizer(some, add_special_tokens=False)["input_ids"]
             count += np.bincount(np.concatenate(ids).astype(np.int64), minlength=len(tokenizer))
-    covering = np.zeros(len(tokenizer), dtype=np.bool_)
+    return counts
+
+
+def _used(counts: NDArray[np.int64], settings: Trimming) -> NDArray[np.bool_]:
+    """The commonest tokens of each language that make up `coverage` of its texts, as far as they
+    stand `min_count` times in all languages' together. *Shape:* (V,)
+    """
+    covering = np.zeros(counts.shape[1], dtype=np.bool_)
     for count in counts:
         order = np.argsort(-count, kind="stable")
         before = np.cumsum(count[order]) - count[order]
@@ -69,16 +78,22 @@ def _used(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
     return np.asarray(covering & (counts.sum(axis=0) >= settings.min_count))
 
 
-def _others(tokenizer: "PreTrainedTokenizerBase", used: NDArray[np.bool_],
-            kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Ids beyond `kept` whose pieces have no character that `used` ones have not. A tokenizer has
-    its commonest pieces first. *Shape:* (M,)
+def _others(tokenizer: "PreTrainedTokenizerBase", spoken: NDArray[np.bool_],
+            used: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Ids beyond `kept` whose pieces have no character that `used` ones have not, the likeliest
+    to come first: those that are common, as a tokenizer has its commonest pieces first (Zipf's
+    law), and spelt more like the pieces that one of the languages has `spoken` (*shape:* (L, V))
+    than like pieces of any language. *Shape:* (M,)
     """
-    own = set("".join(_pieces(tokenizer, np.flatnonzero(used).tolist())))
-    others = np.flatnonzero(~kept)
-    return np.array([index for index, piece in zip(
-        others, _pieces(tokenizer, others.tolist()), strict=True) if own.issuperset(piece)],
-        dtype=np.int64)
+    pieces = _pieces(tokenizer, list(range(len(tokenizer))))
+    characters = set("".join(compress(pieces, used)))
+    others = np.array([index for index in np.flatnonzero(~kept)
+                       if characters.issuperset(pieces[index])], dtype=np.int64)
+    of_any = Ngrams(pieces)
+    of_one = [Ngrams(compress(pieces, each)) for each in spoken]
+    like = np.array([max(each.score(pieces[index]) for each in of_one)
+                     - of_any.score(pieces[index]) for index in others])
+    return others[np.argsort(np.log(others + 1) - like, kind="stable")]
 
 
 def _needed(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any]) -> NDArray[np.bool_]:

@@ -1,10 +1,11 @@
 """What trimming the student's vocabulary saves, and what it costs in accuracy.
 
-`python bench/vocabulary.py [PROJECT] --texts FOLDER ... [--seeds 0 1 2] [--jobs 4]
+`python bench/vocabulary.py [PROJECT] [--texts FOLDER ...] [--seeds 0 1 2] [--jobs 4]
 [--out FILE.json]`, on a project that has its teachers' scores, with its own settings. XLM-R's
 tokenizer stands for text in general; what stands in for it is a Unigram tokenizer of the `--texts`,
-folders of JSON lines or Parquet files, which must not be the project's. Each side trains the
-student with it, in full or trimmed.
+folders of JSON lines or Parquet files that are not the project's. Without them it is one of all the
+project's own splits: then only words of validation and test are new to training, and there are no
+other languages. Each side trains the student with it, in full or trimmed.
 
 A student of the full vocabulary is also trimmed after its training, to all the tokens that training
 texts have and so many others. Training texts are split as before, so that it would have learnt the
@@ -32,7 +33,7 @@ COLUMNS = ("text", "premise", "hypothesis")
 FULL = "full"
 SIDES: dict[str, dict[str, Any]] = {FULL: {}, "trimmed": {"vocabulary": "trimmed"}}
 LATER = {f"full, trimmed after training, `at_least: {size}`": size
-         for size in (0, 30_000, 40_000, 60_000, 80_000)}
+         for size in (0, 30_000, 40_000, 63_000, 80_000)}
 COUNTED: dict[str, dict[str, Any]] = {
     f"trimmed, `coverage: {share}, at_least: 0`":
         {"vocabulary": "trimmed", "trimming": {"coverage": share, "at_least": 0}}
@@ -40,14 +41,18 @@ COUNTED: dict[str, dict[str, Any]] = {
 """Not trained."""
 
 
-def stand_in(folders: Sequence[Path], size: int, out: Path) -> None:
-    """Write a tokenizer of all texts in `folders`."""
+def stand_in(project: Path, folders: Sequence[Path], size: int, out: Path) -> None:
+    """Write a tokenizer of all texts in `folders`, of all the project's where there are none."""
     import pyarrow as pa
+    from training_task import Task
 
     from amtss import vocabulary
     from amtss.corpus import Corpus
 
-    texts = pa.table({"text": [text for folder in folders for text in _texts(folder)]})
+    own = Task(project, measuring.Meter()).corpora if not folders else []
+    texts = pa.table({"text": [text for folder in folders for text in _texts(folder)]
+                      + [text for each in own for split in each.splits
+                         for part in each.texts(split) for text in part or ()]})
     vocabulary.train([Corpus("all", {"train": texts}, "", None)], size).save_pretrained(out)
 
 
@@ -170,7 +175,7 @@ def counted(project: Path, tokenizer: Path, side: str) -> dict[str, Any]:
 def measure(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     with tempfile.TemporaryDirectory() as place, measuring.processes(options.jobs) as pool:
         tokenizer = Path(place) / "tokenizer"
-        pool.submit(stand_in, options.texts, options.tokens, tokenizer).result()
+        pool.submit(stand_in, options.project, options.texts, options.tokens, tokenizer).result()
         waiting = [pool.submit(run, options.project, tokenizer, side, seed)
                    for seed in options.seeds for side in (FULL, *options.sides)]
         counting = [pool.submit(counted, options.project, tokenizer, side) for side in COUNTED]
@@ -224,7 +229,7 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = measuring.parser(__doc__)
-    parser.add_argument("--texts", type=Path, nargs="+", required=True)
+    parser.add_argument("--texts", type=Path, nargs="+", default=[])
     parser.add_argument("--tokens", type=int, default=150_000, help="of the stand-in, at most")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sides", nargs="*", default=list(SIDES)[1:], choices=list(SIDES)[1:],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from training import LABELS, LANGUAGES, scored
 
-from amtss import corpus
+from amtss import corpus, vocabulary
 from amtss.layout import Layout
 
 BENCH = Path(__file__).parents[1] / "bench"
@@ -72,13 +72,23 @@ def test_languages_are_dealt_out_and_one_is_onboarded(task: Any, tmp_path: Path)
     assert costs["onboarded"]["distil"] > 0
 
 
+def test_a_tokenizer_of_a_project_s_own_texts_knows_all_splits(task: Any, tmp_path: Path) -> None:
+    bench = importlib.import_module("vocabulary")
+    bench.stand_in(tmp_path / "project", [], 400, tmp_path / "general")
+    made = vocabulary.load(str(tmp_path / "general"))
+    for each in task.corpora:
+        for split in each.splits:
+            ids = np.concatenate(made(each.texts(split)[0])["input_ids"])
+            assert made.unk_token_id not in ids
+
+
 def test_a_student_is_trimmed_after_its_training(task: Any, tmp_path: Path) -> None:
     bench = importlib.import_module("vocabulary")
     (tmp_path / "texts").mkdir()
     words = [f"{code}{label}{at}" for code in LANGUAGES for label in LABELS for at in range(9)]
     (tmp_path / "texts" / "other.jsonl").write_text(
         "".join(f'{{"text": "{word} general words {word}"}}\n' for word in words), encoding="utf-8")
-    bench.stand_in([tmp_path / "texts"], 400, tmp_path / "general")
+    bench.stand_in(tmp_path / "project", [tmp_path / "texts"], 400, tmp_path / "general")
     full, *later = bench.run(tmp_path / "project", tmp_path / "general", bench.FULL, 0)
     assert later[0]["tokens"] < full["tokens"]
     for each in later:

@@ -190,6 +190,15 @@ class TestKept:
         assert self.kept(given, at_least=size + 1) == used | {"▁dd"}
         assert self.kept(given, at_least=99) == used | {"▁dd", "▁ee"}
 
+    def test_others_that_are_spelt_like_a_language_s_before_others(self) -> None:
+        full = handmade(_=-3.0, **dict.fromkeys("abcd", -9.0), _abab=-1.0, _cdcd=-1.0, abb=-2.0,
+                        dacb=-2.0, _aba=-2.0)
+        given = [of("en", "abab", "a b"), of("fr", "cdcd", "c d")]
+        size = len(trimming.trim(full, given, Trimming(at_least=0))[0])
+        made, _ = trimming.trim(full, given, Trimming(at_least=size + 2))
+        assert set(made.get_vocab()) >= {"▁aba", "abb"}
+        assert "dacb" not in made.get_vocab()
+
     def test_a_small_language_s_count_as_much(self) -> None:
         corpora = of("en", *["aa bb"] * 500), of("fr", "dd ee")
         assert self.kept(*corpora, coverage=0.9) >= {"▁aa", "▁bb", "▁dd", "▁ee"}
