@@ -18,13 +18,17 @@ check: $(VENV)/installed
 	mypy
 	lint-imports
 
+# where `dvc repro` has ended; folders of texts that are not that project's, where there are some
 PROJECT ?= .
+TEXTS ?=
 
-bench: $(VENV)/bench  ## all of bench/ but vocabulary.py, on a project where `dvc repro` has ended
+bench: $(VENV)/bench  ## all of bench/
 	python bench/training_profile.py $(PROJECT) --out bench/training_profile.json
 	python bench/training.py $(PROJECT) --out bench/training.json
 	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json
 	python bench/languages.py $(PROJECT) --out bench/languages.json
+	python bench/vocabulary.py $(PROJECT) $(if $(TEXTS),--texts $(TEXTS)) --sides \
+	  --out bench/vocabulary.json
 	python bench/serving.py $(PROJECT) --rounds 4 --out bench/serving.json
 	python bench/at_once.py --rounds 1 --out bench/at_once.json
 	python bench/scaling.py --languages 5 --out bench/scaling.json
