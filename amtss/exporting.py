@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedConfig, PreTrainedModel
 
+    from amtss.graph import Bits
     from amtss.student import StudentModel
 
 _ROBERTA = ("classifier.dense", "classifier.out_proj")
@@ -54,13 +55,13 @@ def export(folder: Path, language: str, to: Path) -> None:
         student.tokenizer.save_pretrained(temporary)
 
 
-def export_onnx(folder: Path, to: Path, *, int8: bool) -> None:
+def export_onnx(folder: Path, to: Path, bits: "Bits") -> None:
     """Write the student in `folder` to `to`: model.onnx, with the encoder and all heads, its
     tokenizer, which cuts and pads as the student does, and config.json with what else an answer
     takes: labels, languages (the input `language` counts in them), max_tokens, pad_token_id.
 
     Args:
-        int8: as `graph.build` has it; a quarter of the size.
+        bits: as `graph.build` has it; 8 makes a quarter of the size, 4 an eighth.
 
     Raises:
         CheckpointError: there is no student, or its encoder is of another family or activation.
@@ -75,7 +76,7 @@ def export_onnx(folder: Path, to: Path, *, int8: bool) -> None:
     if encoder.hidden_act != ACTIVATION:
         raise CheckpointError(f"{folder}: expected an encoder with hidden_act {ACTIVATION}, found "
                               f"{encoder.hidden_act}; export it with --format transformers")
-    model = graph.build(student.model, int8=int8)
+    model = graph.build(student.model, bits)
     limit = tokenizer.model_max_length = student.model.config.max_tokens
     tokenizer.backend_tokenizer.enable_truncation(limit)
     tokenizer.backend_tokenizer.enable_padding(pad_id=tokenizer.pad_token_id,
@@ -84,7 +85,7 @@ def export_onnx(folder: Path, to: Path, *, int8: bool) -> None:
         tokenizer.save_pretrained(temporary)
         write_bytes(temporary / "model.onnx", model.SerializeToString())
         write_json(temporary / "config.json", {
-            MARK: {"format": "onnx", "int8": int8, "student": checkpoint.fingerprint(folder)},
+            MARK: {"format": "onnx", "bits": bits, "student": checkpoint.fingerprint(folder)},
             "labels": student.labels, "languages": student.languages, "max_tokens": limit,
             "pad_token_id": tokenizer.pad_token_id})
 

@@ -3,7 +3,7 @@
 Shapes: B texts, S tokens, d the encoder's width, V rows of a table, L languages, C classes.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,13 @@ OWN = "com.microsoft"
 """The domain of onnxruntime's own operators."""
 LARGEST = 63
 """Of an int8 weight: two products with uint8 fit 16 bits, all that CPUs without VNNI sum in."""
+ZERO = 8
+"""What stands for 0 in four bits."""
 SINGLE = np.float32
+TINY = np.finfo(SINGLE).tiny
 Array = NDArray[Any]
+Bits = Literal[32, 8, 4]
+"""Of a token's embedding: floats as they are, or whole numbers; with these, layers have 8."""
 
 
 class Affine(NamedTuple):
@@ -41,8 +46,8 @@ class States(NamedTuple):
 class Graph:
     """Nodes and weights while they are put together; a value is known by its name."""
 
-    def __init__(self, int8: bool) -> None:
-        self.int8 = int8
+    def __init__(self, bits: Bits) -> None:
+        self.bits = bits
         self.nodes: list[NodeProto] = []
         self.weights: list[TensorProto] = []
 
@@ -61,7 +66,7 @@ class Graph:
     def affine(self, x: str, layer: Affine, offset: Array | float = 0.0) -> str:
         """`layer` of x + offset. (..., d) -> (..., n)"""
         weight, bias = layer.weight, layer.bias + (layer.weight * offset).sum(axis=1)
-        if not self.int8:
+        if self.bits == 32:
             return self.add("Add", self.add("MatMul", x, weight.T), bias.astype(SINGLE))
         values, scales = quantised(weight, LARGEST)
         return self.add("DynamicQuantizeMatMul", x, values.T, scales, "", bias.astype(SINGLE),
@@ -69,11 +74,27 @@ class Graph:
 
     def rows(self, table: Array, index: str) -> str:
         """The rows of a table that `index` names. (V, d), (B, S) -> (B, S, d)"""
-        if not self.int8:
+        if self.bits == 32:
             return self.add("Gather", table, index)
-        values, scales = quantised(table, 127)
-        whole = self.add("Cast", self.add("Gather", values, index), to=TensorProto.FLOAT)
+        if self.bits == 8:
+            values, scales = quantised(table, 127)
+            whole = self.add("Cast", self.add("Gather", values, index), to=TensorProto.FLOAT)
+        else:
+            whole, scales = self._halves(table, index)
         return self.add("Mul", whole, self.add("Gather", scales[:, None], index))
+
+    def _halves(self, table: Array, index: str) -> tuple[str, Array]:
+        """The rows before their scales, and these; in four bits. (V, d), (B, S) -> (B, S, d), (V,)
+        """
+        pairs, scales, columns = packed(table)
+        both = self.add("Gather", pairs, index)
+        halves = self.add("Concat", self.add("BitwiseAnd", both, np.array(15, np.uint8)),
+                          self.add("BitShift", both, np.array(4, np.uint8), direction="RIGHT"),
+                          axis=-1)
+        if table.shape[1] % 2:
+            halves = self.add("Slice", halves, *np.array([[0], table.shape[1:], [-1]]))
+        zeros = np.full(columns.shape, ZERO, np.uint8)
+        return self.add("DequantizeLinear", halves, columns, zeros, axis=-1), scales
 
     def normal(self, one: str, other: str, norm: "nn.LayerNorm") -> States:
         """The layer norm of one + other. onnxruntime's LayerNormalization takes some five times as
@@ -86,20 +107,34 @@ class Graph:
 
 def quantised(rows: Array, largest: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Rows of whole numbers up to `largest`, and the scale of each. *Shapes:* (V, d), (V,)"""
-    scales = np.maximum(np.abs(rows).max(axis=1), np.finfo(SINGLE).tiny) / largest
+    scales = np.maximum(np.abs(rows).max(axis=1), TINY) / largest
     return np.round(rows / scales[:, None]).astype(np.int8), scales.astype(SINGLE)
 
 
-def build(student: "StudentModel", *, int8: bool) -> ModelProto:
+def packed(table: Array) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
+    """A table's halves in four bits each: pairs of values from 1 to 15, the left half's in the
+    lower bits, and the scales of rows and columns. *Shapes:* (V, d / 2), (V,), (d,)
+
+    Columns have scales because those of principal components are very unlike in size.
+    """
+    columns = np.maximum(np.sqrt(np.square(table).mean(axis=0)), TINY).astype(SINGLE)
+    values, scales = quantised(table / columns, ZERO - 1)
+    even = np.pad(values, ((0, 0), (0, values.shape[1] % 2))) + ZERO
+    left, right = np.split(even.astype(np.uint8), 2, axis=1)
+    return (left + 16 * right).astype(np.uint8), scales, columns
+
+
+def build(student: "StudentModel", bits: Bits) -> ModelProto:
     """`input_ids` and `attention_mask` (B, S) and `language` (B,), int64, to `logits` (B, C).
 
     Texts of up to the student's `max_tokens`; `language` counts in `config.languages`.
 
     Args:
-        int8: weights and tables of whole numbers, a scale for each output and each token.
-            Activations are quantised as they come, by the range of a whole batch.
+        bits: of the tokens' embeddings, with a scale for each token and, of 4, for each column.
+            Below 32 weights have 8, a scale for each output, and activations are quantised as they
+            come, by the range of a whole batch.
     """
-    graph, config = Graph(int8), student.config
+    graph, config = Graph(bits), student.config
     mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
     states = _embedded(graph, student)
     *layers, last = student.encoder.encoder.layer

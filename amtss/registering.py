@@ -102,7 +102,8 @@ def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
     with TemporaryDirectory(prefix="amtss-") as temporary:
         if params.serving.runtime == "onnx":
             folders["onnx"] = f"{temporary}/onnx"
-            exporting.export_onnx(layout.student, Path(folders["onnx"]), int8=params.serving.int8)
+            exporting.export_onnx(layout.student, Path(folders["onnx"]),
+                                  8 if params.serving.int8 else 32)
         yield folders
 
 

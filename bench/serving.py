@@ -20,7 +20,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -35,6 +35,7 @@ from serving_sides import Batch, Side, Size, work
 from serving_tables import tables
 
 from amtss import cli, corpus
+from amtss.graph import Bits
 from amtss.layout import Layout, read_json
 from amtss.table import markdown
 
@@ -43,8 +44,11 @@ TEACHER = "teacher, XLM-R-base's size"
 PYTORCH, INT8 = "student, PyTorch", "student, ONNX int8"
 BATCHES = {1: 60, 32: 5}
 """Batch size -> how many of a round."""
-VOCABULARIES = {"": 250_002, ", 30,000 tokens": 30_000}
-"""Of students of the paper's size."""
+KINDS: dict[str, Bits] = {"fp32": 32, "int8": 8, "int4": 4}
+"""Of ONNX files."""
+VOCABULARIES = {"": (250_002, KINDS), ", 63,000 tokens": (63_000, ("int8", "int4")),
+                ", 30,000 tokens": (30_000, ("int8",))}
+"""Of students of the paper's size, and the files made of them."""
 
 
 def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
@@ -64,13 +68,13 @@ def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
     return folder
 
 
-def students(name: str, folder: Path, to: Path) -> list[Side]:
+def students(name: str, folder: Path, to: Path, kinds: Iterable[str] = KINDS) -> list[Side]:
     """A student and its exports."""
     from amtss import exporting
 
     sides = [Side(f"{name}, PyTorch", "pytorch", folder)]
-    for kind in ("fp32", "int8"):
-        exporting.export_onnx(folder, to / kind, int8=kind == "int8")
+    for kind in kinds:
+        exporting.export_onnx(folder, to / kind, KINDS[kind])
         sides.append(Side(f"{name}, ONNX {kind}", "onnx", to / kind))
     return sides
 
@@ -81,10 +85,10 @@ def prepare(layout: Layout, folder: Path, large: bool) -> list[Side]:
     sides.append(Side(TEACHER, "teacher", layout.student, BASE))
     sides += [Side(f"teacher {each.name} of the project", "teacher", each)
               for each in sorted(layout.teacher("").iterdir())[:1]]
-    for name, tokens in VOCABULARIES.items():
+    for name, (tokens, kinds) in VOCABULARIES.items():
         place = folder / str(tokens)
         sides += students(f"student{name}", random_student(layout, tokens, place / "student"),
-                          place)
+                          place, kinds)
     return sides + students("student of the project", layout.student, folder / "project")
 
 

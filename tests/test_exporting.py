@@ -200,15 +200,15 @@ class TestRefused:
 
 class TestOnnx:
     def test_the_folder(self, own: Path, tmp_path: Path) -> None:
-        exporting.export_onnx(own, tmp_path / "to", int8=True)
+        exporting.export_onnx(own, tmp_path / "to", 8)
         assert {path.name for path in (tmp_path / "to").iterdir()} == {
             "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
         assert json.loads((tmp_path / "to" / "config.json").read_text()) == {
-            "amtss": {"format": "onnx", "int8": True, "student": checkpoint.fingerprint(own)},
+            "amtss": {"format": "onnx", "bits": 8, "student": checkpoint.fingerprint(own)},
             "labels": list(LABELS), "languages": CODES, "max_tokens": LENGTH, "pad_token_id": 1}
 
     def test_the_tokenizer_cuts_and_pads_by_itself(self, own: Path, tmp_path: Path) -> None:
-        exporting.export_onnx(own, tmp_path / "to", int8=False)
+        exporting.export_onnx(own, tmp_path / "to", 32)
         made = Tokenizer.from_file(str(tmp_path / "to" / "tokenizer.json")).encode_batch(TEXTS)
         expected = Predictor(own).tokenizer(TEXTS, truncation=True, max_length=LENGTH, padding=True)
         assert [each.ids for each in made] == expected["input_ids"]
@@ -220,20 +220,20 @@ class TestOnnx:
                                                                 tmp_path: Path) -> None:
         exporting.export(own, "ko", tmp_path / "one")
         for name in ("one", "two"):
-            exporting.export_onnx(own, tmp_path / name, int8=False)
+            exporting.export_onnx(own, tmp_path / name, 32)
         assert checkpoint.fingerprint(tmp_path / "one") == checkpoint.fingerprint(tmp_path / "two")
 
     def test_is_nothing_elses(self, own: Path) -> None:
         before = checkpoint.fingerprint(own)
         with pytest.raises(AmtssError, match="an earlier export, found something else"):
-            exporting.export_onnx(own, own, int8=False)
+            exporting.export_onnx(own, own, 32)
         assert checkpoint.fingerprint(own) == before
 
     def test_is_whole_or_as_it_was(self, own: Path, tmp_path: Path) -> None:
-        exporting.export_onnx(own, tmp_path / "to", int8=False)
+        exporting.export_onnx(own, tmp_path / "to", 32)
         before = checkpoint.fingerprint(tmp_path / "to")
         with full_disk(20_000), pytest.raises(AmtssError, match=r"expected to be able to write"):
-            exporting.export_onnx(own, tmp_path / "to", int8=True)
+            exporting.export_onnx(own, tmp_path / "to", 8)
         assert checkpoint.fingerprint(tmp_path / "to") == before
         assert [path.name for path in tmp_path.iterdir()] == ["to"]
 
@@ -242,7 +242,7 @@ class TestOnnx:
         text = (folder / "config.json").read_text()
         (folder / "config.json").write_text(text.replace('"gelu"', '"relu"'))
         with pytest.raises(CheckpointError, match="with hidden_act gelu, found relu; export it"):
-            exporting.export_onnx(folder, tmp_path / "to", int8=False)
+            exporting.export_onnx(folder, tmp_path / "to", 32)
         assert not (tmp_path / "to").exists()
 
 
@@ -287,8 +287,9 @@ class TestTheCommand:
     @pytest.mark.parametrize(("arguments", "message"), [
         (["--lang", "../../x"], "expected a head for one of en, fr, ko, found none for '../../x'"),
         (["--lang", "ko", "--format", "tf"], "'tf' is not one of 'transformers', 'onnx'"),
-        (["--lang", "ko", "--format", "onnx"], "or --format onnx and maybe --int8, found both"),
-        (["--lang", "ko", "--int8"], "expected --lang LANG, or --format onnx and maybe"),
+        (["--lang", "ko", "--format", "onnx"], "or --int4, found --lang --format onnx; an ONNX"),
+        (["--lang", "ko", "--int8"], "expected --lang LANG, or --format onnx and maybe --int8 or"),
+        (["--format", "onnx", "--int8", "--int4"], "found --format onnx --int8 --int4; an ONNX"),
         ([], "found neither; an ONNX file holds all languages"),
     ])
     def test_mistakes_are_one_line(self, own: Path, capsys: pytest.CaptureFixture[str],

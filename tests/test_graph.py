@@ -61,7 +61,7 @@ class TestLogits:
     @pytest.mark.parametrize("heads", ["own", "residual"])
     def test_are_the_students(self, kind: str, heads: str) -> None:
         model = make(kind, heads)
-        made = graph.build(model, int8=False)
+        made = graph.build(model, 32)
         onnx.checker.check_model(made)
         for lengths in ([7], [LENGTH], [3, 12, 5, 12, 1, 8, 2]):
             asked = texts(lengths)
@@ -70,25 +70,26 @@ class TestLogits:
 
     def test_of_one_layer(self) -> None:
         model, asked = make(layers=1), texts([4, 9, 2])
-        np.testing.assert_allclose(told(graph.build(model, int8=False), asked),
+        np.testing.assert_allclose(told(graph.build(model, 32), asked),
                                    expected(model, asked), atol=1e-5)
 
     def test_of_a_text_with_a_padding_token_in_it(self) -> None:
         model, asked = make(), texts([9])
         asked["input_ids"][0, 4] = PAD
-        np.testing.assert_allclose(told(graph.build(model, int8=False), asked),
+        np.testing.assert_allclose(told(graph.build(model, 32), asked),
                                    expected(model, asked), atol=1e-5)
 
     def test_depend_on_the_language(self) -> None:
         asked = texts([8] * 3)
         asked["input_ids"][:] = asked["input_ids"][0]
-        first, second, third = told(graph.build(make(), int8=False), asked)
+        first, second, third = told(graph.build(make(), 32), asked)
         assert min(abs(first - second).max(), abs(second - third).max()) > 0.1
 
+    @pytest.mark.parametrize("bits", [8, 4])
     @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
-    def test_of_int8_are_near(self, kind: str) -> None:
+    def test_of_whole_numbers_are_near(self, kind: str, bits: graph.Bits) -> None:
         model, asked = make(kind, "residual"), texts([3, 12, 5, 12, 1, 8, 2] * 9)
-        found, right = told(graph.build(model, int8=True), asked), expected(model, asked)
+        found, right = told(graph.build(model, bits), asked), expected(model, asked)
         assert 1e-4 < abs(found - right).max() < 0.15 * np.ptp(right)
         assert (found.argmax(1) == right.argmax(1)).mean() > 0.9
 
@@ -96,7 +97,7 @@ class TestLogits:
 class TestTheFile:
     def test_names_and_dimensions(self) -> None:
         session = onnxruntime.InferenceSession(
-            graph.build(make(), int8=True).SerializeToString())
+            graph.build(make(), 8).SerializeToString())
         assert {each.name: (each.shape, each.type) for each in session.get_inputs()} == {
             "input_ids": (["batch", "length"], "tensor(int64)"),
             "attention_mask": (["batch", "length"], "tensor(int64)"),
@@ -104,14 +105,15 @@ class TestTheFile:
         assert [(each.name, each.shape) for each in session.get_outputs()] == [
             ("logits", ["batch", len(LABELS)])]
 
-    @pytest.mark.parametrize("int8", [False, True])
-    def test_is_the_same_every_time(self, int8: bool) -> None:
-        first, second = (graph.build(make(), int8=int8).SerializeToString() for _ in range(2))
+    @pytest.mark.parametrize("bits", [32, 8, 4])
+    def test_is_the_same_every_time(self, bits: graph.Bits) -> None:
+        first, second = (graph.build(make(), bits).SerializeToString() for _ in range(2))
         assert first == second
 
-    def test_of_int8_has_no_matrix_of_floats_but_positions(self) -> None:
+    @pytest.mark.parametrize("bits", [8, 4])
+    def test_has_no_matrix_of_floats_but_positions(self, bits: graph.Bits) -> None:
         weights = {each.name: onnx.numpy_helper.to_array(each)
-                   for each in graph.build(make(), int8=True).graph.initializer}
+                   for each in graph.build(make(), bits).graph.initializer}
         assert [each.shape for each in weights.values()
                 if each.dtype == np.float32 and each.ndim == 2 and min(each.shape) > 1] == [
                     (LENGTH + PAD + 1, 32)]
@@ -132,3 +134,38 @@ class TestQuantised:
         values, scales = graph.quantised(np.zeros((2, 4), np.float32), 127)
         assert not values.any()
         assert np.isfinite(scales).all()
+
+
+def looked_up(table: np.ndarray, bits: graph.Bits, index: list[int]) -> np.ndarray:
+    """The rows that a graph of one table gives."""
+    made = graph.Graph(bits)
+    name = made.rows(table, "index")
+    value = onnx.helper.make_tensor_value_info
+    model = onnx.helper.make_model(onnx.helper.make_graph(
+        made.nodes, "rows", [value("index", onnx.TensorProto.INT64, [1, None])],
+        [value(name, onnx.TensorProto.FLOAT, [1, None, table.shape[1]])], made.weights),
+        ir_version=graph.IR, opset_imports=[onnx.helper.make_opsetid("", graph.OPSET)])
+    return told(model, {"index": np.array([index])})[0]
+
+
+class TestFourBits:
+    @given(arrays(np.float32, (3, 6), elements=FLOATS) | arrays(np.float32, (4, 5),
+                                                                elements=FLOATS))
+    def test_a_row_is_within_half_a_step(self, table: np.ndarray) -> None:
+        _, scales, columns = graph.packed(table)
+        found = looked_up(table, 4, list(range(len(table))))
+        steps = scales[:, None] * columns + 1e-30  # which floats hardly tell from 0
+        assert (abs(found - table) <= 0.501 * steps).all()
+        assert (abs(found) <= 7.01 * steps).all()
+
+    def test_take_half_a_byte_each(self) -> None:
+        pairs, _, _ = graph.packed(np.ones((3, 6), np.float32))
+        assert (pairs.shape, pairs.dtype) == ((3, 3), np.uint8)
+
+    def test_small_columns_are_as_exact_as_large_ones(self) -> None:
+        size = np.array([100.0, 1.0, 0.01, 1e-4], np.float32)
+        table = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32) * size
+        found = looked_up(table, 4, list(range(500)))
+        error = np.sqrt(np.square(found - table).mean(axis=0)) / size
+        assert error.max() < 0.15
+        assert error.max() < 1.2 * error.min()

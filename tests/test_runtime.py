@@ -36,10 +36,10 @@ main()
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A student and its exports, `onnx` and `int8`."""
+    """A student and its exports, `onnx`, `int8` and `int4`."""
     made = distilled(tmp_path_factory.mktemp("exported"))
-    for name in ("onnx", "int8"):
-        exporting.export_onnx(made.layout.student, made.layout.root / name, int8=name == "int8")
+    for name, bits in (("onnx", 32), ("int8", 8), ("int4", 4)):
+        exporting.export_onnx(made.layout.student, made.layout.root / name, bits)
     return made
 
 
@@ -63,10 +63,11 @@ class TestOnnxPredictor:
                 OnnxPredictor(onnx).probabilities(texts, second, code),
                 Predictor(project.layout.student).probabilities(texts, second, code), atol=1e-5)
 
-    def test_of_int8_names_the_same_labels(self, project: Project) -> None:
-        student, int8 = Predictor(project.layout.student), OnnxPredictor(
-            project.layout.root / "int8")
-        same = [int8.probabilities(texts, None, code).argmax(1)
+    @pytest.mark.parametrize("name", ["int8", "int4"])
+    def test_of_whole_numbers_names_the_same_labels(self, project: Project, name: str) -> None:
+        student, small = Predictor(project.layout.student), OnnxPredictor(
+            project.layout.root / name)
+        same = [small.probabilities(texts, None, code).argmax(1)
                 == student.probabilities(texts, None, code).argmax(1)
                 for code in LANGUAGES for texts in [texts_of(project, code)]]
         assert np.concatenate(same).mean() > 0.97
@@ -105,7 +106,7 @@ class TestOnnxPredictor:
         assert all((each == found[0]).all() for each in found)
 
     def test_x_lm_tiny(self, project: Project, tmp_path: Path) -> None:
-        exporting.export_onnx(project.layout.baseline, tmp_path / "to", int8=False)
+        exporting.export_onnx(project.layout.baseline, tmp_path / "to", 32)
         for code in (*LANGUAGES, "ko"):
             np.testing.assert_allclose(
                 OnnxPredictor(tmp_path / "to").probabilities(["enpay1"], None, code),
@@ -196,10 +197,10 @@ def test_parity_on_real_texts(real: Layout, tmp_path: Path, code: str) -> None:
     texts = corpus.load(real, code)["test"]["text"].to_pylist()
     right = Predictor(real.student).probabilities(texts, None, code)
     assert right.std(axis=0).min() > 0.01
-    exporting.export_onnx(real.student, tmp_path / "to", int8=False)
+    exporting.export_onnx(real.student, tmp_path / "to", 32)
     np.testing.assert_allclose(OnnxPredictor(tmp_path / "to").probabilities(texts, None, code),
                                right, atol=1e-4)
-    exporting.export_onnx(real.student, tmp_path / "to", int8=True)
+    exporting.export_onnx(real.student, tmp_path / "to", 8)
     found = OnnxPredictor(tmp_path / "to").probabilities(texts, None, code)
     assert abs(found - right).mean() < 0.02
     assert (found.argmax(1) == right.argmax(1)).mean() > 0.95
