@@ -48,6 +48,23 @@ def load(make: Any, checkpoint: str, mend: str, *, head: bool = True,
     return loaded
 
 
+def check_length(model: "PreTrainedModel", tokens: int, where: str, mend: str) -> None:
+    """That `model` has positions for texts of so many tokens.
+
+    Raises:
+        CheckpointError: it has fewer.
+    """
+    from torch import nn
+
+    for name, table in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(table, nn.Embedding):
+            before = 0 if table.padding_idx is None else table.padding_idx + 1
+            if tokens > table.num_embeddings - before:
+                raise CheckpointError(
+                    f"{where}: expected positions for texts of {tokens} tokens, found "
+                    f"{table.num_embeddings - before}; {mend}")
+
+
 def fingerprint(folder: Path) -> str:
     """Of a model folder's files: weights, configuration, tokenizer. 16 hexadecimal digits.
 

@@ -104,7 +104,7 @@ def first_layers(settings: Student, source: str) -> "PreTrainedModel":
     """`source` without its upper layers, with the student's dropout.
 
     Raises:
-        CheckpointError: it cannot be loaded, has too few layers, or other sizes.
+        CheckpointError: it cannot be loaded, has too few layers or positions, or other sizes.
     """
     from transformers import AutoModel
 
@@ -122,8 +122,11 @@ def first_layers(settings: Student, source: str) -> "PreTrainedModel":
                               "take `embeddings: pca` for `encoder: first-layers`")
     config.num_hidden_layers = own.layers  # those above are left in the file
     config.hidden_dropout_prob, config.attention_probs_dropout_prob = settings.dropout, 0.0
-    return checkpoint.load(AutoModel, source, _mend(settings), revision=settings.revision,
-                           config=config, add_pooling_layer=False)
+    model = checkpoint.load(AutoModel, source, _mend(settings), revision=settings.revision,
+                            config=config, add_pooling_layer=False)
+    checkpoint.check_length(model, settings.max_length, source, "lower student.max_length in "
+                            "params.yaml")
+    return model
 
 
 def _config(settings: Student, source: str) -> "PreTrainedConfig":

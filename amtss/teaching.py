@@ -15,6 +15,8 @@ from amtss.layout import Layout, read_json, replacing, write_json
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+SHORTER = "lower teaching.max_length, for this teacher alone under its `training`"
+
 
 def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> None:
     """Write teacher `name`'s folder: model, tokenizer and `teacher.json`.
@@ -27,10 +29,11 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
     teacher = params.teachers[name]
     labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
     corpora = [corpus.load(layout, language) for language in params.taught_on(name)]
+    settings = params.training_of(name)
     if teacher.fine_tune:
-        settings = params.training_of(name)
         tokenizer, model = _start(teacher, settings, corpora, labels)
         _pad(tokenizer, model)
+        checkpoint.check_length(model, settings.max_length, teacher.checkpoint or name, SHORTER)
         cache = tokens.Cache(layout.tokens(name), tokenizer, settings.max_length)
         told = finetuning.fine_tune(model, cache, settings, corpora, labels,
                                     layout.checkpoints(f"teach-{name}"), on_epoch)
@@ -41,6 +44,7 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
         tokenizer, model = vocabulary.load(_named(teacher), teacher.revision), _load(teacher)
         _pad(tokenizer, model)
         columns = align(dict(model.config.id2label or {}), labels, teacher.labels, _named(teacher))
+        checkpoint.check_length(model, settings.max_length, _named(teacher), SHORTER)
         told = {"examples": 0, "epochs": 0, "best_epoch": 0, "seconds": 0.0}
     if not launching.first():
         return

@@ -1,6 +1,9 @@
 from pathlib import Path
 
 import pytest
+import torch
+from training import KINDS, write_checkpoint
+from transformers import AutoModel
 
 from amtss import checkpoint
 from amtss.errors import CheckpointError
@@ -33,3 +36,21 @@ def test_other_files_have_another_one(tmp_path: Path, files: dict[str, bytes]) -
 def test_no_folder_no_fingerprint(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="student: expected a model's folder, found none"):
         checkpoint.fingerprint(tmp_path / "student")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_positions_are_as_many_as_the_model_reads(tmp_path: Path, kind: str) -> None:
+    source = write_checkpoint(tmp_path / "big", kind, positions=20)
+    model = AutoModel.from_pretrained(source)
+    most = 20 if kind != "bert" else 20 + model.config.pad_token_id + 1
+    for tokens in (most, most + 1):
+        ids = torch.full((1, tokens), 7)
+        if tokens == most:
+            model(ids)
+            checkpoint.check_length(model, tokens, "big", "lower it")
+        else:
+            with pytest.raises((IndexError, RuntimeError), match=r"out of bounds|must match"):
+                model(ids)
+            with pytest.raises(CheckpointError, match=f"^big: expected positions for texts of "
+                               f"{tokens} tokens, found {most}; lower it$"):
+                checkpoint.check_length(model, tokens, "big", "lower it")

@@ -164,6 +164,14 @@ class TestFirstLayers:
         with pytest.raises(CheckpointError, match="expected at least 3 layers, found 2; lower"):
             write(self.settings(source, layers=3), tmp_path / "start")
 
+    def test_too_short(self, tmp_path: Path) -> None:
+        source = write_checkpoint(tmp_path / "big", "xlm-roberta", positions=40)
+        settings = self.settings(source)
+        write(settings.model_copy(update={"max_length": 40}), tmp_path / "start")
+        with pytest.raises(CheckpointError, match=r"big: expected positions for texts of 41 "
+                           r"tokens, found 40; lower student\.max_length in params\.yaml"):
+            write(settings.model_copy(update={"max_length": 41}), tmp_path / "another")
+
     @pytest.mark.parametrize("changed", [{"width": 16}, {"heads": 4}, {"feed_forward": 32}],
                              ids=lambda changed: next(iter(changed)))
     def test_other_sizes(self, tmp_path: Path, changed: dict[str, int]) -> None:

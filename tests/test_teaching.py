@@ -392,6 +392,14 @@ class TestFromACheckpoint:
         with pytest.raises(CheckpointError, match="expected a tokenizer"):
             project.teach("en")
 
+    @pytest.mark.parametrize("fine_tune", [True, False])
+    def test_without_positions_for_its_texts(self, tmp_path: Path, fine_tune: bool) -> None:
+        folder = write_checkpoint(tmp_path / "hub", "camembert", labels=LABELS, positions=15)
+        project = one(tmp_path, checkpoint=str(folder), fine_tune=fine_tune)
+        with pytest.raises(CheckpointError, match=r"hub: expected positions for texts of 16 tokens,"
+                           r" found 15; lower teaching\.max_length, for this teacher alone under"):
+            project.teach("en")
+
 
 class TestAsItIs:
     THEIRS = ("Ship It!", "CHAT", "something else", "Pay")
