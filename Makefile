@@ -29,10 +29,10 @@ bench: $(VENV)/bench  ## all of bench/
 	python bench/languages.py $(PROJECT) --out bench/languages.json
 	python bench/vocabulary.py $(PROJECT) $(if $(TEXTS),--texts $(TEXTS)) --sides \
 	  --out bench/vocabulary.json
-	python bench/serving.py $(PROJECT) --rounds 4 --out bench/serving.json
+	python bench/serving.py $(PROJECT) --rounds 3 --out bench/serving.json
 	python bench/at_once.py --rounds 1 --out bench/at_once.json
 	python bench/scaling.py --languages 5 --out bench/scaling.json
-	folder=$$(mktemp -d) && python bench/size.py $$folder --rows 5000 --out bench/size.json && \
+	folder=$$(mktemp -d) && python bench/size.py $$folder --rows 2000 --out bench/size.json && \
 	  rm -r $$folder
 
 $(VENV)/bench: $(VENV)/installed
