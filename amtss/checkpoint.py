@@ -59,10 +59,10 @@ def check_length(model: "PreTrainedModel", tokens: int, where: str, mend: str) -
     for name, table in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(table, nn.Embedding):
             before = 0 if table.padding_idx is None else table.padding_idx + 1
-            if tokens > table.num_embeddings - before:
-                raise CheckpointError(
-                    f"{where}: expected positions for texts of {tokens} tokens, found "
-                    f"{table.num_embeddings - before}; {mend}")
+            most = table.num_embeddings - before
+            if tokens > most:
+                raise CheckpointError(f"{where}: expected positions for texts of {tokens} tokens, "
+                                      f"found {most}; {mend}")
 
 
 def fingerprint(folder: Path) -> str:

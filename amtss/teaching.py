@@ -15,8 +15,6 @@ from amtss.layout import Layout, read_json, replacing, write_json
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SHORTER = "lower teaching.max_length, for this teacher alone under its `training`"
-
 
 def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> None:
     """Write teacher `name`'s folder: model, tokenizer and `teacher.json`.
@@ -33,7 +31,6 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
     if teacher.fine_tune:
         tokenizer, model = _start(teacher, settings, corpora, labels)
         _pad(tokenizer, model)
-        checkpoint.check_length(model, settings.max_length, teacher.checkpoint or name, SHORTER)
         cache = tokens.Cache(layout.tokens(name), tokenizer, settings.max_length)
         told = finetuning.fine_tune(model, cache, settings, corpora, labels,
                                     layout.checkpoints(f"teach-{name}"), on_epoch)
@@ -41,10 +38,10 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
         tokenizer("", truncation=True, max_length=settings.max_length)
         columns = list(range(len(labels)))
     else:
-        tokenizer, model = vocabulary.load(_named(teacher), teacher.revision), _load(teacher)
+        tokenizer = vocabulary.load(_named(teacher), teacher.revision)
+        model = _load(teacher, settings.max_length)
         _pad(tokenizer, model)
         columns = align(dict(model.config.id2label or {}), labels, teacher.labels, _named(teacher))
-        checkpoint.check_length(model, settings.max_length, _named(teacher), SHORTER)
         told = {"examples": 0, "epochs": 0, "best_epoch": 0, "seconds": 0.0}
     if not launching.first():
         return
@@ -88,13 +85,16 @@ def _named(teacher: Teacher) -> str:
     return teacher.checkpoint
 
 
-def _load(teacher: Teacher, **changes: Any) -> "PreTrainedModel":
+def _load(teacher: Teacher, max_length: int, **changes: Any) -> "PreTrainedModel":
     """The checkpoint as a classifier; before fine-tuning its head may be new."""
     from transformers import AutoModelForSequenceClassification
 
-    return checkpoint.load(AutoModelForSequenceClassification, _named(teacher),
-                           "mend the teacher's `checkpoint`", head=not teacher.fine_tune,
-                           revision=teacher.revision or "main", **changes)
+    model = checkpoint.load(AutoModelForSequenceClassification, _named(teacher),
+                            "mend the teacher's `checkpoint`", head=not teacher.fine_tune,
+                            revision=teacher.revision or "main", **changes)
+    checkpoint.check_length(model, max_length, _named(teacher), "lower teaching.max_length, for "
+                            "this teacher alone under its `training`")
+    return model
 
 
 def _start(teacher: Teacher, settings: Teaching, corpora: list[Corpus],
@@ -110,7 +110,7 @@ def _start(teacher: Teacher, settings: Teaching, corpora: list[Corpus],
              "problem_type": "single_label_classification"}
     if teacher.checkpoint is not None:
         return (vocabulary.load(teacher.checkpoint, teacher.revision),
-                _load(teacher, ignore_mismatched_sizes=True, **names,
+                _load(teacher, settings.max_length, ignore_mismatched_sizes=True, **names,
                       **_dropout(teacher, settings.dropout)))
     tokenizer = vocabulary.train(corpora, teacher.architecture.vocabulary)
     config = scratch(teacher.architecture, len(tokenizer), tokenizer.pad_token_id,

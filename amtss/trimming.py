@@ -39,19 +39,16 @@ def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
     if kind not in ("Unigram", "WordPiece"):
         raise CheckpointError(f"student: expected a Unigram or WordPiece tokenizer to trim, found "
                               f"{kind}; set student.vocabulary: full in params.yaml")
+    pieces = cast(list[str], tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
     counts = _counts(tokenizer, corpora)
     used = _used(counts, settings)
-    keeps = used | _needed(tokenizer, state)
+    keeps = used | _needed(pieces, tokenizer.pad_token_id or 0, state)
     if settings.at_least > keeps.sum():
-        others = _others(tokenizer, counts > 0, used, keeps)
+        others = _others(pieces, counts > 0, used, keeps)
         keeps[others[:settings.at_least - keeps.sum()]] = True
     kept = np.flatnonzero(keeps)
-    only = _with_only(state, kept, _pieces(tokenizer, kept.tolist()))
+    only = _with_only(state, kept, list(compress(pieces, keeps)))
     return remade(tokenizer, only, len(tokenizer) - len(kept)), kept
-
-
-def _pieces(tokenizer: "PreTrainedTokenizerBase", ids: list[int]) -> list[str]:
-    return cast(list[str], tokenizer.convert_ids_to_tokens(ids))
 
 
 def _counts(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus]
@@ -78,14 +75,13 @@ def _used(counts: NDArray[np.int64], settings: Trimming) -> NDArray[np.bool_]:
     return np.asarray(covering & (counts.sum(axis=0) >= settings.min_count))
 
 
-def _others(tokenizer: "PreTrainedTokenizerBase", spoken: NDArray[np.bool_],
-            used: NDArray[np.bool_], kept: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _others(pieces: list[str], spoken: NDArray[np.bool_], used: NDArray[np.bool_],
+            kept: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Ids beyond `kept` whose pieces have no character that `used` ones have not, the likeliest
     to come first: those that are common, as a tokenizer has its commonest pieces first (Zipf's
     law), and spelt more like the pieces that one of the languages has `spoken` (*shape:* (L, V))
     than like pieces of any language. *Shape:* (M,)
     """
-    pieces = _pieces(tokenizer, list(range(len(tokenizer))))
     characters = set("".join(compress(pieces, used)))
     others = np.array([index for index in np.flatnonzero(~kept)
                        if characters.issuperset(pieces[index])], dtype=np.int64)
@@ -96,16 +92,15 @@ def _others(tokenizer: "PreTrainedTokenizerBase", spoken: NDArray[np.bool_],
     return others[np.argsort(np.log(others + 1) - like, kind="stable")]
 
 
-def _needed(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any]) -> NDArray[np.bool_]:
+def _needed(pieces: list[str], pad: int, state: dict[str, Any]) -> NDArray[np.bool_]:
     """Tokens without which texts would have unknown ones, or be read in another way. *Shape:* (V,)
     """
-    pieces = _pieces(tokenizer, list(range(len(tokenizer))))
     known, spelt = set(pieces), _spelling(state["model"])
     needed = np.array([spelt(piece) == [piece] or not known.issuperset(spelt(piece))
                        for piece in pieces])
     needed[[each["id"] for each in state["added_tokens"]]] = True
     # Positions begin behind the padding's id, so that it must stay where it is.
-    needed[:(tokenizer.pad_token_id or 0) + 1] = True
+    needed[:pad + 1] = True
     if state["model"]["type"] == "Unigram":
         # What an unknown character costs hangs on the lowest score.
         needed[int(np.argmin([score for _, score in state["model"]["vocab"]]))] = True

@@ -49,11 +49,13 @@ def stand_in(project: Path, folders: Sequence[Path], size: int, out: Path) -> No
     from amtss import vocabulary
     from amtss.corpus import Corpus
 
-    own = Task(project, measuring.Meter()).corpora if not folders else []
-    texts = pa.table({"text": [text for folder in folders for text in _texts(folder)]
-                      + [text for each in own for split in each.splits
-                         for part in each.texts(split) for text in part or ()]})
-    vocabulary.train([Corpus("all", {"train": texts}, "", None)], size).save_pretrained(out)
+    if folders:
+        texts = [text for folder in folders for text in _texts(folder)]
+    else:
+        texts = [text for each in Task(project, measuring.Meter()).corpora
+                 for split in each.splits for part in each.texts(split) for text in part or ()]
+    every = Corpus("all", {"train": pa.table({"text": texts})}, "", None)
+    vocabulary.train([every], size).save_pretrained(out)
 
 
 def _texts(folder: Path) -> Iterator[str]:
