@@ -6,13 +6,16 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from amtss import params as settings
-from amtss import pinning, registry, sources, tables
-from amtss.config import CODE, Onboarding, Params
+from amtss.config import edit
+from amtss.config.params import load_params
+from amtss.config.schema import CODE, Onboarding, Params
+from amtss.data import sources
 from amtss.errors import AmtssError, DataError, ParamsError
-from amtss.layout import Layout, read_json, read_rows, write_text
-from amtss.registering import LINEAGE
-from amtss.registry import CHAMPION, Version
+from amtss.paths import Layout, read_json, read_rows, write_text
+from amtss.registry import versions
+from amtss.registry.register import LINEAGE
+from amtss.registry.versions import CHAMPION, Version
+from amtss.report import tables
 from amtss.table import Table
 
 
@@ -37,24 +40,24 @@ def prepare(layout: Layout, request: Request) -> Params:
     Raises:
         AmtssError: something asked for cannot be; params.yaml is as it was.
     """
-    params, text = settings.load(layout.params), layout.params.read_text(encoding="utf-8")
+    params, text = load_params(layout.params), layout.params.read_text(encoding="utf-8")
     _check_codes(request)
     if _under_way(params, layout, request):
-        if pinning.changed(text, request.changes) != text:
+        if edit.changed(text, request.changes) != text:
             raise ParamsError(f"{layout.params}: expected the settings that this onboarding began "
                               f"with, found others: {', '.join(request.changes)}; run the command "
                               "as before, or edit params.yaml")
         return params
-    version = registry.find(params, layout, request.version or CHAMPION)
+    version = versions.find(params, layout, request.version or CHAMPION)
     _check_new(params, version, request)
-    made = pinning.pinned(text, params, Onboarding(
+    made = edit.pinned(text, params, Onboarding(
         version=version.number, fingerprint=version.fingerprint, languages=request.languages),
         request.data, request.checkpoint)
-    made = pinning.changed(made, request.changes)
+    made = edit.changed(made, request.changes)
     planned = _parsed(layout, made)
     _check_data(planned, version, request)
     with tempfile.TemporaryDirectory() as folder:  # its files are there, and the right ones
-        registry.fetch(params, layout, version.number, version.fingerprint, Path(folder) / "it")
+        versions.fetch(params, layout, version.number, version.fingerprint, Path(folder) / "it")
     write_text(layout.params, made)
     return planned
 
@@ -108,7 +111,7 @@ def _parsed(layout: Layout, text: str) -> Params:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / layout.params.name
         path.write_text(text, encoding="utf-8")
-        return settings.load(path)
+        return load_params(path)
 
 
 def _check_codes(request: Request) -> None:
@@ -131,19 +134,19 @@ def _under_way(params: Params, layout: Layout, request: Request) -> bool:
         return False
     if request.version not in (None, pin.version):
         return False
-    named = registry.aliases(params, layout)
+    named = versions.aliases(params, layout)
     return not any(each.parent == pin.version and set(each.languages) == set(params.languages)
                    and each.number == named.get(CHAMPION)
-                   for each in registry.versions(params, layout))
+                   for each in versions.versions(params, layout))
 
 
 def _check_new(params: Params, version: Version, request: Request) -> None:
     for code in request.languages:
         if code in version.languages:
             raise ParamsError(f"--lang: expected a language that version {version.number} of "
-                              f"{registry.name(params)} does not serve, found {code!r}; name one "
+                              f"{versions.name(params)} does not serve, found {code!r}; name one "
                               f"besides {', '.join(version.languages)}")
-        name = pinning.teacher_name(code)
+        name = edit.teacher_name(code)
         if name in params.teachers and params.taught_on(name) != (code,):
             raise ParamsError(f"params.yaml: teachers.{name}: expected no teacher of that name, "
                               f"found one of {', '.join(params.taught_on(name))}; rename it")
@@ -151,7 +154,7 @@ def _check_new(params: Params, version: Version, request: Request) -> None:
             if code not in (*version.languages, *request.languages)]
     if left:
         raise ParamsError(f"--lang: expected {', '.join(left)} too, which params.yaml has and "
-                          f"version {version.number} of {registry.name(params)} does not serve, "
+                          f"version {version.number} of {versions.name(params)} does not serve, "
                           f"found {', '.join(request.languages)}; name all of them")
 
 

@@ -19,8 +19,8 @@ import yaml
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
-from amtss.layout import Layout, contents
-from flows import stages, workspace
+from amtss.paths import Layout, contents
+from flows import tasks, workspace
 from flows.workspace import OWN
 
 LANGUAGES = ("ar", "en", "es", "fr", "ru")
@@ -58,9 +58,9 @@ def at_once(folder: str) -> tuple[float, str]:
     """Seconds of the flow's way, and where it worked."""
     with workspace.taken(Path(folder), OWN) as work:
         work.configure(OWN, {})
-        stages.reproduce(work, "gate")
+        tasks.reproduce(work, "gate")
         began = time.perf_counter()
-        stages.teach(work, None)
+        tasks.teach(work, None)
         return time.perf_counter() - began, str(work.root)
 
 

@@ -33,12 +33,12 @@ def deal(project: Path, folder: Path, count: int, rows: int) -> None:
     """Write a project of `count` languages' corpora, with labels and settings but no teachers."""
     import yaml
 
-    from amtss import corpus
-    from amtss import params as settings
-    from amtss.layout import Layout, read_json, write_json
+    from amtss.config.params import load_params
+    from amtss.data import corpus
+    from amtss.paths import Layout, read_json, write_json
 
     source, made = Layout(project), Layout(folder)
-    params = settings.load(source.params)
+    params = load_params(source.params)
     made.artifacts.mkdir(parents=True)
     values = _settings(params.model_dump(mode="json"), codes(count))
     made.params.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
@@ -75,8 +75,8 @@ def limited(folder: Path, root: Path, count: int,
     """A project in `root` of the first `count` languages of `folder`; params and layout."""
     import yaml
 
-    from amtss import params as settings
-    from amtss.layout import Layout
+    from amtss.config.params import load_params
+    from amtss.paths import Layout
 
     source, made = Layout(folder), Layout(root)
     values = yaml.safe_load(source.params.read_text(encoding="utf-8"))
@@ -85,37 +85,39 @@ def limited(folder: Path, root: Path, count: int,
                                           sort_keys=False), encoding="utf-8")
     for name in ("gate.json", "data", "teachers", "logits"):
         (made.artifacts / name).symlink_to(source.artifacts / name)
-    return settings.load(made.params), made
+    return load_params(made.params), made
 
 
 def taught(folder: Path, code: str) -> Costs:
     """A teacher and its scores, into `folder`."""
     _alone()
-    from amtss import params as settings
-    from amtss import scoring, teaching
-    from amtss.layout import Layout
+    from amtss.config.params import load_params
+    from amtss.logits import score
+    from amtss.paths import Layout
+    from amtss.teachers import teach
 
     layout, meter = Layout(folder), measuring.Meter()
-    params = settings.load(layout.params)
+    params = load_params(layout.params)
     with meter.part("teach"):
-        teaching.teach(params, layout, code, lambda epoch, figures: None)
+        teach.teach(params, layout, code, lambda epoch, figures: None)
     with meter.part("score"):
-        scoring.score(params, layout, code)
+        score.score(params, layout, code)
     return dict(meter.cpu)
 
 
 def built(folder: Path, count: int) -> dict[str, Any]:
     """Students of `count` languages, from nothing, and of one more, onboarded."""
     _alone()
-    from amtss import distilling, starting
+    from amtss.distillation import algorithm1
+    from amtss.student import start
 
     with tempfile.TemporaryDirectory() as place:
         def student(params: Any, layout: Any) -> Costs:
             meter, averages = measuring.Meter(), []
             with meter.part("vocabulary"):
-                starting.start(params, layout)
+                start.start(params, layout)
             with meter.part("distil"):
-                distilling.distil(params, layout, lambda row: averages.append(row["average"]))
+                algorithm1.distil(params, layout, lambda row: averages.append(row["average"]))
             return {**meter.cpu, "average": averages[-1]}
 
         params, layout = limited(folder, Path(place) / "built", count)

@@ -22,8 +22,8 @@ from typing import Any
 import measuring
 import yaml
 
-from amtss import demo
-from amtss.layout import Layout
+from amtss.data import demo
+from amtss.paths import Layout
 
 TINY = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300}
 STAND_IN = """

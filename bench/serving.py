@@ -34,9 +34,10 @@ from numpy.typing import NDArray
 from serving_sides import Batch, Side, Size, work
 from serving_tables import tables
 
-from amtss import cli, corpus
-from amtss.graph import Bits
-from amtss.layout import Layout, read_json
+from amtss.cli import stages
+from amtss.data import corpus
+from amtss.inference.onnx_graph import Bits
+from amtss.paths import Layout, read_json
 from amtss.table import markdown
 
 BASE, LARGE = Size(12, 768, 12, 250_002), Size(24, 1024, 16, 250_002)
@@ -55,13 +56,14 @@ def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
     """A student of the paper's size, for the project's languages and labels."""
     import torch
 
-    from amtss import student, vocabulary
-    from amtss.config import Student
+    from amtss.config.schema import Student
+    from amtss.student import model
+    from amtss.tokenization.tokenizer import load_tokenizer
 
     config = read_json(layout.student / "config.json", "dvc repro")
     torch.manual_seed(0)
-    tokenizer = vocabulary.load(str(layout.student))
-    student.build(Student(max_length=config["max_tokens"]), config["languages"],
+    tokenizer = load_tokenizer(str(layout.student))
+    model.build_student(Student(max_length=config["max_tokens"]), config["languages"],
                   list(config["id2label"].values()), tokens, tokenizer.pad_token_id
                   ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -70,11 +72,11 @@ def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
 
 def students(name: str, folder: Path, to: Path, kinds: Iterable[str] = KINDS) -> list[Side]:
     """A student and its exports."""
-    from amtss import exporting
+    from amtss.inference import export
 
     sides = [Side(f"{name}, PyTorch", "pytorch", folder)]
     for kind in kinds:
-        exporting.export_onnx(folder, to / kind, KINDS[kind])
+        export.export_onnx(folder, to / kind, KINDS[kind])
         sides.append(Side(f"{name}, ONNX {kind}", "onnx", to / kind))
     return sides
 
@@ -187,8 +189,8 @@ def spread(rates: Sequence[float], others: Sequence[float]) -> list[float]:
 
 def accuracies(layout: Layout, sides: Sequence[Side]) -> dict[str, dict[str, float]]:
     """Of the project's student and its exports, on all test texts; points, by language."""
-    from amtss.predicting import Predictor
-    from amtss.runtime import OnnxPredictor
+    from amtss.inference.onnx_predictor import OnnxPredictor
+    from amtss.inference.predictor import Predictor
 
     told: dict[str, dict[str, float]] = {}
     for side in sides:
@@ -268,7 +270,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--large", action="store_true", help="A teacher of XLM-R-large's size too.")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args(arguments)
-    cli._quiet()
+    stages._quiet()
     made = run(Layout(options.project), options.rounds, options.threads, options.large,
                options.seed)
     if options.out:

@@ -82,9 +82,10 @@ def _teacher(side: Side) -> Model:
     import torch
     from transformers import AutoModelForSequenceClassification, XLMRobertaConfig
 
-    from amtss import checkpoint, hardware, vocabulary
+    from amtss.models import checkpoint, hardware
+    from amtss.tokenization.tokenizer import load_tokenizer
 
-    tokenizer = vocabulary.load(str(side.folder))
+    tokenizer = load_tokenizer(str(side.folder))
     if side.size is not None:
         model = AutoModelForSequenceClassification.from_config(XLMRobertaConfig(
             vocab_size=side.size.vocabulary, hidden_size=side.size.width,
@@ -113,8 +114,8 @@ def _pytorch(side: Side) -> Model:
     import pyarrow as pa
     import torch
 
-    from amtss import tokens
-    from amtss.predicting import Predictor
+    from amtss.inference.predictor import Predictor
+    from amtss.tokenization import tokens
 
     predictor = Predictor(side.folder)
     limit, pad = predictor.model.config.max_tokens, predictor.tokenizer.pad_token_id
@@ -136,7 +137,7 @@ def _onnx(side: Side) -> Model:
     """The student as `amtss predict --runtime onnx` runs it."""
     import numpy as np
 
-    from amtss.runtime import OnnxPredictor
+    from amtss.inference.onnx_predictor import OnnxPredictor
 
     predictor = OnnxPredictor(side.folder)
 

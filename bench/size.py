@@ -153,24 +153,26 @@ def short(stage: str) -> None:
     """Run a training's command in this process, with `STEPS` steps of each epoch."""
     import psutil
 
-    from amtss import cli, finetuning, learning
+    from amtss.cli import stages
+    from amtss.distillation import learner
+    from amtss.teachers import trainer
 
     def track(items: Sequence[Any], title: str) -> Iterator[Any]:
         seconds = time.time() - psutil.Process().create_time()
         print(f"{FIRST}{seconds:.1f} {time.process_time():.1f}", flush=True)
         yield from islice(items, STEPS)
 
-    arguments = finetuning._arguments
+    arguments = trainer._arguments
 
     def shortened(*given: Any) -> Any:
         made = arguments(*given)
         made.max_steps = STEPS
         return made
 
-    learning.track = track  # type: ignore[assignment]
-    finetuning._arguments = shortened
+    learner.track = track  # type: ignore[assignment]
+    trainer._arguments = shortened
     sys.argv = ["amtss", *stage.split()]
-    cli.main()  # its start is a little slower than by itself: `learning` is there before it
+    stages.main()  # its start is a little slower than by itself: `learning` is there before it
 
 
 def main() -> None:

@@ -75,10 +75,10 @@ def run(side: str, number: int, project: Path, rows: int, epochs: int) -> Measur
 
 def _changes(project: Path, epochs: int, seed: int) -> dict[str, object]:
     """Of `distil`: every language every epoch, from its own teacher alone."""
-    from amtss import params as settings
-    from amtss.layout import Layout
+    from amtss.config.params import load_params
+    from amtss.paths import Layout
 
-    params = settings.load(Layout(project).params)
+    params = load_params(Layout(project).params)
     single = {params.taught_on(name): name for name in params.teachers}
     return {"max_epochs": epochs, "seed": seed, "top_k": len(params.languages), "weights": "own",
             "teachers": [single[(code,)] for code in params.languages], "temperature": 1.0,

@@ -13,20 +13,23 @@ from torch import Tensor
 from torch.nn import functional
 from training_task import Task, groups, teachers
 
-from amtss import distilling, hardware, scoring, tokens
-from amtss.learning import Examples, Learner
+from amtss.distillation import algorithm1
+from amtss.distillation.learner import Examples, Learner
+from amtss.logits import score
+from amtss.models import hardware
+from amtss.tokenization import tokens
 
 
 def amtss(task: Task) -> None:
     """Capture of logits, then Algorithm 1 on all languages; the commands' own functions."""
     with task.meter.part("capture"):
         for name in task.params.pool:
-            scoring.score(task.params, task.layout, name)
+            score.score(task.params, task.layout, name)
     with ExitStack() as parts:
         parts.enter_context(task.meter.part("rest"))
         parts.enter_context(_timed(task.meter, Learner, "epoch", "training"))
-        parts.enter_context(_timed(task.meter, distilling, "validate", "validation"))
-        distilling.distil(task.params, task.layout, lambda row: task.reached(row["average"]))
+        parts.enter_context(_timed(task.meter, algorithm1, "validate", "validation"))
+        algorithm1.distil(task.params, task.layout, lambda row: task.reached(row["average"]))
 
 
 @contextmanager

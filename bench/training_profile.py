@@ -20,9 +20,11 @@ import torch
 from torch.nn import functional
 from training_task import Task, cut, groups
 
-from amtss import hardware, student, tokens
-from amtss.config import Architecture
-from amtss.rows import Rows
+from amtss.config.schema import Architecture
+from amtss.distillation.embedding_rows import Rows
+from amtss.models import hardware
+from amtss.student.model import build_student
+from amtss.tokenization import tokens
 
 PAPER = Architecture(layers=4, width=200, heads=4, feed_forward=800)
 TOKENS = 250_002
@@ -61,7 +63,7 @@ def made(task: Task, side: str) -> tuple[Any, Rows]:
 def _paper(task: Task) -> Any:
     torch.manual_seed(0)
     settings = task.params.student.model_copy(update={"architecture": PAPER})
-    return student.build(settings, task.languages, task.labels, TOKENS,
+    return build_student(settings, task.languages, task.labels, TOKENS,
                          task.tokenizer.pad_token_id)
 
 

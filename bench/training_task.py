@@ -16,13 +16,16 @@ from measuring import Meter
 from numpy.typing import NDArray
 from torch import Tensor
 
-from amtss import corpus, hardware, student, tokens, vocabulary
-from amtss import params as settings
-from amtss.config import Params
-from amtss.corpus import Corpus
-from amtss.layout import SPLITS, Layout, read_json
-from amtss.learning import Examples, examples
-from amtss.student import StudentModel
+from amtss.config.params import load_params
+from amtss.config.schema import Params
+from amtss.data import corpus
+from amtss.data.corpus import Corpus
+from amtss.distillation.learner import Examples, examples
+from amtss.models import hardware
+from amtss.paths import SPLITS, Layout, read_json
+from amtss.student.model import StudentModel, build_student
+from amtss.tokenization import tokens
+from amtss.tokenization.tokenizer import load_tokenizer
 
 TEACHING_BATCH = 128
 """Texts that a peer's teacher scores at once, where it scores ahead of the training."""
@@ -37,7 +40,7 @@ def cut(project: Path, folder: Path, rows: int, changes: dict[str, Any]) -> None
         changes: of params.yaml's `distil`.
     """
     source, made = Layout(project), Layout(folder)
-    params = settings.load(source.params)
+    params = load_params(source.params)
     values = params.model_dump(mode="json")
     values["distil"] |= changes
     folder.mkdir(parents=True)
@@ -71,7 +74,7 @@ class Task:
 
     @cached_property
     def params(self) -> Params:
-        return settings.load(self.layout.params)
+        return load_params(self.layout.params)
 
     @property
     def layout(self) -> Layout:
@@ -91,7 +94,7 @@ class Task:
 
     @cached_property
     def tokenizer(self) -> Any:
-        return vocabulary.load(str(self.layout.tokenizer))
+        return load_tokenizer(str(self.layout.tokenizer))
 
     def examples(self, split: str) -> Examples:
         """A split as the student reads it, language by language."""
@@ -101,7 +104,7 @@ class Task:
     def student(self) -> StudentModel:
         """The new student: the same weights on every side."""
         torch.manual_seed(self.params.distil.seed)
-        return student.build(self.params.student, self.languages, self.labels,
+        return build_student(self.params.student, self.languages, self.labels,
                              len(self.tokenizer), self.tokenizer.pad_token_id)
 
     def validate(self, model: StudentModel, validation: Examples) -> None:
@@ -179,7 +182,7 @@ def teachers(task: Task) -> dict[str, Taught]:
     made = {}
     for name, each in zip(task.params.pool, task.corpora, strict=True):
         folder = task.layout.teacher(name)
-        tokenizer = vocabulary.load(str(folder))
+        tokenizer = load_tokenizer(str(folder))
         model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
         columns = read_json(folder / "teacher.json", "dvc repro")["columns"]
         length = task.params.training_of(name).max_length

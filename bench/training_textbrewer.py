@@ -14,9 +14,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from training_task import Task, Taught, captured, encoded, groups, teachers
 
-from amtss import hardware, tokens
-from amtss.learning import Examples
-from amtss.student import StudentModel
+from amtss.distillation.learner import Examples
+from amtss.models import hardware
+from amtss.student.model import StudentModel
+from amtss.tokenization import tokens
 
 Batch = dict[str, Any]
 

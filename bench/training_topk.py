@@ -25,7 +25,8 @@ def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
     import torch
     from training_task import Task, cut
 
-    from amtss import distilling, pool, scoring
+    from amtss.distillation import algorithm1
+    from amtss.logits import pool, score
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -34,7 +35,7 @@ def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
         task = Task(root, measuring.Meter())
         if rows:
             for name in task.params.pool:
-                scoring.score(task.params, task.layout, name)
+                score.score(task.params, task.layout, name)
         else:
             (root / "artifacts" / "logits").symlink_to((project / "artifacts" / "logits").resolve())
         teachers = pool.load(task.params, task.layout, task.corpora, task.labels, task.params.pool)
@@ -49,7 +50,7 @@ def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
             print(f"top-k {top_k}, seed {seed}: {examples} examples, {seconds:.0f} CPU s, "
                   f"{row['average']:.2f}", flush=True)
 
-        distilling.distil(task.params, task.layout, on_epoch)
+        algorithm1.distil(task.params, task.layout, on_epoch)
         return {"top_k": top_k, "seed": seed, "teachers": 100 * target, "epochs": epochs}
 
 
@@ -73,10 +74,10 @@ def table(found: list[dict[str, Any]]) -> str:
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
-    from amtss import params as settings
-    from amtss.layout import Layout
+    from amtss.config.params import load_params
+    from amtss.paths import Layout
 
-    params = settings.load(Layout(options.project).params)
+    params = load_params(Layout(options.project).params)
     with measuring.processes(options.jobs) as pool:
         waiting = [pool.submit(run, options.project, options.rows, top_k, seed)
                    for seed in options.seeds

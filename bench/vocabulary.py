@@ -46,8 +46,8 @@ def stand_in(project: Path, folders: Sequence[Path], size: int, out: Path) -> No
     import pyarrow as pa
     from training_task import Task
 
-    from amtss import vocabulary
-    from amtss.corpus import Corpus
+    from amtss.data.corpus import Corpus
+    from amtss.tokenization.tokenizer import train_tokenizer
 
     if folders:
         texts = [text for folder in folders for text in _texts(folder)]
@@ -55,7 +55,7 @@ def stand_in(project: Path, folders: Sequence[Path], size: int, out: Path) -> No
         texts = [text for each in Task(project, measuring.Meter()).corpora
                  for split in each.splits for part in each.texts(split) for text in part or ()]
     every = Corpus("all", {"train": pa.table({"text": texts})}, "", None)
-    vocabulary.train([every], size).save_pretrained(out)
+    train_tokenizer([every], size).save_pretrained(out)
 
 
 def _texts(folder: Path) -> Iterator[str]:
@@ -75,12 +75,12 @@ def prepared(project: Path, root: Path, tokenizer: Path, student: dict[str, Any]
     import yaml
     from training_task import Task
 
-    from amtss import params as settings
-    from amtss import starting
-    from amtss.layout import Layout
+    from amtss.config.params import load_params
+    from amtss.paths import Layout
+    from amtss.student import start
 
     source, made = Layout(project), Layout(root)
-    values = settings.load(source.params).model_dump(mode="json")
+    values = load_params(source.params).model_dump(mode="json")
     kept = {key: values["student"][key] for key in ("architecture", "heads", "dropout",
                                                     "max_length")}
     values["student"] = kept | {"tokenizer": str(tokenizer)} | student
@@ -91,7 +91,7 @@ def prepared(project: Path, root: Path, tokenizer: Path, student: dict[str, Any]
         (made.artifacts / name).symlink_to((source.artifacts / name).resolve())
     task = Task(root, measuring.Meter())
     with task.meter.part("vocabulary"):
-        starting.start(task.params, made)
+        start.start(task.params, made)
     return task
 
 
@@ -99,8 +99,8 @@ def run(project: Path, tokenizer: Path, side: str, seed: int) -> list[dict[str, 
     """Train a side's student; of the full one, what it is when trimmed as well."""
     import torch
 
-    from amtss import distilling
-    from amtss.student import StudentModel
+    from amtss.distillation import algorithm1
+    from amtss.student.model import StudentModel
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
@@ -110,7 +110,7 @@ def run(project: Path, tokenizer: Path, side: str, seed: int) -> list[dict[str, 
             print(f"{side}, seed {seed}, epoch {row['epoch']}: {row['average']:.2f}", flush=True)
 
         with task.meter.part("distil"):
-            distilling.distil(task.params, task.layout, on_epoch)
+            algorithm1.distil(task.params, task.layout, on_epoch)
         model = StudentModel.from_pretrained(task.layout.student)
         found = [about(task, side, seed, tokenizer) | accuracies(task, model)]
         weights = model.encoder.get_input_embeddings().weight.detach()
@@ -137,15 +137,17 @@ def about(task: "Task", side: str, seed: int, tokenizer: Path) -> dict[str, Any]
     """A side's sizes, and which test texts it splits otherwise than the full tokenizer."""
     import torch
 
-    from amtss import student, tokens, vocabulary
-    from amtss.config import Student
-    from amtss.learning import examples
+    from amtss.config.schema import Student
+    from amtss.distillation.learner import examples
+    from amtss.student.model import build_student
+    from amtss.tokenization import tokens
+    from amtss.tokenization.tokenizer import load_tokenizer
 
-    full = vocabulary.load(str(tokenizer))
+    full = load_tokenizer(str(tokenizer))
     paper = task.params.student.model_copy(
         update={"architecture": Student.model_fields["architecture"].default})
     with torch.device("meta"):
-        sizes = [sum(p.numel() for p in student.build(
+        sizes = [sum(p.numel() for p in build_student(
             each, task.languages, task.labels, len(task.tokenizer),
             task.tokenizer.pad_token_id).parameters()) for each in (task.params.student, paper)]
     own, ids = task.examples("test").tokens, former(task.tokenizer, full)

@@ -9,9 +9,9 @@ from amtss.errors import AmtssError
 def main() -> None:
     """Run a command; a user's mistake is one line."""
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it when it is imported
-    from flows import local
+    from flows import server
 
-    parser = argparse.ArgumentParser("python -m flows", description=local.__doc__)
+    parser = argparse.ArgumentParser("python -m flows", description=server.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("up", help="start a server, a worker and the deployments")
     commands.add_parser("down", help="stop them, with all that runs")
@@ -22,13 +22,13 @@ def main() -> None:
     known, rest = parser.parse_known_args()
     try:
         if known.command == "run":
-            local.run(known.deployment, rest)
+            server.run(known.deployment, rest)
         elif rest:
             parser.error(f"expected no more arguments, found {' '.join(rest)}")
         elif known.command == "work":
-            local.work(known.at_once)
+            server.work(known.at_once)
         else:
-            {"up": local.up, "down": local.down}[known.command]()
+            {"up": server.up, "down": server.down}[known.command]()
     except AmtssError as error:
         raise SystemExit(f"amtss: {error}") from None
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows import stages, workspace
+from flows import tasks, workspace
 from flows.parameters import Concurrency, Languages, Overrides, Preset, Spread
 from flows.workspace import OWN
 
@@ -20,5 +20,5 @@ def onboard_language(languages: Languages, preset: Preset = OWN,
     """
     with workspace.taken(Path(), f"onboard-{preset}") as work:
         work.configure(preset, overrides)
-        stages.pin(work, languages)
-        return stages.pipeline(work, concurrency, spread, f"Onboard {', '.join(languages)}")
+        tasks.pin(work, languages)
+        return tasks.pipeline(work, concurrency, spread, f"Onboard {', '.join(languages)}")

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from amtss import presets
-from amtss.config import CODE, Params
-from amtss.layout import Layout
+from amtss.config import presets
+from amtss.config.schema import CODE, Params
+from amtss.paths import Layout
 from flows.workspace import OWN
 
 PRESETS = [*presets.names(Layout()), OWN]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from amtss import onboarding
 from amtss.errors import AmtssError
-from amtss.layout import Layout
+from amtss.paths import Layout
 
 if __name__ == "__main__":
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows import machines, stages, workspace
+from flows import remote_teachers, tasks, workspace
 
 
 @flow(name="teacher", flow_run_name="teacher {name}")
@@ -17,5 +17,5 @@ def teacher(name: str, reference: str) -> None:
     """
     with workspace.taken(Path(), "teacher") as work:
         work.receive(reference)
-        work.share(int(os.environ[machines.AT_ONCE]), alone=True)
-        stages.visit(work, name)
+        work.share(int(os.environ[remote_teachers.AT_ONCE]), alone=True)
+        tasks.visit(work, name)

@@ -15,13 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from amtss import params as settings
-from amtss import pinning, tracking
-from amtss.config import Params
+from amtss.config import edit
+from amtss.config.params import load_params
+from amtss.config.schema import Params
 from amtss.errors import AmtssError, ParamsError
-from amtss.layout import Layout, write_text
-from amtss.registering import LINEAGE
-from flows.commands import Commands
+from amtss.paths import Layout, write_text
+from amtss.registry import tracking
+from amtss.registry.register import LINEAGE
+from flows.subprocesses import Commands
 
 RUNS = Path(".dvc/tmp/runs")
 """Workspaces below the project; git and DVC ignore what is there."""
@@ -45,7 +46,7 @@ class Workspace:
     @property
     def params(self) -> Params:
         """What its params.yaml says."""
-        return settings.load(self.layout.params)
+        return load_params(self.layout.params)
 
     def run(self, *words: str, tell: Callable[[str], object] = lambda line: None,
             environment: Mapping[str, str] | None = None) -> list[str]:
@@ -100,11 +101,11 @@ class Workspace:
         if not source.is_file():
             raise ParamsError(f"preset: expected a committed file of params/, found {preset!r}; "
                               f"commit {source.name} or name another one")
-        text = pinning.changed(source.read_text(encoding="utf-8"), _changes(overrides))
+        text = edit.changed(source.read_text(encoding="utf-8"), _changes(overrides))
         write_text(self.layout.params, text)
         moved = {key: str((self.project / value).resolve()) for key, value in _paths(self.params)
                  if (self.project / value).exists() and not (self.root / value).exists()}
-        write_text(self.layout.params, pinning.changed(text, _changes(moved)))
+        write_text(self.layout.params, edit.changed(text, _changes(moved)))
         return self.params
 
     def publish(self, message: str) -> str:

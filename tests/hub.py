@@ -26,9 +26,9 @@ import pyarrow.parquet
 import yaml
 from training import write_checkpoint
 
-from amtss.params import load
+from amtss.config.params import load_params
 
-XNLI = load(Path(__file__).parents[1] / "params" / "xnli.yaml")
+XNLI = load_params(Path(__file__).parents[1] / "params" / "xnli.yaml")
 KINDS = {"FacebookAI/xlm-roberta-large": "xlm-roberta", "FacebookAI/roberta-large": "roberta",
          "almanach/camembert-large": "camembert"}
 LABELS = ("entailment", "neutral", "contradiction")

@@ -11,10 +11,12 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from training import LABELS, LANGUAGES, Project, distilled
 
-from amtss import evaluating, registering, registry, tracking
-from amtss.config import Params
-from amtss.layout import Layout, write_json
-from amtss.registry import Version
+from amtss.config.schema import Params
+from amtss.evaluation import evaluate
+from amtss.paths import Layout, write_json
+from amtss.registry import register as registration
+from amtss.registry import tracking, versions
+from amtss.registry.versions import Version
 
 
 @cache
@@ -22,7 +24,7 @@ def _evaluated() -> Path:
     project = distilled(Path(tempfile.mkdtemp(prefix="amtss-tests-")) / "project")
     for code in LANGUAGES:
         write_json(project.layout.validation(code) / "validation.json", {"errors": 0})
-    evaluating.evaluate(project.params, project.layout)
+    evaluate.evaluate(project.params, project.layout)
     return project.layout.root
 
 
@@ -33,7 +35,7 @@ def evaluated(root: Path, **changed: Any) -> Project:
 
 
 def register(project: Project) -> tuple[Version, bool]:
-    return registering.register(project.params, project.layout)
+    return registration.register(project.params, project.layout)
 
 
 @cache
@@ -58,14 +60,14 @@ def retrained(project: Project, add: float = 0.1) -> Project:
     weights = load_file(path)
     weights["heads.en.out_proj.bias"][0] += add
     save_file(weights, path, metadata={"format": "pt"})
-    evaluating.evaluate(project.params, project.layout)
+    evaluate.evaluate(project.params, project.layout)
     return project
 
 
 def place(project: Project, number: int = 1) -> Path:
     """The folder that holds a version."""
     client = tracking.connect(project.params, project.layout)
-    found = client.get_model_version_download_uri(registry.name(project.params), str(number))
+    found = client.get_model_version_download_uri(versions.name(project.params), str(number))
     return Path(found.removeprefix("file://"))
 
 

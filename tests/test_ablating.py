@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from amtss import ablating
-from amtss.ablating import VARIANTS, Experiment, Right
-from amtss.config import Params
+from amtss import ablation
+from amtss.ablation import VARIANTS, Experiment, Right
+from amtss.config.params import load_params
+from amtss.config.schema import Params
 from amtss.errors import AmtssError
-from amtss.params import load
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
 def params() -> Params:
-    return load(ROOT / "params.yaml")
+    return load_params(ROOT / "params.yaml")
 
 
 def predictions(rows: list[tuple[str, str, str, str]]) -> str:
@@ -53,7 +53,7 @@ def test_a_path_outside_the_project_becomes_absolute(params: Params) -> None:
 
 def test_right_of_reads_predictions_by_language() -> None:
     text = predictions([("ar", "a", "a", "b"), ("ar", "b", "a", "b"), ("en", "a", "a", "a")])
-    right = ablating.right_of(text, 7)
+    right = ablation.right_of(text, 7)
     assert [each.tolist() for each in right.student] == [[1, 0], [1]]
     assert [each.tolist() for each in right.baseline] == [[0, 1], [1]]
     assert right.examples == 7
@@ -69,7 +69,7 @@ def test_table_averages_seeds_and_pairs_the_difference(params: Params) -> None:
         return Right([each.astype(float) for each in student],
                      [each.astype(float) for each in worse], examples)
 
-    table = ablating.table(two, {
+    table = ablation.table(two, {
         Experiment("adaptive", 0): right(base, 100), Experiment("adaptive", 1): right(base, 300),
         Experiment("own", 0): right(worse, 50)})
     tiny, adaptive, own = table.rows
@@ -86,4 +86,4 @@ def test_table_averages_seeds_and_pairs_the_difference(params: Params) -> None:
 
 def test_an_unknown_variant_is_refused(params: Params) -> None:
     with pytest.raises(AmtssError, match=r"--only: expected some of adaptive, .*found 'magic'"):
-        ablating.ablate(params, ["magic"], [0], 1)
+        ablation.ablate(params, ["magic"], [0], 1)

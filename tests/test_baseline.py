@@ -16,10 +16,11 @@ from training import (
     untimed,
 )
 
-from amtss import baseline, checkpoint
+from amtss.distillation import baseline
 from amtss.errors import AmtssError, CheckpointError
-from amtss.layout import read_json
-from amtss.predicting import Predictor
+from amtss.inference.predictor import Predictor
+from amtss.models import checkpoint
+from amtss.paths import read_json
 
 
 def tiny(project: Project) -> bytes:

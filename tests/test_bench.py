@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from training import LABELS, LANGUAGES, scored
 
-from amtss import corpus, vocabulary
-from amtss.layout import Layout
+from amtss.data import corpus
+from amtss.paths import Layout
+from amtss.tokenization import tokenizer
 
 BENCH = Path(__file__).parents[1] / "bench"
 CHANGES = {"max_epochs": 2, "top_k": len(LANGUAGES), "weights": "own", "teachers": list(LANGUAGES)}
@@ -75,7 +76,7 @@ def test_languages_are_dealt_out_and_one_is_onboarded(task: Any, tmp_path: Path)
 def test_a_tokenizer_of_a_project_s_own_texts_knows_all_splits(task: Any, tmp_path: Path) -> None:
     bench = importlib.import_module("vocabulary")
     bench.stand_in(tmp_path / "project", [], 400, tmp_path / "general")
-    made = vocabulary.load(str(tmp_path / "general"))
+    made = tokenizer.load_tokenizer(str(tmp_path / "general"))
     for each in task.corpora:
         for split in each.splits:
             ids = np.concatenate(made(each.texts(split)[0])["input_ids"])

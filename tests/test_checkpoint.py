@@ -5,8 +5,8 @@ import torch
 from training import KINDS, write_checkpoint
 from transformers import AutoModel
 
-from amtss import checkpoint
 from amtss.errors import CheckpointError
+from amtss.models import checkpoint
 
 
 def write(folder: Path, **files: bytes) -> Path:

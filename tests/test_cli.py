@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import STAGES, Project, run
 
-from amtss import cli
+from amtss.cli import stages
 
 HEAVY = ("torch", "transformers", "pandas", "numpy", "datasets", "pyarrow", "great_expectations",
          "matplotlib", "sklearn", "scipy", "dvc", "pydantic", "mlflow", "prefect", "accelerate",
@@ -32,7 +32,7 @@ def test_help_names_every_command(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_command_has_help() -> None:
-    for command in cli.app.registered_commands:
+    for command in stages.app.registered_commands:
         assert command.callback is not None
         assert command.callback.__doc__, command.callback.__name__
 
@@ -41,7 +41,7 @@ def test_the_stages_of_the_dag_are_commands() -> None:
     import yaml
 
     dag = yaml.safe_load((Path(__file__).parents[1] / "dvc.yaml").read_text())
-    commands = {each.callback.__name__ for each in cli.app.registered_commands if each.callback}
+    commands = {each.callback.__name__ for each in stages.app.registered_commands if each.callback}
     assert set(dag["stages"]) <= commands
     for name, stage in dag["stages"].items():
         assert stage.get("do", stage)["cmd"].split()[:2] == ["amtss", name]

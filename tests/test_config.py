@@ -5,12 +5,12 @@ import pytest
 from conftest import PARAMS
 from pydantic import ValidationError
 
-from amtss import config
-from amtss.config import Data, Params, Section, Serving, Student, Teaching, TeachingOverrides
-from amtss.params import _tuples
+from amtss.config import schema
+from amtss.config.params import _tuples
+from amtss.config.schema import Data, Params, Section, Serving, Student, Teaching, TeachingOverrides
 
 ROOT = Path(__file__).parents[1]
-SECTIONS = [each for each in vars(config).values()
+SECTIONS = [each for each in vars(schema).values()
             if isinstance(each, type) and issubclass(each, Section) and each is not Section]
 PLAIN = {"epochs", "batch_size", "learning_rate", "weight_decay", "warmup", "max_length", "dropout",
          "label_smoothing", "precision", "seed", "layers", "width", "heads", "feed_forward",
@@ -32,8 +32,8 @@ def test_sections_are_frozen_strict_and_told(section: type[Section]) -> None:
 
 def test_keys_that_do_not_explain_themselves_have_a_docstring() -> None:
     lines = (ROOT / "amtss/config.py").read_text(encoding="utf-8").splitlines()
-    for section in (config.Data, config.Sample, config.Distil, config.Onboarding, config.Promotion,
-                    config.Evaluation):
+    for section in (schema.Data, schema.Sample, schema.Distil, schema.Onboarding, schema.Promotion,
+                    schema.Evaluation):
         for key in section.model_fields.keys() - PLAIN - {"columns", "splits", "sample"}:
             at = next(i for i, line in enumerate(lines) if line.startswith(f"    {key}: "))
             own = lines[at + 1: at + 3]
@@ -41,35 +41,35 @@ def test_keys_that_do_not_explain_themselves_have_a_docstring() -> None:
 
 
 @pytest.mark.parametrize(("section", "key", "good", "bad"), [
-    (config.Data, "scale", [0.01, 1], [0, 1.1]),
-    (config.Sample, "rows", [1, None], [0, -1, 1.5]),
-    (config.Sample, "skew", ["appendix-a", None], ["appendix-b"]),
-    (config.Validation, "max_leaked", [0, 0.5, 1], [-0.1, 1.1, "0"]),
-    (config.Validation, "warn_imbalance", [0.1, 9], [0]),
-    (config.Teaching, "epochs", [1], [0, "1", True, 1.0]),
-    (config.Teaching, "learning_rate", [1, 1e-5], [0, -1, "1e-5", float("inf")]),
-    (config.Teaching, "dropout", [0, 0.9], [1, -0.1]),
-    (config.Teaching, "label_smoothing", [0, 0.9], [1]),
-    (config.Teaching, "max_length", [8], [7]),
-    (config.Teaching, "precision", ["auto", "fp16"], ["fp8", "half"]),
-    (config.Teaching, "seed", [0, 2**32 - 1], [-1, 2**32]),
-    (config.Architecture, "vocabulary", [300], [299]),
-    (config.Student, "heads", ["own", "residual"], ["shared"]),
-    (config.Distil, "replay", [0, 1], [1.5]),
-    (config.Distil, "margin_threshold", [None, -1.0, 0], ["0"]),
-    (config.Distil, "temperature", [0.5], [0]),
-    (config.Distil, "labels_only", [True], ["yes", 1]),
-    (config.Continuation, "max_epochs", [1], [0]),
-    (config.Continuation, "top_k", [1], [0]),
-    (config.Continuation, "share", [0, 0.4, 1], [1.1, -0.1]),
-    (config.Continuation, "replay", [0, 1], [1.5]),
-    (config.Continuation, "learning_rate", [None, 1e-5], [0, -1]),
-    (config.Continuation, "batch_size", [None, 1], [0]),
-    (config.Continuation, "vocabulary", [0, 3200], [-1, 1.5]),
-    (config.Promotion, "max_average_drop", [0, 0.3], [-0.1]),
-    (config.Promotion, "required", [(), ("ko",)], [("KO",), ("ko", "ko")]),
-    (config.Evaluation, "bootstrap", [100], [99]),
-    (config.Report, "paper", [None, "ae", "xnli"], ["ours"]),
+    (schema.Data, "scale", [0.01, 1], [0, 1.1]),
+    (schema.Sample, "rows", [1, None], [0, -1, 1.5]),
+    (schema.Sample, "skew", ["appendix-a", None], ["appendix-b"]),
+    (schema.Validation, "max_leaked", [0, 0.5, 1], [-0.1, 1.1, "0"]),
+    (schema.Validation, "warn_imbalance", [0.1, 9], [0]),
+    (schema.Teaching, "epochs", [1], [0, "1", True, 1.0]),
+    (schema.Teaching, "learning_rate", [1, 1e-5], [0, -1, "1e-5", float("inf")]),
+    (schema.Teaching, "dropout", [0, 0.9], [1, -0.1]),
+    (schema.Teaching, "label_smoothing", [0, 0.9], [1]),
+    (schema.Teaching, "max_length", [8], [7]),
+    (schema.Teaching, "precision", ["auto", "fp16"], ["fp8", "half"]),
+    (schema.Teaching, "seed", [0, 2**32 - 1], [-1, 2**32]),
+    (schema.Architecture, "vocabulary", [300], [299]),
+    (schema.Student, "heads", ["own", "residual"], ["shared"]),
+    (schema.Distil, "replay", [0, 1], [1.5]),
+    (schema.Distil, "margin_threshold", [None, -1.0, 0], ["0"]),
+    (schema.Distil, "temperature", [0.5], [0]),
+    (schema.Distil, "labels_only", [True], ["yes", 1]),
+    (schema.Continuation, "max_epochs", [1], [0]),
+    (schema.Continuation, "top_k", [1], [0]),
+    (schema.Continuation, "share", [0, 0.4, 1], [1.1, -0.1]),
+    (schema.Continuation, "replay", [0, 1], [1.5]),
+    (schema.Continuation, "learning_rate", [None, 1e-5], [0, -1]),
+    (schema.Continuation, "batch_size", [None, 1], [0]),
+    (schema.Continuation, "vocabulary", [0, 3200], [-1, 1.5]),
+    (schema.Promotion, "max_average_drop", [0, 0.3], [-0.1]),
+    (schema.Promotion, "required", [(), ("ko",)], [("KO",), ("ko", "ko")]),
+    (schema.Evaluation, "bootstrap", [100], [99]),
+    (schema.Report, "paper", [None, "ae", "xnli"], ["ours"]),
 ])
 def test_limits(section: type[Section], key: str, good: list[Any], bad: list[Any]) -> None:
     for value in good:
@@ -83,7 +83,7 @@ def test_limits(section: type[Section], key: str, good: list[Any], bad: list[Any
     ("en", True), ("kab", True), ("zh-CN", True), ("zh-Hant-TW", True),
     ("EN", False), ("english", False), ("e", False), ("en_US", False), ("", False), ("all", True)])
 def test_language_codes(code: str, is_one: bool) -> None:
-    assert bool(config.CODE.fullmatch(code)) is is_one
+    assert bool(schema.CODE.fullmatch(code)) is is_one
 
 
 def test_a_section_cannot_be_changed() -> None:
@@ -116,7 +116,7 @@ def test_who_is_taught_and_scores_what() -> None:
 
 
 def test_a_column_may_be_one_name_or_several() -> None:
-    columns = config.Columns.model_validate({"text": "utterance", "label": ("a", "b")})
+    columns = schema.Columns.model_validate({"text": "utterance", "label": ("a", "b")})
     assert (columns.text, columns.label) == (("utterance",), ("a", "b"))
 
 
@@ -151,7 +151,7 @@ class TestOnboarding:
         ("languages", ["FR"]), ("languages", ["fr", "fr"]), ("languages", ["../../fr"]),
         ("more", 1)])
     def test_is_checked(self, key: str, bad: Any) -> None:
-        assert params(onboarding=ORIGIN).onboarding == config.Onboarding(
+        assert params(onboarding=ORIGIN).onboarding == schema.Onboarding(
             version=3, fingerprint="0123456789abcdef", languages=("fr",))
         with pytest.raises(ValidationError, match=f"onboarding.{key}"):
             params(onboarding=ORIGIN | {key: bad})
@@ -175,7 +175,7 @@ class TestOnboarding:
         made = params(onboarding=ORIGIN, distil=PARAMS["distil"] | {
             "learning_rate": 0.004, "seed": 5, "temperature": 2.0})
         assert made.schedule == made.distil.model_copy(update={"learning_rate": 0.002} | {
-            key: getattr(config.Continuation(), key)
+            key: getattr(schema.Continuation(), key)
             for key in ("max_epochs", "top_k", "share", "replay")})
         assert made.schedule.batch_size == made.distil.batch_size == 8
         made = params(onboarding=ORIGIN, continuation={

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amtss import corpus
-from amtss.corpus import UNLABELLED, Corpus
+from amtss.data import corpus
+from amtss.data.corpus import UNLABELLED, Corpus
 from amtss.errors import AmtssError, DataError
-from amtss.layout import Layout
+from amtss.paths import Layout
 
 LABELS = ("no", "yes")
 texts_of = st.lists(st.text("ab é", max_size=4), max_size=20)

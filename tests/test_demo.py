@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from amtss import demo
+from amtss.data import demo
 from amtss.errors import AmtssError
 
 PAPER = ("ar", "en", "es", "fr", "ru")

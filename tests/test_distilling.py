@@ -28,9 +28,11 @@ from training import (
     write_corpus,
 )
 
-from amtss import corpus, distilling, pool
+from amtss.data import corpus
+from amtss.distillation import algorithm1
 from amtss.errors import AmtssError, CheckpointError
-from amtss.predicting import Predictor
+from amtss.inference.predictor import Predictor
+from amtss.logits import pool
 
 ROWS = {"en": 48, "fr": 48, "ru": 68}
 """Training rows of each language, chat logs included."""
@@ -39,7 +41,7 @@ ROWS = {"en": 48, "fr": 48, "ru": 68}
 def until(project: Project, epochs: int) -> None:
     """Train, but stop after `epochs`."""
     with stopping_after(epochs) as stop:
-        distilling.distil(project.params, project.layout, stop)
+        algorithm1.distil(project.params, project.layout, stop)
 
 
 def perfect(project: Project, code: str, share: float = 1.0) -> None:
@@ -102,9 +104,9 @@ class TestAlgorithm1:
 
     def test_replay_draws_other_rows_each_epoch(self, tmp_path: Path) -> None:
         project = scored(tmp_path, distil={"replay": 0.5})
-        lesson = distilling.prepare(project.params, project.layout, LANGUAGES,
+        lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
                                     project.params.pool, "distil")
-        drawn = [set(distilling._rows(project.params, lesson.train, ["en"], epoch).tolist())
+        drawn = [set(algorithm1._rows(project.params, lesson.train, ["en"], epoch).tolist())
                  for epoch in (2, 3, 2)]
         assert drawn[0] == drawn[2] != drawn[1]
         assert all(set(range(48)) <= each for each in drawn)
@@ -197,9 +199,9 @@ class TestLabelsOnly:
 
     def test_reads_labelled_rows_alone(self, tmp_path: Path) -> None:
         project = scored(tmp_path, distil={"labels_only": True})
-        lesson = distilling.prepare(project.params, project.layout, LANGUAGES,
+        lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
                                     project.params.pool, "distil")
-        rows = distilling._rows(project.params, lesson.train, LANGUAGES, 1)
+        rows = algorithm1._rows(project.params, lesson.train, LANGUAGES, 1)
         assert len(rows) == sum(ROWS.values())
         assert (lesson.train.labels[rows] != corpus.UNLABELLED).all()
         counts = np.bincount(rows[lesson.train.language[rows] == 2])
@@ -312,7 +314,7 @@ class TestInterrupted:
         for epochs in (1, 3, 5):
             until(cut, epochs)
         told: list[int] = []
-        distilling.distil(cut.params, cut.layout, lambda row: told.append(row["epoch"]))
+        algorithm1.distil(cut.params, cut.layout, lambda row: told.append(row["epoch"]))
         assert told == []
         assert [row["epoch"] for row in cut.history("distil")] == [1, 2, 3, 4, 5]
         assert cut.student == whole.student
@@ -322,7 +324,7 @@ class TestInterrupted:
         project = scored(tmp_path, distil={"margin_threshold": 1000.0})
         until(project, 1)
         told: list[Any] = []
-        distilling.distil(project.params, project.layout, told.append)
+        algorithm1.distil(project.params, project.layout, told.append)
         assert told == []
         assert len(project.history("distil")) == 1
 
@@ -417,19 +419,19 @@ class TestOnboarding:
 
     def test_rows_are_those_languages_own(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", "pl", share=0.5, replay=0.25)
-        lesson = distilling.prepare(project.params, project.layout, LANGUAGES,
+        lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
                                     project.params.pool, "distil")
         for epoch, share in ((1, 1.0), (2, 0.5)):
-            rows = distilling._rows(project.params, lesson.train, ["ko", "ru"], epoch)
+            rows = algorithm1._rows(project.params, lesson.train, ["ko", "ru"], epoch)
             assert len(set(rows.tolist())) == len(rows)
             counts = np.bincount(lesson.train.language[rows])
             assert counts.tolist() == [12, 12, share * 68, share * 160, 40]
 
     def test_it_begins_with_what_is_registered(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", **LONG)
-        lesson = distilling.prepare(project.params, project.layout, LANGUAGES,
+        lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
                                     project.params.pool, "distil")
-        outcomes = distilling.validate(lesson.learner, lesson.validation, project.params.languages)
+        outcomes = algorithm1.validate(lesson.learner, lesson.validation, project.params.languages)
         for code in LANGUAGES:
             assert outcomes[code].accuracy == pytest.approx(
                 accuracy(project, project.layout.registered / "student", code))
@@ -444,7 +446,7 @@ class TestOnboarding:
         project = onboarding(tmp_path, "ko")
         for given, expected in ((None, 0.005), (0.002, 0.002)):
             project.set(continuation={"learning_rate": given})
-            lesson = distilling.prepare(project.params, project.layout, LANGUAGES,
+            lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
                                         project.params.pool, "distil")
             assert lesson.learner.settings.learning_rate == pytest.approx(expected)
             assert {group["lr"] for group in lesson.learner.optimizer.param_groups} == {expected}
@@ -490,7 +492,7 @@ class TestOnboarding:
         whole.distil()
         until(cut, epochs)
         told: list[int] = []
-        distilling.distil(cut.params, cut.layout, lambda row: told.append(row["epoch"]))
+        algorithm1.distil(cut.params, cut.layout, lambda row: told.append(row["epoch"]))
         assert told == list(range(epochs + 1, 4))
         assert cut.student == whole.student
         assert untimed(cut.history("distil")) == untimed(whole.history("distil"))
@@ -505,7 +507,7 @@ class TestOnboarding:
         until(project, 1)
         project.set(**changed)
         told: list[int] = []
-        distilling.distil(project.params, project.layout, lambda row: told.append(row["epoch"]))
+        algorithm1.distil(project.params, project.layout, lambda row: told.append(row["epoch"]))
         assert told == [1, 2]
 
     def test_a_student_of_other_languages(self, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amtss import embeddings
+from amtss.student import embeddings
 
 
 @st.composite

@@ -9,16 +9,18 @@ from safetensors.numpy import load_file
 from sklearn.metrics import f1_score
 from training import LABELS, LANGUAGES, Project, distilled, onboarding, rewrite_logits, scored
 
-from amtss import checkpoint, corpus, evaluating
+from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError
-from amtss.layout import read_json
-from amtss.predicting import Predictor
+from amtss.evaluation import evaluate
+from amtss.inference.predictor import Predictor
+from amtss.models import checkpoint
+from amtss.paths import read_json
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = distilled(tmp_path_factory.mktemp("evaluated"))
-    evaluating.evaluate(made.params, made.layout)
+    evaluate.evaluate(made.params, made.layout)
     return made
 
 
@@ -101,7 +103,7 @@ class TestFigures:
             assert metrics["best_teacher"][code] == max(right, key=right.__getitem__)
 
     def test_twice_is_the_same(self, project: Project, metrics: dict[str, Any]) -> None:
-        evaluating.evaluate(project.params, project.layout)
+        evaluate.evaluate(project.params, project.layout)
         assert read_json(project.layout.metrics, "dvc repro") == metrics
 
 
@@ -127,7 +129,7 @@ class TestSizes:
             project.vocabulary()
             project.distil(max_epochs=1)
             project.baseline()
-            sizes.append(evaluating._sizes(project.params, project.layout))
+            sizes.append(evaluate._sizes(project.params, project.layout))
         full, trimmed = sizes
         for name in ("student", "baseline"):
             assert trimmed[name]["parameters"] < full[name]["parameters"]
@@ -158,7 +160,7 @@ def onboarded(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = onboarding(tmp_path_factory.mktemp("onboarded"), "ko")
     made.distil()
     made.baseline()
-    evaluating.evaluate(made.params, made.layout)
+    evaluate.evaluate(made.params, made.layout)
     return made
 
 
@@ -223,21 +225,21 @@ class TestWithout:
         made = distilled(tmp_path)
         (made.layout.artifacts / name / "model.safetensors").unlink()
         with pytest.raises(CheckpointError, match=f"{name}: expected a student.*run `dvc repro`"):
-            evaluating.evaluate(made.params, made.layout)
+            evaluate.evaluate(made.params, made.layout)
         assert not made.layout.metrics.exists()
 
     def test_a_history(self, tmp_path: Path) -> None:
         made = distilled(tmp_path)
         (made.layout.training("distil") / "history.jsonl").unlink()
         with pytest.raises(AmtssError, match=r"history\.jsonl.*run `dvc repro"):
-            evaluating.evaluate(made.params, made.layout)
+            evaluate.evaluate(made.params, made.layout)
 
     def test_a_teacher_in_the_pool(self, tmp_path: Path) -> None:
         # the mixture is that of the student's pool, other teachers are measured all the same
         made = distilled(tmp_path)
         made.distil(teachers=["multilingual"])
         made.baseline()
-        evaluating.evaluate(made.params, made.layout)
+        evaluate.evaluate(made.params, made.layout)
         metrics = json.loads(made.layout.metrics.read_text())
         assert metrics["mixture"]["accuracy"] == pytest.approx(
             metrics["teachers"]["multilingual"]["accuracy"])
@@ -248,5 +250,5 @@ class TestWithout:
         sure = 9.0 * np.eye(3)[made.gold("en", "test")]
         for teacher in ("en", "multilingual"):
             rewrite_logits(made, teacher, "en", "test", sure)
-        evaluating.evaluate(made.params, made.layout)
+        evaluate.evaluate(made.params, made.layout)
         assert json.loads(made.layout.metrics.read_text())["mixture"]["accuracy"]["en"] == 100.0

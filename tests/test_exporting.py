@@ -13,10 +13,12 @@ from tokenizers import Tokenizer
 from training import LABELS, begun, table, write_checkpoint
 from transformers import AutoConfig
 
-from amtss import checkpoint, exporting, tokens, vocabulary
 from amtss.errors import AmtssError, CheckpointError
-from amtss.predicting import Predictor
-from amtss.student import StudentConfig, StudentModel
+from amtss.inference import export
+from amtss.inference.predictor import Predictor
+from amtss.models import checkpoint
+from amtss.student.model import StudentConfig, StudentModel
+from amtss.tokenization import tokenizer, tokens
 
 CODES = ["en", "fr", "ko"]
 LENGTH = 12
@@ -53,7 +55,7 @@ def make(root: Path, kind: str, heads: str, codes: list[str] | None = None) -> P
             if not name.startswith("encoder.") or "token_type" in name:
                 parameter.add_(0.3 * torch.randn_like(parameter))
     model.save_pretrained(root / "student")
-    vocabulary.load(str(source)).save_pretrained(root / "student")
+    tokenizer.load_tokenizer(str(source)).save_pretrained(root / "student")
     return root / "student"
 
 
@@ -92,7 +94,7 @@ class TestThePipeline:
         ("bert", "residual")])
     def test_gives_the_students_logits(self, tmp_path: Path, kind: str, heads: str) -> None:
         folder = make(tmp_path, kind, heads)
-        exporting.export(folder, "fr", tmp_path / "to")
+        export.export(folder, "fr", tmp_path / "to")
         expected = logits(folder, "fr", TEXTS)
         assert np.abs(expected - logits(folder, "ko", TEXTS)).max() > 0.1
         assert np.ptp(expected, axis=0).min() > 0.1
@@ -101,7 +103,7 @@ class TestThePipeline:
 
     def test_reads_pairs_as_the_student_does(self, tmp_path: Path) -> None:
         folder = make(tmp_path, "bert", "own")
-        exporting.export(folder, "ko", tmp_path / "to")
+        export.export(folder, "ko", tmp_path / "to")
         questions: list[object] = [{"text": text, "text_pair": pair}
                                    for text, pair in zip(TEXTS, PAIRS, strict=True)]
         np.testing.assert_allclose(piped(tmp_path / "to", questions),
@@ -112,7 +114,7 @@ class TestThePipeline:
 def test_the_other_families_give_the_same_logits(tmp_path: Path, kind: str) -> None:
     folder = make(tmp_path, kind, "residual")
     predictor = Predictor(folder)
-    model = exporting.classifier(predictor.model.cpu(), "en")
+    model = export.classifier(predictor.model.cpu(), "en")
     made = predictor.tokenizer(TEXTS, truncation=True, max_length=LENGTH, padding=True,
                                return_tensors="pt")
     with torch.inference_mode():
@@ -122,15 +124,15 @@ def test_the_other_families_give_the_same_logits(tmp_path: Path, kind: str) -> N
 
 def test_a_student_without_languages_has_the_head_all(tmp_path: Path) -> None:
     folder = make(tmp_path, "xlm-roberta", "residual", codes=["all"])
-    exporting.export(folder, "all", tmp_path / "to")
+    export.export(folder, "all", tmp_path / "to")
     with pytest.raises(CheckpointError, match="head for one of all, found none for 'en'; name one"):
-        exporting.export(folder, "en", tmp_path / "other")
+        export.export(folder, "en", tmp_path / "other")
     assert not (tmp_path / "other").exists()
 
 
 class TestTheFolder:
     def test_is_a_plain_checkpoint(self, own: Path, tmp_path: Path) -> None:
-        exporting.export(own, "ko", tmp_path / "to")
+        export.export(own, "ko", tmp_path / "to")
         names = {path.name for path in (tmp_path / "to").iterdir()}
         assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
         assert not [name for name in names if name.endswith((".bin", ".pt", ".py", ".pkl"))]
@@ -139,18 +141,18 @@ class TestTheFolder:
         assert config.id2label == dict(enumerate(LABELS))
         assert config.label2id == {label: index for index, label in enumerate(LABELS)}
         assert config.amtss == {"language": "ko", "student": checkpoint.fingerprint(own)}
-        assert vocabulary.load(str(tmp_path / "to")).model_max_length == LENGTH
+        assert tokenizer.load_tokenizer(str(tmp_path / "to")).model_max_length == LENGTH
 
     def test_is_the_same_every_time(self, own: Path, tmp_path: Path) -> None:
         for name in ("one", "two"):
-            exporting.export(own, "ko", tmp_path / name)
+            export.export(own, "ko", tmp_path / name)
         assert checkpoint.fingerprint(tmp_path / "one") == checkpoint.fingerprint(tmp_path / "two")
 
     def test_replaces_an_earlier_export_and_an_empty_folder(self, own: Path,
                                                             tmp_path: Path) -> None:
         (tmp_path / "to").mkdir()
         for language in ("ko", "fr"):
-            exporting.export(own, language, tmp_path / "to")
+            export.export(own, language, tmp_path / "to")
         assert AutoConfig.from_pretrained(tmp_path / "to").amtss["language"] == "fr"
         assert [path.name for path in tmp_path.iterdir()] == ["to"]
 
@@ -158,22 +160,22 @@ class TestTheFolder:
     def test_is_nothing_elses(self, own: Path, tmp_path: Path, content: str) -> None:
         (tmp_path / "config.json").write_text(content)
         with pytest.raises(AmtssError, match=r"an earlier export, found something else; name ano"):
-            exporting.export(own, "ko", tmp_path)
+            export.export(own, "ko", tmp_path)
         with pytest.raises(AmtssError, match=r"an earlier export, found something else; name ano"):
-            exporting.export(own, "ko", tmp_path / "config.json")
+            export.export(own, "ko", tmp_path / "config.json")
         assert (tmp_path / "config.json").read_text() == content
 
     def test_is_not_the_students_own(self, own: Path) -> None:
         before = checkpoint.fingerprint(own)
         with pytest.raises(AmtssError, match="an earlier export, found something else"):
-            exporting.export(own, "ko", own)
+            export.export(own, "ko", own)
         assert checkpoint.fingerprint(own) == before
 
     def test_is_whole_or_as_it_was(self, own: Path, tmp_path: Path) -> None:
-        exporting.export(own, "ko", tmp_path / "to")
+        export.export(own, "ko", tmp_path / "to")
         before = checkpoint.fingerprint(tmp_path / "to")
         with full_disk(1000), pytest.raises(AmtssError, match=r"expected to be able to write"):
-            exporting.export(own, "fr", tmp_path / "to")
+            export.export(own, "fr", tmp_path / "to")
         assert checkpoint.fingerprint(tmp_path / "to") == before
         assert [path.name for path in tmp_path.iterdir()] == ["to"]
 
@@ -181,12 +183,12 @@ class TestTheFolder:
 class TestRefused:
     def test_unknown_language(self, own: Path, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match="one of en, fr, ko, found none for 'pl'; name"):
-            exporting.export(own, "pl", tmp_path / "to")
+            export.export(own, "pl", tmp_path / "to")
         assert not (tmp_path / "to").exists()
 
     def test_no_student(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"expected a student with model.safetensors"):
-            exporting.export(tmp_path / "none", "ko", tmp_path / "to")
+            export.export(tmp_path / "none", "ko", tmp_path / "to")
 
     def test_another_family(self) -> None:
         config = StudentConfig(encoder=AutoConfig.for_model("xlm-roberta-xl", hidden_size=16,
@@ -195,12 +197,12 @@ class TestRefused:
                                                             intermediate_size=32),
                                languages=["ko"], id2label=dict(enumerate(LABELS)))
         with pytest.raises(CheckpointError, match=r"expected an encoder.*found xlm-roberta-xl"):
-            exporting.classifier(StudentModel(config), "ko")
+            export.classifier(StudentModel(config), "ko")
 
 
 class TestOnnx:
     def test_the_folder(self, own: Path, tmp_path: Path) -> None:
-        exporting.export_onnx(own, tmp_path / "to", 8)
+        export.export_onnx(own, tmp_path / "to", 8)
         assert {path.name for path in (tmp_path / "to").iterdir()} == {
             "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
         assert json.loads((tmp_path / "to" / "config.json").read_text()) == {
@@ -208,32 +210,32 @@ class TestOnnx:
             "labels": list(LABELS), "languages": CODES, "max_tokens": LENGTH, "pad_token_id": 1}
 
     def test_the_tokenizer_cuts_and_pads_by_itself(self, own: Path, tmp_path: Path) -> None:
-        exporting.export_onnx(own, tmp_path / "to", 32)
+        export.export_onnx(own, tmp_path / "to", 32)
         made = Tokenizer.from_file(str(tmp_path / "to" / "tokenizer.json")).encode_batch(TEXTS)
         expected = Predictor(own).tokenizer(TEXTS, truncation=True, max_length=LENGTH, padding=True)
         assert [each.ids for each in made] == expected["input_ids"]
         assert [each.attention_mask for each in made] == expected["attention_mask"]
-        assert vocabulary.load(str(tmp_path / "to"))(TEXTS[-1], truncation=True)[
+        assert tokenizer.load_tokenizer(str(tmp_path / "to"))(TEXTS[-1], truncation=True)[
             "input_ids"] == expected["input_ids"][-1]
 
     def test_is_the_same_every_time_and_replaces_an_earlier_one(self, own: Path,
                                                                 tmp_path: Path) -> None:
-        exporting.export(own, "ko", tmp_path / "one")
+        export.export(own, "ko", tmp_path / "one")
         for name in ("one", "two"):
-            exporting.export_onnx(own, tmp_path / name, 32)
+            export.export_onnx(own, tmp_path / name, 32)
         assert checkpoint.fingerprint(tmp_path / "one") == checkpoint.fingerprint(tmp_path / "two")
 
     def test_is_nothing_elses(self, own: Path) -> None:
         before = checkpoint.fingerprint(own)
         with pytest.raises(AmtssError, match="an earlier export, found something else"):
-            exporting.export_onnx(own, own, 32)
+            export.export_onnx(own, own, 32)
         assert checkpoint.fingerprint(own) == before
 
     def test_is_whole_or_as_it_was(self, own: Path, tmp_path: Path) -> None:
-        exporting.export_onnx(own, tmp_path / "to", 32)
+        export.export_onnx(own, tmp_path / "to", 32)
         before = checkpoint.fingerprint(tmp_path / "to")
         with full_disk(20_000), pytest.raises(AmtssError, match=r"expected to be able to write"):
-            exporting.export_onnx(own, tmp_path / "to", 8)
+            export.export_onnx(own, tmp_path / "to", 8)
         assert checkpoint.fingerprint(tmp_path / "to") == before
         assert [path.name for path in tmp_path.iterdir()] == ["to"]
 
@@ -242,7 +244,7 @@ class TestOnnx:
         text = (folder / "config.json").read_text()
         (folder / "config.json").write_text(text.replace('"gelu"', '"relu"'))
         with pytest.raises(CheckpointError, match="with hidden_act gelu, found relu; export it"):
-            exporting.export_onnx(folder, tmp_path / "to", 32)
+            export.export_onnx(folder, tmp_path / "to", 32)
         assert not (tmp_path / "to").exists()
 
 

@@ -8,7 +8,8 @@ from matplotlib import image
 from matplotlib.figure import Figure
 from test_tables import FIVE, TWENTY, history, metrics
 
-from amtss import demo, figures
+from amtss.data import demo
+from amtss.report import figures
 
 
 def texts(figure: Figure, axes: int = 0) -> list[str]:

@@ -17,13 +17,13 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 from test_pipeline import ROOT, SMALL, Pipeline, demo
 
-from amtss.config import Params
+from amtss.config.params import _tuples
+from amtss.config.schema import Params
 from amtss.errors import AmtssError, ParamsError, RegistryError
-from amtss.params import _tuples
-from flows import artifacts, commands, local, parameters, processes, stages, workspace
-from flows.commands import CommandError, Commands, StoppedError
+from flows import background, parameters, server, subprocesses, tasks, ui, workspace
 from flows.distill import distill
 from flows.onboard import onboard_language
+from flows.subprocesses import CommandError, Commands, StoppedError
 from flows.teacher import teacher
 
 SHELL = ("sh", "-c")
@@ -95,8 +95,8 @@ class TestDeployments:
             assert not any(schedule["active"] for schedule in each.get("schedules", []))
 
     def test_bodies_fit_a_screen(self) -> None:
-        for each in (distill, onboard_language, teacher, stages.pipeline, stages.teach,
-                     stages.send):
+        for each in (distill, onboard_language, teacher, tasks.pipeline, tasks.teach,
+                     tasks.send):
             assert len(inspect.getsource(getattr(each, "fn", each)).splitlines()) <= 30
 
 
@@ -130,7 +130,7 @@ class TestCommands:
             self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         import threading
 
-        monkeypatch.setattr(commands, "PATIENCE", 1.0)
+        monkeypatch.setattr(subprocesses, "PATIENCE", 1.0)
         made, ended = runner(tmp_path), []
 
         def run() -> None:
@@ -227,11 +227,11 @@ class TestWorkspace:
 class TestStages:
     def test_trainings_have_epochs(self) -> None:
         params = Params.model_validate(_tuples(tiny()))
-        assert [stages.longest(params, target) for target in (
+        assert [tasks.longest(params, target) for target in (
             "teach@en", "score@en", "distil", "baseline", "evaluate")] == [1, 0, 2, 2, 0]
 
     def test_the_registered_version_is_found(self) -> None:
-        assert stages.registered(["2026 Creating", "amtss-demo version 12, registered before: 2 "
+        assert tasks.registered(["2026 Creating", "amtss-demo version 12, registered before: 2 "
                                   "points; now champion"]) == "12"
 
     @pytest.mark.parametrize(("error", "again"), [
@@ -241,7 +241,7 @@ class TestStages:
     def test_tries_again_where_that_may_help(self, error: Exception, again: bool) -> None:
         from prefect.states import Failed
 
-        assert stages.may_help(None, None, Failed(data=error)) == again
+        assert tasks.may_help(None, None, Failed(data=error)) == again
 
 
 class TestArtifacts:
@@ -250,14 +250,14 @@ class TestArtifacts:
                    "baseline": {"accuracy": {"en": 78.123, "ko": 60.0}},
                    "teachers": {"t": {"accuracy": {"en": 81.0, "ko": 71.0}}},
                    "best_teacher": {"en": "t", "ko": "t"}}
-        made = artifacts.rows(("en", "ko"), metrics, {"en": 79.0})
+        made = ui.rows(("en", "ko"), metrics, {"en": 79.0})
         assert [row["champion"] for row in made] == ["79.00", "", ""]
         assert made[0] == {"language": "en", "student": "80.00", "X-LM-Tiny": "78.12",
                            "best teacher": "81.00", "its name": "t", "champion": "79.00"}
         assert made[-1]["student"] == "75.00"
 
     def test_keys_are_what_prefect_takes(self) -> None:
-        assert artifacts.key("teach@zh_Hant") == "teach-zh-hant"
+        assert ui.key("teach@zh_Hant") == "teach-zh-hant"
 
 
 class TestLocal:
@@ -268,30 +268,30 @@ class TestLocal:
 
     def test_without_a_project(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(AmtssError, match=r"prefect.yaml: expected a file, found none; run in"):
-            local.up()
+            server.up()
 
     def test_a_taken_port(self) -> None:
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
             with pytest.raises(AmtssError, match=r"expected a free port, found .* taken; stop"):
-                local._check_free("127.0.0.1", other.getsockname()[1])
+                server._check_free("127.0.0.1", other.getsockname()[1])
 
     def test_a_server_elsewhere(self) -> None:
         with pytest.raises(AmtssError, match="expected an address of this machine, found host"):
-            local._check_free("host", 4200)
+            server._check_free("host", 4200)
 
     def test_without_a_server(self, monkeypatch: pytest.MonkeyPatch) -> None:
         from prefect.settings import PREFECT_API_URL, temporary_settings
 
         with (temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
               pytest.raises(AmtssError, match="expected a Prefect server, found none; run `pyth")):
-            local.run("distill/demo", [])
+            server.run("distill/demo", [])
 
     def test_a_number_that_another_process_has_got(self, tmp_path: Path) -> None:
         (tmp_path / ".prefect").mkdir()
         (tmp_path / ".prefect" / "server.pid").write_text(f"{os.getpid()} 1.0")
-        assert processes.running("server") is None
+        assert background.running("server") is None
 
 
 def free_port() -> int:

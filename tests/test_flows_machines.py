@@ -18,7 +18,7 @@ from test_flows import ask, free_port, tiny
 from test_pipeline import ROOT, SMALL, Pipeline
 
 from amtss.errors import AmtssError
-from flows import stages, workspace
+from flows import tasks, workspace
 
 NAMES = ["en", "more", "last"]
 STAND_IN = """
@@ -136,7 +136,7 @@ class TestMeeting:
         ([{"changed deps": {"amtss/teaching.py": "modified"}}], True),
         (["changed command"], True)], ids=str)
     def test_what_only_is_not_here_is_not_sent(self, differences: list[Any], stale: bool) -> None:
-        assert stages.changed(differences) == stale
+        assert tasks.changed(differences) == stale
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from prefect.testing.utilities import prefect_test_harness
 from test_flows import free_port, tiny
 
 from amtss.errors import AmtssError
-from flows import local, machines, stages, workspace
+from flows import remote_teachers, tasks, workspace
+from flows import server as prefect_server
 from flows.distill import distill
 from flows.workspace import Workspace
 
@@ -33,15 +34,15 @@ def server() -> Iterator[None]:
 @pytest.mark.usefixtures("server")
 def test_what_is_missing_is_one_line() -> None:
     with pytest.raises(AmtssError, match="expected one of none, found 'distill/demo'; name one"):
-        local.run("distill/demo", [])
+        prefect_server.run("distill/demo", [])
     with get_client(sync_client=True) as client:
         client.create_deployment(client.create_flow(distill), "demo")
     with pytest.raises(AmtssError, match="expected one of distill/demo, found 'distill/deom'"):
-        local.run("distill/deom", [])
+        prefect_server.run("distill/deom", [])
     with pytest.raises(AmtssError, match="work pool local: expected a worker, found none; run"):
-        local.run("distill/demo", [])
+        prefect_server.run("distill/demo", [])
     with pytest.raises(AmtssError, match="work pool machines: expected a worker, found none; run"):
-        machines.check()
+        remote_teachers.check()
 
 
 def test_a_worker_without_a_server_or_with_nothing_to_do(
@@ -50,9 +51,9 @@ def test_a_worker_without_a_server_or_with_nothing_to_do(
     monkeypatch.setattr(workspace, "remote", lambda project: ("shared", "s3://there"))
     with (temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
           pytest.raises(AmtssError, match="expected a Prefect server, found none; run `python")):
-        local.work(None)
+        prefect_server.work(None)
     with pytest.raises(AmtssError, match="--at-once: expected 1 or more, found 0"):
-        local.work(0)
+        prefect_server.work(0)
 
 
 def test_up_where_the_port_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +65,7 @@ def test_up_where_the_port_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         port = other.getsockname()[1]
         with (temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}),
               pytest.raises(AmtssError, match=f"expected a free port, found {port} taken; stop")):
-            local.up()
+            prefect_server.up()
 
 
 class Registry(BaseHTTPRequestHandler):
@@ -94,7 +95,7 @@ def test_a_registry_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     work = Workspace(tmp_path, tmp_path, os.open(tmp_path / "lock", os.O_CREAT))
-    compare = stages.compare.with_options(retry_delay_seconds=3.0)
+    compare = tasks.compare.with_options(retry_delay_seconds=3.0)
 
     @flow
     def trial() -> int:

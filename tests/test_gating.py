@@ -9,10 +9,12 @@ import pyarrow as pa
 import pytest
 from training import write_checkpoint
 
-from amtss import corpus, demo, gating, validation
-from amtss.config import Data, Distil, Params, Splits, Student, Teacher, Validation
+from amtss.config.schema import Data, Distil, Params, Splits, Student, Teacher, Validation
+from amtss.data import corpus, demo
 from amtss.errors import CheckpointError, DataError
-from amtss.layout import SPLITS, Layout
+from amtss.paths import SPLITS, Layout
+from amtss.validation import expectations
+from amtss.validation import gate as data_gate
 
 NAMES = ("pay", "ship", "chat")
 Edit = Callable[[dict[str, list[str]]], None]
@@ -47,11 +49,11 @@ class Project:
             "text": [f"{texts} {code} {split} {i}" for i in range(len(rows))],
             "label": rows}) for split, rows in splits.items()}
         corpus.write(self.layout, code, tables, labels)
-        validation.validate(params_of("ab"), self.layout, code)
+        expectations.validate(params_of("ab"), self.layout, code)
 
     def gate(self, params: Params) -> dict[str, Any]:
         """What gate.json says."""
-        gating.gate(params, self.layout)
+        data_gate.gate(params, self.layout)
         return self.read("../gate.json")
 
     def read(self, name: str) -> dict[str, Any]:
@@ -287,7 +289,7 @@ def test_the_demo_warns_of_what_appendix_a_is_known_for(project: Project) -> Non
                                    for key in ("id", "text", "label")})
                   for split, rows in demo.generate(code).items()}
         corpus.write(project.layout, code, tables, demo.LABELS)
-        validation.validate(params, project.layout, code)
+        expectations.validate(params, project.layout, code)
     assert project.gate(params)["labels"] == [*demo.LABELS]
     warnings = project.read("distribution.json")["warnings"]
     assert "en: no training example of route_ae_others" in warnings

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from amtss import hardware
 from amtss.errors import ParamsError
+from amtss.models import hardware
 
 on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
 

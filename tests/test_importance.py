@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 
-from amtss import importance
-from amtss.importance import Array
+from amtss.distillation import importance
+from amtss.distillation.importance import Array
 
 shares = st.floats(0.01, 1)
 gold_of = st.tuples(st.integers(1, 4), st.integers(1, 12)).flatmap(

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 from training import Project, scored, untimed
 
-from amtss import launching
+from amtss import processes
 from amtss.errors import AmtssError
 
 ROOT = Path(__file__).parents[1]
@@ -51,26 +51,26 @@ class TestProcesses:
     def test_are_a_number(self, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
         monkeypatch.setenv("AMTSS_PROCESSES", given)
         with pytest.raises(AmtssError, match=f"AMTSS_PROCESSES: expected a number.*'{given}'"):
-            launching.launch()
+            processes.launch()
 
     def test_one_starts_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("AMTSS_PROCESSES", raising=False)
-        assert not launching.launch()
+        assert not processes.launch()
         monkeypatch.setenv("AMTSS_PROCESSES", "1")
-        assert not launching.launch()
+        assert not processes.launch()
 
     def test_one_of_several_starts_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AMTSS_PROCESSES", "2")
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
-        assert not launching.launch()
+        assert not processes.launch()
 
     @pytest.mark.parametrize(("rank", "first"), [("0", True), ("1", False)])
     def test_the_first_one_writes(self, monkeypatch: pytest.MonkeyPatch, rank: str,
                                   first: bool) -> None:
-        assert launching.first()
+        assert processes.first()
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
         monkeypatch.setenv("RANK", rank)
-        assert launching.first() == first
+        assert processes.first() == first
 
 
 STEPS = """

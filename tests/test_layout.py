@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models
 
 from amtss.errors import AmtssError
-from amtss.layout import (
+from amtss.paths import (
     Layout,
     alone,
     is_full,

@@ -6,9 +6,13 @@ import torch
 from numpy.typing import NDArray
 from training import LABELS, LANGUAGES, Project, scored
 
-from amtss import corpus, hardware, learning, student, tokens, vocabulary
-from amtss.config import Distil
-from amtss.learning import Examples, Learner, Progress
+from amtss.config.schema import Distil
+from amtss.data import corpus
+from amtss.distillation.learner import Examples, Learner, Progress, examples
+from amtss.models import hardware
+from amtss.student.model import build_student
+from amtss.tokenization import tokens
+from amtss.tokenization.tokenizer import load_tokenizer
 
 
 class Lesson:
@@ -16,12 +20,12 @@ class Lesson:
 
     def __init__(self, project: Project, seed: int = 0, kd_weight: float = 0.5,
                  **settings: object) -> None:
-        tokenizer = vocabulary.load(str(project.layout.tokenizer))
+        tokenizer = load_tokenizer(str(project.layout.tokenizer))
         self.folder = project.layout.checkpoints("test")
         cache = tokens.Cache(project.layout.tokens(), tokenizer, 16)
-        self.data = learning.examples(cache, project.corpora(), ("train", "unlabelled"), LABELS)
+        self.data = examples(cache, project.corpora(), ("train", "unlabelled"), LABELS)
         hardware.deterministic(seed)
-        model = student.build(project.params.student, list(LANGUAGES), list(LABELS),
+        model = build_student(project.params.student, list(LANGUAGES), list(LABELS),
                               len(tokenizer), tokenizer.pad_token_id)
         self.kd_weight = kd_weight
         self.learner = Learner(model, Distil.model_validate(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amtss import logits_cache
 from amtss.errors import CacheError
-from amtss.logits_cache import Logits, Origin
+from amtss.logits import cache as logits_cache
+from amtss.logits.cache import Logits, Origin
 
 ORIGIN = Origin("teacher1", "data1", ("non", "été"), "max_length=8")
 PATH = "en/fr.safetensors"

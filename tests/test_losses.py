@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 from torch import Tensor
 from torch.nn import functional
 
-from amtss.corpus import UNLABELLED
-from amtss.losses import distillation_loss
+from amtss.data.corpus import UNLABELLED
+from amtss.distillation.loss import distillation_loss
 
 B, C = 5, 4
 finite = st.floats(-8, 8, width=32)

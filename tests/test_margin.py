@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amtss import margin
-from amtss.margin import Margin
+from amtss.distillation import margin
+from amtss.distillation.margin import Margin
 
 margins_of = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=3),

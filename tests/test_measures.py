@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from amtss import measures
+from amtss.evaluation import metrics
 
 Bools = NDArray[np.bool_]
 
@@ -26,30 +26,30 @@ def pairs(draw: st.DrawFn) -> tuple[list[Bools], list[Bools]]:
 
 def test_accuracy_and_macro_f1_by_hand() -> None:
     predicted, actual = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    assert measures.accuracy(predicted, actual) == 75.0
-    assert measures.macro_f1(predicted, actual) == pytest.approx(100 * (2 / 3 + 4 / 5) / 2)
+    assert metrics.accuracy(predicted, actual) == 75.0
+    assert metrics.macro_f1(predicted, actual) == pytest.approx(100 * (2 / 3 + 4 / 5) / 2)
 
 
 def test_macro_f1_is_over_labels_that_occur() -> None:
-    assert measures.macro_f1(np.array([0, 7]), np.array([0, 7])) == 100.0
+    assert metrics.macro_f1(np.array([0, 7]), np.array([0, 7])) == 100.0
     # Label 2 is only predicted: its F1 is 0, and it counts.
-    assert measures.macro_f1(np.array([0, 2]), np.array([0, 0])) == pytest.approx(100 / 3)
+    assert metrics.macro_f1(np.array([0, 2]), np.array([0, 0])) == pytest.approx(100 / 3)
 
 
 def test_nothing_has_no_accuracy() -> None:
     with pytest.raises(ValueError, match="at least one example"):
-        measures.accuracy(np.array([]), np.array([]))
+        metrics.accuracy(np.array([]), np.array([]))
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=50), st.integers(1, 20))
 def test_sure_and_right_is_calibrated(labels: list[int], bins: int) -> None:
-    assert measures.calibration_error(np.eye(5)[labels], np.array(labels), bins) == 0.0
+    assert metrics.calibration_error(np.eye(5)[labels], np.array(labels), bins) == 0.0
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=50), st.integers(1, 20))
 def test_sure_and_wrong_is_as_bad_as_can_be(labels: list[int], bins: int) -> None:
     wrong = (np.array(labels) + 1) % 5
-    assert measures.calibration_error(np.eye(5)[labels], wrong, bins) == 100.0
+    assert metrics.calibration_error(np.eye(5)[labels], wrong, bins) == 100.0
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20))
@@ -63,17 +63,17 @@ def test_calibration_is_that_of_a_loop_over_bins(seed: int, bins: int) -> None:
         inside = (confidence > i / bins) & (confidence <= (i + 1) / bins)
         if inside.any():
             expected += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
-    assert measures.calibration_error(probabilities, actual, bins) == pytest.approx(100 * expected)
+    assert metrics.calibration_error(probabilities, actual, bins) == pytest.approx(100 * expected)
 
 
 def test_confidence_equal_to_accuracy_is_calibrated() -> None:
     probabilities = np.tile([0.75, 0.25], (4, 1))
-    assert measures.calibration_error(probabilities, np.array([0, 0, 0, 1]), 15) == 0.0
+    assert metrics.calibration_error(probabilities, np.array([0, 0, 0, 1]), 15) == 0.0
 
 
 @given(answers(), st.integers(0, 2**32 - 1))
 def test_interval_holds_the_estimate(correct: Bools, seed: int) -> None:
-    low, high = measures.interval(correct, 200, seed)
+    low, high = metrics.interval(correct, 200, seed)
     assert 0 <= low <= 100 * correct.mean() + 1e-9
     assert 100 * correct.mean() - 1e-9 <= high <= 100
 
@@ -82,7 +82,7 @@ def test_interval_is_the_brute_force_bootstraps() -> None:
     random = np.random.default_rng(1)
     correct = random.random(400) < 0.8
     brute = 100 * correct[random.integers(0, 400, (20_000, 400))].mean(axis=1)
-    assert_allclose(measures.interval(correct, 20_000, 0), np.percentile(brute, (2.5, 97.5)),
+    assert_allclose(metrics.interval(correct, 20_000, 0), np.percentile(brute, (2.5, 97.5)),
                     atol=0.3)
 
 
@@ -91,26 +91,26 @@ def test_average_interval_is_the_brute_force_bootstraps() -> None:
     languages = [random.random(n) < share for n, share in [(100, 0.9), (400, 0.7), (50, 0.5)]]
     brute = np.mean([each[random.integers(0, len(each), (20_000, len(each)))].mean(axis=1)
                      for each in languages], axis=0)
-    assert_allclose(measures.average_interval(languages, 20_000, 0),
+    assert_allclose(metrics.average_interval(languages, 20_000, 0),
                     np.percentile(100 * brute, (2.5, 97.5)), atol=0.3)
 
 
 def test_more_examples_make_a_narrower_interval() -> None:
-    few, many = (measures.interval(np.tile([True, True, True, False], n), 2000, 0)
+    few, many = (metrics.interval(np.tile([True, True, True, False], n), 2000, 0)
                  for n in (10, 1000))
     assert many[1] - many[0] < few[1] - few[0]
 
 
 def test_the_same_seed_gives_the_same() -> None:
     correct = np.array([True, False, True] * 50)
-    assert measures.interval(correct, 500, 3) == measures.interval(correct, 500, 3)
-    assert measures.paired_test([correct], [~correct], 500, 3) == \
-        measures.paired_test([correct], [~correct], 500, 3)
+    assert metrics.interval(correct, 500, 3) == metrics.interval(correct, 500, 3)
+    assert metrics.paired_test([correct], [~correct], 500, 3) == \
+        metrics.paired_test([correct], [~correct], 500, 3)
 
 
 @given(pairs())
 def test_paired_test_is_symmetric(pair: tuple[list[Bools], list[Bools]]) -> None:
-    ahead, behind = measures.paired_test(*pair, 400, 0), measures.paired_test(*pair[::-1], 400, 0)
+    ahead, behind = metrics.paired_test(*pair, 400, 0), metrics.paired_test(*pair[::-1], 400, 0)
     assert ahead.difference == pytest.approx(-behind.difference)
     assert ahead.p == behind.p
     assert 0 < ahead.p <= 1
@@ -119,13 +119,13 @@ def test_paired_test_is_symmetric(pair: tuple[list[Bools], list[Bools]]) -> None
 
 @given(st.lists(answers(), min_size=1, max_size=4))
 def test_a_model_does_not_differ_from_itself(correct: list[Bools]) -> None:
-    assert measures.paired_test(correct, correct, 100, 0) == measures.Paired(0.0, 0.0, 0.0, 1.0)
+    assert metrics.paired_test(correct, correct, 100, 0) == metrics.Paired(0.0, 0.0, 0.0, 1.0)
 
 
 def test_one_language_is_mcnemars_exact_test() -> None:
     a = np.array([True] * 8 + [False] * 2 + [True] * 90)
     b = np.array([False] * 8 + [True] * 2 + [True] * 90)
-    result = measures.paired_test([a], [b], 2000, 0)
+    result = metrics.paired_test([a], [b], 2000, 0)
     # 2 x P(at most 2 heads of 10) = 2 x 56 / 1024
     assert result.p == pytest.approx(112 / 1024)
     assert result.difference == pytest.approx(6.0)
@@ -138,7 +138,7 @@ def test_average_agrees_with_brute_force(seed: int) -> None:
     random = np.random.default_rng(seed)
     a = [random.random(n) < 0.85 for n in (150, 300)]
     b = [random.random(n) < 0.80 for n in (150, 300)]
-    result = measures.paired_test(a, b, 20_000, 0)
+    result = metrics.paired_test(a, b, 20_000, 0)
     deltas = [x.astype(float) - y for x, y in zip(a, b, strict=True)]
     boot = np.mean([d[random.integers(0, len(d), (4000, len(d)))].mean(axis=1) for d in deltas],
                    axis=0)
@@ -152,13 +152,13 @@ def test_average_agrees_with_brute_force(seed: int) -> None:
 
 def test_two_languages_alike_are_nearly_mcnemars() -> None:
     a, b = np.array([True] * 30 + [False] * 10), np.array([False] * 30 + [True] * 10)
-    pooled = measures.paired_test([np.tile(a, 2)], [np.tile(b, 2)], 20_000, 0)
-    assert measures.paired_test([a, a], [b, b], 20_000, 0).p == pytest.approx(pooled.p, abs=0.002)
+    pooled = metrics.paired_test([np.tile(a, 2)], [np.tile(b, 2)], 20_000, 0)
+    assert metrics.paired_test([a, a], [b, b], 20_000, 0).p == pytest.approx(pooled.p, abs=0.002)
 
 
 def test_chance_alone_is_called_significant_one_time_in_twenty() -> None:
     random = np.random.default_rng(0)
-    ps = [measures.paired_test([random.random(200) < 0.8 for _ in range(3)],
+    ps = [metrics.paired_test([random.random(200) < 0.8 for _ in range(3)],
                                [random.random(200) < 0.8 for _ in range(3)], 500, i).p
           for i in range(400)]
     assert 0.02 < np.mean(np.array(ps) < 0.05) < 0.08
@@ -166,4 +166,4 @@ def test_chance_alone_is_called_significant_one_time_in_twenty() -> None:
 
 def test_different_examples_are_refused() -> None:
     with pytest.raises(ValueError, match="the same examples twice"):
-        measures.paired_test([np.array([True])], [np.array([True, False])], 100, 0)
+        metrics.paired_test([np.array([True])], [np.array([True, False])], 100, 0)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amtss.ngrams import UNSEEN, Ngrams
+from amtss.student.spelling import UNSEEN, Ngrams
 
 WORDS = st.lists(st.text("abcd", max_size=7), max_size=12)
 

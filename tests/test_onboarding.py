@@ -14,11 +14,13 @@ from registered import database, unregistered
 from test_pipeline import BIN, Pipeline, demo
 from training import LABELS, Project, table
 
-from amtss import onboarding, params, registering, registry
+from amtss import onboarding
+from amtss.config.params import Params, load_params
 from amtss.errors import AmtssError, DataError, ParamsError, RegistryError
-from amtss.layout import Layout
 from amtss.onboarding import Request
-from amtss.registry import CHAMPION
+from amtss.paths import Layout
+from amtss.registry import register, versions
+from amtss.registry.versions import CHAMPION
 
 ROWS = {"train": 12, "validation": 6, "test": 6}
 
@@ -47,21 +49,21 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 @pytest.fixture
 def champion(project: Project) -> Project:
     """The same with its student as champion."""
-    version, _ = registering.register(project.params, project.layout)
-    registry.point(project.params, project.layout, CHAMPION, version.number)
+    version, _ = register.register(project.params, project.layout)
+    versions.point(project.params, project.layout, CHAMPION, version.number)
     return project
 
 
-def prepared(project: Project, *codes: str, **asked: Any) -> params.Params:
+def prepared(project: Project, *codes: str, **asked: Any) -> Params:
     return onboarding.prepare(project.layout, Request(codes, **asked))
 
 
 class TestPrepare:
     def test_pins_the_champion(self, champion: Project) -> None:
         made = prepared(champion, "ko", changes=("continuation.max_epochs=3",))
-        assert params.load(champion.layout.params) == made
+        assert load_params(champion.layout.params) == made
         assert made.onboarding is not None
-        version = registry.find(made, champion.layout, CHAMPION)
+        version = versions.find(made, champion.layout, CHAMPION)
         assert (made.onboarding.version, made.onboarding.fingerprint) == (
             version.number, version.fingerprint)
         assert made.languages == (*version.languages, "ko")
@@ -69,7 +71,7 @@ class TestPrepare:
         assert made.taught_on("multilingual") == version.languages
 
     def test_or_the_version_that_is_named(self, champion: Project) -> None:
-        registry.point(champion.params, champion.layout, CHAMPION, None)
+        versions.point(champion.params, champion.layout, CHAMPION, None)
         made = prepared(champion, "ko", version=1)
         assert made.onboarding is not None
         assert made.onboarding.version == 1
@@ -122,7 +124,7 @@ CASES: dict[str, tuple[Callable[[Project], Any], dict[str, Any], type[AmtssError
         lambda project: project.set(teachers={"ko": {"languages": ["en"]}}), {}, ParamsError,
         r"teachers\.ko: expected no teacher of that name, found one of en"),
     "no such version": (NOTHING, {"version": 7}, RegistryError, "expected version 7, found 1"),
-    "no champion": (lambda project: registry.point(project.params, project.layout, CHAMPION, None),
+    "no champion": (lambda project: versions.point(project.params, project.layout, CHAMPION, None),
                     {}, RegistryError, "expected alias champion, found"),
     "unknown key": (NOTHING, {"changes": ("continuation.epochs=3",)}, ParamsError,
                     r"continuation\.epochs: unknown key"),
@@ -140,13 +142,13 @@ def test_a_mistake_changes_nothing(champion: Project, case: str) -> None:
     change, asked, error, message = CASES[case]
     change(champion)
     before = champion.layout.params.read_bytes()
-    named = registry.aliases(champion.params, champion.layout)
+    named = versions.aliases(champion.params, champion.layout)
     with pytest.raises(error, match=message) as raised:
         onboarding.prepare(champion.layout, Request(**{"languages": ("ko",)} | asked))
     assert "\n" not in str(raised.value)
     assert champion.layout.params.read_bytes() == before
-    assert registry.aliases(champion.params, champion.layout) == named
-    assert len(registry.versions(champion.params, champion.layout)) == 1
+    assert versions.aliases(champion.params, champion.layout) == named
+    assert len(versions.versions(champion.params, champion.layout)) == 1
 
 
 def test_files_of_the_version_are_gone(champion: Project) -> None:
@@ -223,14 +225,14 @@ class Life:
 
     def state(self) -> dict[str, Any]:
         """What an onboarding leaves behind."""
-        read = params.load(self.root / "params.yaml")
+        read = load_params(self.root / "params.yaml")
         made = Layout(self.root)
         os.environ["MLFLOW_TRACKING_URI"] = self.pipeline.environment["MLFLOW_TRACKING_URI"]
         return {"params": made.params.read_bytes(),
                 "student": (made.student / "model.safetensors").read_bytes(),
                 "versions": [(each.number, each.fingerprint, each.parent, each.languages)
-                             for each in registry.versions(read, made)],
-                "aliases": registry.aliases(read, made)}
+                             for each in versions.versions(read, made)],
+                "aliases": versions.aliases(read, made)}
 
 
 @pytest.fixture(scope="module")
@@ -259,9 +261,9 @@ def test_a_chain_of_onboardings(life: Life, tmp_path: Path,
     state = undisturbed.state()
     assert [(number, parent) for number, _, parent, _ in state["versions"]] == [(1, None), (2, 1)]
     assert state["aliases"] == {"champion": 2, "previous": 1}
-    made = params.load(undisturbed.root / "params.yaml")
+    made = load_params(undisturbed.root / "params.yaml")
     assert made.newcomers == ("ko",)
-    version = registry.find(made, Layout(undisturbed.root), 2)
+    version = versions.find(made, Layout(undisturbed.root), 2)
     assert version.commit == undisturbed.pipeline.run("git", "rev-parse", "HEAD").strip()
     assert undisturbed.pipeline.run("git", "status", "--porcelain", "params.yaml",
                                     "dvc.lock") == ""

@@ -2,7 +2,7 @@
 
 from html.parser import HTMLParser
 
-from amtss.page import Fold, Picture, Section, html, markdown, pictures
+from amtss.report.page import Fold, Picture, Section, html, markdown, pictures
 from amtss.table import Table
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from amtss import paper
+from amtss.report import paper
 
 ROUNDING = 0.0125
 """Table 1's X-LM-Tiny has an average of 81.892 and prints 81.88; the others are rounded."""

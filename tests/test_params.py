@@ -5,8 +5,8 @@ import pytest
 import yaml
 from conftest import PARAMS, Project
 
+from amtss.config.params import load_params
 from amtss.errors import ParamsError
-from amtss.params import load
 
 ROOT = Path(__file__).parents[1]
 PRESETS = sorted((ROOT / "params").glob("*.yaml"))
@@ -14,7 +14,7 @@ PRESETS = sorted((ROOT / "params").glob("*.yaml"))
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_presets_are_valid(path: Path) -> None:
-    assert load(path).languages == ("ar", "en", "es", "fr", "ru")
+    assert load_params(path).languages == ("ar", "en", "es", "fr", "ru")
 
 
 def test_params_yaml_is_the_demo() -> None:
@@ -24,7 +24,7 @@ def test_params_yaml_is_the_demo() -> None:
 def complaint(project: Project, text: str) -> str:
     project.write("params.yaml", text)
     with pytest.raises(ParamsError, match=r"^params\.yaml") as caught:
-        load(Path("params.yaml"))
+        load_params(Path("params.yaml"))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -49,7 +49,7 @@ def test_no_is_a_language_in_quotes(project: Project) -> None:
     assert "languages.2: expected a valid string, found False (bool); YAML reads no" in complaint(
         project, text)
     project.write("params.yaml", text.replace("- false", "- 'no'"))
-    assert load(Path("params.yaml")).languages == ("en", "fr", "no")
+    assert load_params(Path("params.yaml")).languages == ("en", "fr", "no")
 
 
 def test_several_complaints_are_counted(project: Project) -> None:
@@ -65,7 +65,7 @@ def test_keys_may_repeat_through_a_merge_only(project: Project) -> None:
     project.write("params.yaml", yaml.safe_dump(PARAMS | {"teachers": {}}).replace(
         "teachers: {}", "teachers:\n  multilingual: &one {languages: [all]}\n"
                         "  en: {<<: *one, languages: [en]}"))
-    assert load(Path("params.yaml")).teachers["en"].languages == ("en",)
+    assert load_params(Path("params.yaml")).teachers["en"].languages == ("en",)
     found = complaint(project, "languages: [en]\nteachers: {}\nlanguages: [fr]\n")
     assert re.search("params.yaml:3: .*'languages' a second time", found)
 
@@ -80,7 +80,7 @@ def test_a_number_of_version_that_yaml_reads_as_text(project: Project) -> None:
 def test_a_fingerprint_of_digits_alone_is_in_quotes(project: Project) -> None:
     origin = {"version": 1, "fingerprint": "1234567890123456", "languages": ["fr"]}
     project.write("params.yaml", yaml.safe_dump(PARAMS | {"onboarding": origin}))
-    read = load(Path("params.yaml")).onboarding
+    read = load_params(Path("params.yaml")).onboarding
     assert read is not None
     assert read.fingerprint == "1234567890123456"
     complaint(project, yaml.safe_dump(PARAMS | {"onboarding": origin}).replace(

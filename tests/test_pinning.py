@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amtss import params, pinning
-from amtss.config import Onboarding, Params
+from amtss.config import edit
+from amtss.config.params import load_params
+from amtss.config.schema import Onboarding, Params
 from amtss.errors import ParamsError
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +20,7 @@ def onboarding(*codes: str) -> Onboarding:
 
 def read(text: str) -> Params:
     Path("made.yaml").write_text(text, encoding="utf-8")
-    return params.load(Path("made.yaml"))
+    return load_params(Path("made.yaml"))
 
 
 @pytest.fixture(autouse=True)
@@ -31,8 +32,8 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 class TestPresets:
     def test_change_where_they_must_alone(self, preset: Path) -> None:
         text = preset.read_text(encoding="utf-8")
-        before = params.load(preset)
-        made = read(pinning.pinned(text, before, onboarding("ko", "pl"), None, None))
+        before = load_params(preset)
+        made = read(edit.pinned(text, before, onboarding("ko", "pl"), None, None))
         assert made.languages == (*before.languages, "ko", "pl")
         assert made.newcomers == ("ko", "pl")
         assert made.onboarding == onboarding("ko", "pl")
@@ -47,7 +48,7 @@ class TestPresets:
 
     def test_keep_their_comments(self, preset: Path) -> None:
         text = preset.read_text(encoding="utf-8")
-        made = pinning.pinned(text, params.load(preset), onboarding("ko"), None, None)
+        made = edit.pinned(text, load_params(preset), onboarding("ko"), None, None)
         assert set(re.findall("#.*", text)) <= set(re.findall("#.*", made))
 
 
@@ -67,7 +68,7 @@ baseline: {teacher: both}
 
 def pinned(*codes: str, data: str | None = None, checkpoint: str | None = None,
            text: str = BASE) -> str:
-    return pinning.pinned(text, read(text), onboarding(*codes), data, checkpoint)
+    return edit.pinned(text, read(text), onboarding(*codes), data, checkpoint)
 
 
 def test_all_becomes_what_it_was() -> None:
@@ -95,7 +96,7 @@ def test_where_its_data_is() -> None:
 def test_codes_that_yaml_or_dvc_would_not_take(code: str) -> None:
     made = read(pinned(code))
     assert made.newcomers == (code,)
-    assert made.teachers[pinning.teacher_name(code)].languages == (code,)
+    assert made.teachers[edit.teacher_name(code)].languages == (code,)
 
 
 def test_a_second_onboarding_follows_the_first() -> None:
@@ -114,25 +115,25 @@ def test_the_same_again_changes_nothing() -> None:
 @given(st.text("0123456789abcdef", min_size=16, max_size=16))
 def test_any_fingerprint_is_read_as_text(fingerprint: str) -> None:
     origin = Onboarding(version=1, fingerprint=fingerprint, languages=("ko",))
-    assert read(pinning.pinned(BASE, read(BASE), origin, None, None)).onboarding == origin
+    assert read(edit.pinned(BASE, read(BASE), origin, None, None)).onboarding == origin
 
 
 class TestChanged:
     def test_sets_what_is_there_and_what_is_not(self) -> None:
-        made = read(pinning.changed(BASE, ("distil.top_k=1", "continuation.learning_rate=1.0e-3",
+        made = read(edit.changed(BASE, ("distil.top_k=1", "continuation.learning_rate=1.0e-3",
                                            "teachers.fr.training.epochs=2")))
         assert made.distil.top_k == 1
         assert made.continuation.learning_rate == 1.0e-3
         assert made.teachers["fr"].training.epochs == 2
 
     def test_none_changes_no_character(self) -> None:
-        assert pinning.changed(BASE, ()) == BASE
+        assert edit.changed(BASE, ()) == BASE
 
     @pytest.mark.parametrize("change", ["distil.top_k", "=3"])
     def test_another_form(self, change: str) -> None:
         with pytest.raises(ParamsError, match=r"--set: expected KEY=VALUE, found"):
-            pinning.changed(BASE, (change,))
+            edit.changed(BASE, (change,))
 
     def test_into_what_is_no_section(self) -> None:
         with pytest.raises(ParamsError, match=r"--set: languages.ko: expected a section"):
-            pinning.changed(BASE, ("languages.ko=1",))
+            edit.changed(BASE, ("languages.ko=1",))

@@ -15,8 +15,9 @@ import pytest
 import yaml
 from training import Project
 
-from amtss import gating, sources
-from amtss.config import Data
+from amtss.config.schema import Data
+from amtss.data import sources
+from amtss.validation import gate
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -107,7 +108,7 @@ class TestKeys:
     def test_of_a_teacher(self, tmp_path: Path, changed: dict[str, Any], taught: bool,
                           scored: bool) -> None:
         before, after = Project(tmp_path / "a").params, Project(tmp_path / "b", **changed).params
-        for what, differs in ((gating._taught, taught), (gating._scored, scored)):
+        for what, differs in ((gate._taught, taught), (gate._scored, scored)):
             assert (what(before, "en") != what(after, "en")) == differs
 
     def test_of_local_files(self, tmp_path: Path) -> None:

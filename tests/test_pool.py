@@ -5,11 +5,13 @@ import pytest
 from safetensors.numpy import load_file
 from training import LABELS, LANGUAGES, Project, rewrite_logits, scored
 
-from amtss import importance, logits_cache, pool, scoring
-from amtss.config import Params
+from amtss.config.schema import Params
+from amtss.distillation import importance
 from amtss.errors import CacheError
-from amtss.logits_cache import Logits
-from amtss.pool import Pool
+from amtss.logits import cache as logits_cache
+from amtss.logits import pool, score
+from amtss.logits.cache import Logits
+from amtss.logits.pool import Pool
 
 
 def loaded(project: Project, *teachers: str) -> Pool:
@@ -34,7 +36,7 @@ class TestLoad:
         project = scored(tmp_path)
         before = loaded(project)["fr"].logits
         path = project.layout.logits("fr", "fr")
-        origin = scoring.origin(project.params, project.layout, "fr", "fr")
+        origin = score.origin(project.params, project.layout, "fr", "fr")
         order = np.random.default_rng(0).permutation
         logits_cache.write(path, origin, {
             split: Logits(each.keys[at], each.values[at])

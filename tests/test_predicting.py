@@ -11,9 +11,11 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from training import LABELS, LANGUAGES, Project, distilled, write_corpus
 
-from amtss import corpus, evaluating, predicting
+from amtss.data import corpus
 from amtss.errors import CheckpointError, DataError
-from amtss.predicting import Predictor, Question
+from amtss.evaluation import evaluate
+from amtss.inference import predictor as inference
+from amtss.inference.predictor import Predictor, Question
 
 
 def asked(project: Project) -> list[Question]:
@@ -24,13 +26,13 @@ def asked(project: Project) -> list[Question]:
 
 
 def answers(folder: Path, questions: list[Question]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in predicting.answer(folder, questions)]
+    return [json.loads(line) for line in inference.answer(folder, questions)]
 
 
 class TestPredictor:
     def test_agrees_with_evaluate(self, tmp_path: Path) -> None:
         project = distilled(tmp_path)
-        evaluated = evaluating.predict_test(project.layout.student, project.corpora())
+        evaluated = evaluate.predict_test(project.layout.student, project.corpora())
         questions = asked(project)
         for index, answer in enumerate(answers(project.layout.student, questions)):
             expected = evaluated[answer["lang"]][index // 3]
@@ -82,7 +84,7 @@ class TestAnswer:
     def test_keeps_the_order_of_interleaved_languages(self, tmp_path: Path) -> None:
         project = distilled(tmp_path)
         questions = asked(project) * 3  # more than a batch
-        assert len(questions) > predicting.BATCH
+        assert len(questions) > inference.BATCH
         found = answers(project.layout.student, questions)
         assert [(each["text"], each["lang"]) for each in found] == [
             (each.text, each.language) for each in questions]
@@ -120,7 +122,7 @@ class TestAnswer:
 
 class TestQuestions:
     def read(self, text: str, language: str = "en") -> list[Question]:
-        return list(predicting.questions(io.BytesIO(text.encode()), language, None))
+        return list(inference.questions(io.BytesIO(text.encode()), language, None))
 
     def test_lines(self) -> None:
         assert self.read("one\n\n  two \n") == [Question("one", "en"), Question("two", "en")]
@@ -141,7 +143,7 @@ class TestQuestions:
 
     def test_not_utf_8(self) -> None:
         with pytest.raises(DataError, match="stdin:1: expected UTF-8"):
-            list(predicting.questions(io.BytesIO("café".encode("latin-1")), "fr", None))
+            list(inference.questions(io.BytesIO("café".encode("latin-1")), "fr", None))
 
 
 def amtss(root: Path, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":

@@ -4,9 +4,9 @@ import pytest
 import yaml
 from conftest import PARAMS, Project
 
-from amtss import presets
+from amtss.config import presets
 from amtss.errors import ParamsError
-from amtss.layout import Layout
+from amtss.paths import Layout
 
 FIRST, SECOND = (yaml.safe_dump(PARAMS | {"project": name}) for name in ("first", "second"))
 

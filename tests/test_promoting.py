@@ -14,12 +14,15 @@ import yaml
 from conftest import Project, run
 from registered import settings, version
 
-from amtss import corpus, evaluating, promoting, registering, registry
+from amtss.config.params import load_params
+from amtss.data import corpus
 from amtss.errors import RegistryError
-from amtss.layout import Layout, alone
-from amtss.params import load
-from amtss.registry import Version
-from amtss.verdict import Verdict
+from amtss.evaluation import evaluate
+from amtss.paths import Layout, alone
+from amtss.registry import promote as promotion
+from amtss.registry import register, versions
+from amtss.registry.rules import Verdict
+from amtss.registry.versions import Version
 
 
 class Store:
@@ -32,33 +35,33 @@ class Store:
 
     def add(self, made: Version, *aliases: str, source: str = "file:///nowhere") -> int:
         """Write a version as `register` does, without a student."""
-        with registry.answering(self.params, self.layout) as client:
-            name = registry.name(self.params)
-            if not registry.models(self.params, client):
+        with versions.answering(self.params, self.layout) as client:
+            name = versions.name(self.params)
+            if not versions.models(self.params, client):
                 client.create_registered_model(name)
             number = int(client.create_model_version(
-                name, source, tags=registry.tags(made)).version)
+                name, source, tags=versions.tags(made)).version)
         for alias in aliases:
-            registry.point(self.params, self.layout, alias, number)
+            versions.point(self.params, self.layout, alias, number)
         return number
 
     def promote(self, reference: str | int = "challenger", dry_run: bool = False
                 ) -> Verdict | None:
-        return promoting.promote(self.params, self.layout, reference, dry_run, self.told.append)
+        return promotion.promote(self.params, self.layout, reference, dry_run, self.told.append)
 
     def rollback(self) -> int:
-        return promoting.rollback(self.params, self.layout).number
+        return promotion.rollback(self.params, self.layout).number
 
     def audit(self) -> Verdict:
-        return promoting.audit(self.params, self.layout, self.told.append)
+        return promotion.audit(self.params, self.layout, self.told.append)
 
     def by_hand(self, number: int) -> None:
-        registry.point(self.params, self.layout, "champion", number)
+        versions.point(self.params, self.layout, "champion", number)
 
     @property
     def state(self) -> dict[str, int]:
-        mark = registry.marked(self.params, self.layout)
-        return registry.aliases(self.params, self.layout) | ({"mark": mark} if mark else {})
+        mark = versions.marked(self.params, self.layout)
+        return versions.aliases(self.params, self.layout) | ({"mark": mark} if mark else {})
 
 
 def named(request: pytest.FixtureRequest) -> str:
@@ -77,7 +80,7 @@ def store(layout: Layout, request: pytest.FixtureRequest) -> Store:
     made = Store(layout, named(request))
     for number in (1, 2, 3):
         made.add(version(number, en=80.0 + number, fr=70.0 + number))
-    registry.point(made.params, layout, "challenger", 3)
+    versions.point(made.params, layout, "challenger", 3)
     return made
 
 
@@ -101,7 +104,7 @@ class TestPromote:
         store.promote()
         before = store.state
         assert store.promote("champion") is None
-        registry.point(store.params, store.layout, "challenger", 3)
+        versions.point(store.params, store.layout, "challenger", 3)
         assert store.promote(dry_run=True) is None
         assert store.state == before | {"challenger": 3}
         assert store.promote() is None
@@ -148,7 +151,7 @@ class TestPromote:
     def test_a_champion_that_changes_meanwhile(self, store: Store) -> None:
         store.promote(1)
         with pytest.raises(RegistryError, match=r"alias champion: expected version 1, .*run the s"):
-            promoting.promote(store.params, store.layout, tell=lambda verdict: store.by_hand(2))
+            promotion.promote(store.params, store.layout, tell=lambda verdict: store.by_hand(2))
         assert store.state == {"champion": 2, "mark": 1, "challenger": 3}
 
 
@@ -221,7 +224,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         return write_or_die
 
     for name in ("point", "mark"):
-        monkeypatch.setattr(registry, name, deadly(getattr(registry, name)))
+        monkeypatch.setattr(versions, name, deadly(getattr(versions, name)))
 
 
 class TestKilled:
@@ -318,7 +321,7 @@ class TestProcesses:
             with pytest.raises(subprocess.TimeoutExpired, match="timed out"):
                 second[0].wait(timeout=3)
 
-        promoting.promote(store.params, store.layout, tell=start)
+        promotion.promote(store.params, store.layout, tell=start)
         assert re.search(r"^amtss: version 4 does not pass the gate: .*below version 3's 78\.00",
                          second[0].communicate()[1])
         assert second[0].returncode == 1
@@ -338,11 +341,11 @@ def moved(ready: Project, request: pytest.FixtureRequest) -> tuple[Store, Versio
     layout = Layout(ready.root)
     made = Store(layout, named(request))
     ready.params(lambda values: values.update(project=made.params.project))
-    made.params = load(layout.params)
-    champion, _ = registering.register(made.params, layout)
+    made.params = load_params(layout.params)
+    champion, _ = register.register(made.params, layout)
     assert run("promote") == 0
     whole = corpus.load(layout, "en")
-    chosen = evaluating.predict_test(layout.student, [whole])["en"].argmax(axis=-1)
+    chosen = evaluate.predict_test(layout.student, [whole])["en"].argmax(axis=-1)
     right = chosen == whole.label_ids("test", champion.labels)
     test = whole["test"].take([*np.flatnonzero(right)[:4], *np.flatnonzero(~right)[:2]])
     corpus.write(layout, "en", {split: (test if split == "test" else table).drop_columns("key")

@@ -9,10 +9,13 @@ from conftest import run
 from registered import place, register, retrained, unregistered
 from training import LABELS, LANGUAGES, Project
 
-from amtss import checkpoint, corpus, registering, registry, tracking
+from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, RegistryError
-from amtss.layout import alone, read_json, write_json, write_text
-from amtss.registry import Version
+from amtss.models import checkpoint
+from amtss.paths import alone, read_json, write_json, write_text
+from amtss.registry import tracking, versions
+from amtss.registry.register import REQUIREMENTS, _description, _dirty
+from amtss.registry.versions import Version
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 def entity(project: Project, number: int = 1) -> Any:
     client = tracking.connect(project.params, project.layout)
-    return client.get_model_version(registry.name(project.params), str(number))
+    return client.get_model_version(versions.name(project.params), str(number))
 
 
 class TestRegister:
@@ -46,14 +49,14 @@ class TestRegister:
 
     def test_twice(self, project: Project) -> None:
         first, _ = register(project)
-        registry.point(project.params, project.layout, "challenger", None)
+        versions.point(project.params, project.layout, "challenger", None)
         assert register(project) == (first, False)
-        assert registry.versions(project.params, project.layout) == [first]
+        assert versions.versions(project.params, project.layout) == [first]
 
     def test_a_champion_challenges_nobody(self, project: Project) -> None:
         register(project)
-        registry.point(project.params, project.layout, "champion", 1)
-        registry.point(project.params, project.layout, "challenger", None)
+        versions.point(project.params, project.layout, "champion", 1)
+        versions.point(project.params, project.layout, "challenger", None)
         version, new = register(project)
         assert (version.aliases, new) == (("champion",), False)
 
@@ -64,7 +67,7 @@ class TestRegister:
         second, new = register(project)
         assert (second.number, second.parent, second.aliases, new) == (2, 1, ("challenger",), True)
         assert second.fingerprint != first.fingerprint
-        assert [each.aliases for each in registry.versions(project.params, project.layout)] == [
+        assert [each.aliases for each in versions.versions(project.params, project.layout)] == [
             (), ("challenger",)]
 
     def test_another_runtime_is_another_version(self, project: Project) -> None:
@@ -98,7 +101,7 @@ class TestRegister:
         assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # pickle's first
         wanted = (folder / "requirements.txt").read_text().split()
         assert {each.partition("==")[0] for each in wanted} == {
-            *registering.REQUIREMENTS, "safetensors", "torch", "transformers"}
+            *REQUIREMENTS, "safetensors", "torch", "transformers"}
         assert not [each for each in wanted if "/" in each or "+" in each or "==" not in each]
 
     def test_waits_for_a_promotion(self, project: Project) -> None:
@@ -115,7 +118,7 @@ class TestRegister:
         with pytest.raises(RegistryError, match=r"metrics.json: expected figures of the student "
                            r"\w{16}, found \w{16}; run `dvc repro`$"):
             register(project)
-        assert registry.versions(project.params, project.layout) == []
+        assert versions.versions(project.params, project.layout) == []
 
     def test_no_figures(self, project: Project) -> None:
         project.layout.metrics.unlink()
@@ -144,8 +147,8 @@ class TestRegister:
         version = Version(1, "0" * 16, 7, languages, labels, dict.fromkeys(languages, 100 / 3),
                           dict.fromkeys(languages, "0" * 16), dict.fromkeys(languages, 100),
                           "0" * 40, "0" * 64)
-        assert max(map(len, registry.tags(version).values())) < 5000
-        assert len(registering._description(version)) < 5000
+        assert max(map(len, versions.tags(version).values())) < 5000
+        assert len(_description(version)) < 5000
 
 
 @pytest.fixture
@@ -171,7 +174,7 @@ class TestDirty:
                      ) -> None:
         for file in changed:
             write_text(committed.layout.root / file, "# another\n")
-        assert registering._dirty(committed.layout) == dirty
+        assert _dirty(committed.layout) == dirty
 
     @pytest.mark.parametrize("ignored", ["", "dvc.lock\n"])
     def test_never_committed(self, committed: Project, ignored: str) -> None:
@@ -179,12 +182,12 @@ class TestDirty:
         write_text(committed.layout.root / ".gitignore", ignored)
         git(committed, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "less")
         git(committed, "config", "status.showUntrackedFiles", "no")
-        assert registering._dirty(committed.layout) == "dvc.lock"
+        assert _dirty(committed.layout) == "dvc.lock"
 
     def test_in_a_folder_of_a_repository(self, tmp_path: Path) -> None:
         project = Project(tmp_path / "deep" / "project")
         subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-        assert registering._dirty(project.layout) == "params.yaml"
+        assert _dirty(project.layout) == "params.yaml"
 
     def test_is_told_and_no_refusal(self, committed: Project, monkeypatch: pytest.MonkeyPatch,
                                     capfd: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +198,7 @@ class TestDirty:
         assert capfd.readouterr().out.splitlines()[1] == (
             "params.yaml: not committed; `git add params.yaml && git commit`, then a later "
             "onboarding or `dvc repro` can repeat it")
-        found = registry.find(committed.params, committed.layout, 1)
+        found = versions.find(committed.params, committed.layout, 1)
         assert (found.commit, found.dirty) == (git(committed, "rev-parse", "HEAD"), "params.yaml")
         assert entity(committed).tags["dirty"] == "params.yaml"
         assert run("register") == 0
@@ -218,11 +221,11 @@ class TestCommand:
         both = [self.amtss(project) for _ in range(2)]
         told = sorted(each.communicate()[0] for each in both)
         assert [each.returncode for each in both] == [0, 0]
-        name = registry.name(project.params)
+        name = versions.name(project.params)
         assert told[0].startswith(f"{name} version 1, new: ")
         assert told[1].startswith(f"{name} version 1, registered before: ")
         assert told[1].endswith("on average over en, fr, ru; now challenger\n")
-        assert len(registry.versions(project.params, project.layout)) == 1
+        assert len(versions.versions(project.params, project.layout)) == 1
 
     def test_a_mistake_is_one_line(self, project: Project) -> None:
         project.layout.metrics.unlink()

@@ -5,9 +5,10 @@ import pytest
 from registered import place, register, retrained, unregistered
 from training import Project
 
-from amtss import checkpoint, registry, tracking
 from amtss.errors import RegistryError
-from amtss.layout import write_text
+from amtss.models import checkpoint
+from amtss.paths import write_text
+from amtss.registry import tracking, versions
 
 
 @pytest.fixture
@@ -19,31 +20,31 @@ class TestFind:
     def test_by_alias_and_by_number(self, project: Project) -> None:
         version, _ = register(project)
         for reference in ("challenger", 1, "1"):
-            assert registry.find(project.params, project.layout, reference) == version
+            assert versions.find(project.params, project.layout, reference) == version
 
     def test_nothing_is_registered(self, project: Project) -> None:
-        assert registry.versions(project.params, project.layout) == []
-        assert registry.aliases(project.params, project.layout) == {}
+        assert versions.versions(project.params, project.layout) == []
+        assert versions.aliases(project.params, project.layout) == {}
         for reference in ("champion", 1):
             with pytest.raises(RegistryError, match=rf"expected \w+ {reference}, found none; run "
                                "`amtss register`$"):
-                registry.find(project.params, project.layout, reference)
+                versions.find(project.params, project.layout, reference)
 
     def test_what_is_not_there(self, project: Project) -> None:
         register(project)
         with pytest.raises(RegistryError, match=r"alias champion, found challenger \(1\); run "
                            "`amtss promote`$"):
-            registry.find(project.params, project.layout, "champion")
+            versions.find(project.params, project.layout, "champion")
         with pytest.raises(RegistryError, match=r"version 7, found 1; name one of them$"):
-            registry.find(project.params, project.layout, 7)
+            versions.find(project.params, project.layout, 7)
 
     def test_a_version_of_somebody_else(self, project: Project) -> None:
         register(project)
         client = tracking.connect(project.params, project.layout)
-        client.create_model_version(registry.name(project.params), "file:///elsewhere")
-        assert [each.number for each in registry.versions(project.params, project.layout)] == [1]
+        client.create_model_version(versions.name(project.params), "file:///elsewhere")
+        assert [each.number for each in versions.versions(project.params, project.layout)] == [1]
         with pytest.raises(RegistryError, match="version 2: expected the tags of `amtss register`"):
-            registry.find(project.params, project.layout, 2)
+            versions.find(project.params, project.layout, 2)
 
 
 class TestAliases:
@@ -51,31 +52,31 @@ class TestAliases:
         register(project)
         register(retrained(project))
         params, layout = project.params, project.layout
-        registry.point(params, layout, "champion", 1)
-        assert registry.aliases(params, layout) == {"champion": 1, "challenger": 2}
-        registry.point(params, layout, "champion", 2)
-        registry.point(params, layout, "challenger", None)
-        assert registry.aliases(params, layout) == {"champion": 2}
-        assert registry.find(params, layout, 2).aliases == ("champion",)
+        versions.point(params, layout, "champion", 1)
+        assert versions.aliases(params, layout) == {"champion": 1, "challenger": 2}
+        versions.point(params, layout, "champion", 2)
+        versions.point(params, layout, "challenger", None)
+        assert versions.aliases(params, layout) == {"champion": 2}
+        assert versions.find(params, layout, 2).aliases == ("champion",)
 
     def test_no_such_version(self, project: Project) -> None:
         register(project)
         with pytest.raises(RegistryError, match=r"expected the model registry to answer.*9"):
-            registry.point(project.params, project.layout, "champion", 9)
+            versions.point(project.params, project.layout, "champion", 9)
 
     def test_mark(self, project: Project) -> None:
-        assert registry.marked(project.params, project.layout) is None
+        assert versions.marked(project.params, project.layout) is None
         register(project)
-        assert registry.marked(project.params, project.layout) is None
-        registry.mark(project.params, project.layout, 1)
-        registry.point(project.params, project.layout, "champion", None)
-        assert registry.marked(project.params, project.layout) == 1
+        assert versions.marked(project.params, project.layout) is None
+        versions.mark(project.params, project.layout, 1)
+        versions.point(project.params, project.layout, "champion", None)
+        assert versions.marked(project.params, project.layout) == 1
 
 
 class TestFetch:
     def fetch(self, project: Project, fingerprint: str | None = None) -> Path:
         to = project.layout.registered / "student"
-        registry.fetch(project.params, project.layout, 1, fingerprint, to)
+        versions.fetch(project.params, project.layout, 1, fingerprint, to)
         return to
 
     def left(self, project: Project) -> list[Path]:
@@ -121,16 +122,16 @@ class TestFetch:
 
     def test_a_new_one_for_files_that_are_gone(self, project: Project) -> None:
         version, _ = register(project)
-        registry.point(project.params, project.layout, "champion", 1)
+        versions.point(project.params, project.layout, "champion", 1)
         place(project).rename(project.layout.root / "away")
         client = tracking.connect(project.params, project.layout)
-        client.delete_model_version(registry.name(project.params), "1")
-        assert registry.aliases(project.params, project.layout) == {}
+        client.delete_model_version(versions.name(project.params), "1")
+        assert versions.aliases(project.params, project.layout) == {}
         again, new = register(project)
         assert (again.number, again.fingerprint, again.aliases, new) == (
             2, version.fingerprint, ("challenger",), True)
         to = project.layout.registered / "student"
-        registry.fetch(project.params, project.layout, 2, version.fingerprint, to)
+        versions.fetch(project.params, project.layout, 2, version.fingerprint, to)
         assert checkpoint.fingerprint(to) == version.fingerprint
 
     def test_needs_no_student_here(self, project: Project) -> None:

@@ -10,10 +10,11 @@ import pytest
 from test_page import Page
 from test_tables import FIVE, SEVEN, TWENTY, history, metrics, onboarded
 
-from amtss import demo, reporting, tables
-from amtss.config import Distil, Params, Report, Teacher
+from amtss.config.schema import Distil, Params, Report, Teacher
+from amtss.data import demo
 from amtss.errors import AmtssError
-from amtss.layout import Layout, write_json, write_text
+from amtss.paths import Layout, write_json, write_text
+from amtss.report import report, tables
 
 Languages = tuple[str, ...]
 
@@ -70,7 +71,7 @@ def run(root: Path, languages: Languages = FIVE, labels: Languages = demo.LABELS
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     layout = run(tmp_path_factory.mktemp("run"))
-    reporting.report(params(), layout)
+    report.report(params(), layout)
     return layout
 
 
@@ -141,7 +142,7 @@ def test_markdowns_pictures_lie_beside_it(made: Layout) -> None:
 def test_the_papers_figures_are_those_asked_for(tmp_path: Path, beside: str | None,
                                                 present: list[str], absent: list[str]) -> None:
     layout = run(tmp_path, ("ar", "en"), ("no", "yes"))
-    reporting.report(params(("ar", "en"), beside), layout)
+    report.report(params(("ar", "en"), beside), layout)
     text = (layout.report / "report.md").read_text(encoding="utf-8")
     assert [word for word in present if word not in text] == []
     assert [word for word in absent if word in text] == []
@@ -149,7 +150,7 @@ def test_the_papers_figures_are_those_asked_for(tmp_path: Path, beside: str | No
 
 def test_twenty_languages(tmp_path: Path) -> None:
     layout = run(tmp_path, TWENTY)
-    reporting.report(params(TWENTY), layout)
+    report.report(params(TWENTY), layout)
     text = html(layout)
     Page(text)
     assert [number for number in numbers(TWENTY) if number not in text] == []
@@ -157,27 +158,27 @@ def test_twenty_languages(tmp_path: Path) -> None:
 
 def test_one_language_two_labels_one_epoch(tmp_path: Path) -> None:
     layout = run(tmp_path, ("ko",), ("no", "yes"), epochs=2)
-    reporting.report(params(("ko",), None), layout)
+    report.report(params(("ko",), None), layout)
     Page(html(layout))
 
 
 def test_the_same_files_give_the_same_report(made: Layout, tmp_path: Path) -> None:
     layout = run(tmp_path)
-    reporting.report(params(), layout)
+    report.report(params(), layout)
     assert html(layout) == html(made)
 
 
 def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
     layout = run(tmp_path, ("ar", "en"), ("no", "yes"))
-    reporting.report(params(("ar", "en")), layout)
-    reporting.report(params(("ar",)), layout)
+    report.report(params(("ar", "en")), layout)
+    report.report(params(("ar",)), layout)
     assert not (layout.report / "figures" / "confusion-en.png").exists()
     assert [path.name for path in layout.report.parent.glob(".report*")] == []
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     layout = run(tmp_path, ("ko",), ("<script>alert(1)</script>", "a|b $x_{$"))
-    reporting.report(params(("ko",)), layout)
+    report.report(params(("ko",)), layout)
     assert "script" not in Page(html(layout)).tags
 
 
@@ -191,7 +192,7 @@ def test_a_missing_file_names_the_stage_that_makes_it(tmp_path: Path, path: str,
     layout = run(tmp_path)
     (layout.artifacts / path).unlink()
     with pytest.raises(AmtssError, match=f"found none; run `dvc repro {stage}`"):
-        reporting.report(params(), layout)
+        report.report(params(), layout)
     assert not layout.report.exists()
 
 
@@ -200,14 +201,14 @@ def test_a_truncated_history_is_refused(tmp_path: Path, text: str, found: str) -
     layout = run(tmp_path)
     write_text(layout.training("distil") / "history.jsonl", text)
     with pytest.raises(AmtssError, match=f"{found}.*run `dvc repro distil`"):
-        reporting.report(params(), layout)
+        report.report(params(), layout)
 
 
 def test_metrics_of_other_languages_are_refused(tmp_path: Path) -> None:
     layout = run(tmp_path)
     write_json(layout.metrics, metrics(("ar", "en")))
     with pytest.raises(AmtssError, match="found none of es, fr, ru; run `dvc repro evaluate`"):
-        reporting.report(params(), layout)
+        report.report(params(), layout)
 
 
 def test_confusions_are_the_students(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_confusions_are_the_students(tmp_path: Path) -> None:
     write_csv(layout.evaluation / "predictions.csv", "language,id,actual,student,baseline", [
         ("ko", "1", "no", "yes", "no"), ("ko", "2", "yes", "yes", "no"),
         ("pl", "3", "no", "no", "yes")])
-    read = reporting.read(params(("ko", "pl")), layout)
+    read = report.read(params(("ko", "pl")), layout)
     assert {code: c.tolist() for code, c in read.confusions.items()} == \
         {"ko": [[0, 1], [0, 1]], "pl": [[1, 0], [0, 0]]}
     assert read.kept["epoch"] == 5
@@ -228,7 +229,7 @@ def test_an_onboarding(tmp_path: Path, beside: str | None) -> None:
     given = onboarded()
     write_json(layout.metrics, given)
     write_text(layout.training("baseline") / "history.jsonl", "")  # as `baseline` writes it
-    reporting.report(params(SEVEN, beside), layout)
+    report.report(params(SEVEN, beside), layout)
     Page(html(layout))
     text = (layout.report / "report.md").read_text(encoding="utf-8")
     assert "Table 4. After onboarding" in text

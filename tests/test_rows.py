@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from training import LABELS, begun, write_checkpoint
 
-from amtss import hardware, rows, student, tokens
-from amtss.config import Architecture, Distil, Student
-from amtss.corpus import UNLABELLED
-from amtss.learning import Examples, Learner, Progress
-from amtss.losses import distillation_loss
-from amtss.student import StudentModel
-from amtss.tokens import Tokens
+from amtss.config.schema import Architecture, Distil, Student
+from amtss.data.corpus import UNLABELLED
+from amtss.distillation import embedding_rows
+from amtss.distillation.learner import Examples, Learner, Progress
+from amtss.distillation.loss import distillation_loss
+from amtss.models import hardware
+from amtss.student.model import StudentModel, build_student
+from amtss.tokenization import tokens
+from amtss.tokenization.tokens import Tokens
 
 V, CODES = 120, ("en", "fr")
 MORE = {"batch_size": 8, "learning_rate": 1.0e-2, "weight_decay": 0.1, "warmup": 0.0,
@@ -30,7 +32,7 @@ def tokens_of(*parts: list[int]) -> Tokens:
 
 def scratch(_: Path) -> StudentModel:
     sizes = Architecture(layers=1, width=16, heads=2, feed_forward=32)
-    return student.build(Student(architecture=sizes, dropout=0.0), list(CODES), list(LABELS), V, 1)
+    return build_student(Student(architecture=sizes, dropout=0.0), list(CODES), list(LABELS), V, 1)
 
 
 def first_layers(kind: str) -> Callable[[Path], StudentModel]:
@@ -107,7 +109,7 @@ class TestRows:
     def test_are_those_of_the_texts_in_their_order(self, several: list[list[list[int]]]) -> None:
         model = scratch(Path())
         before = model.get_input_embeddings().weight.detach().clone()
-        made = rows.Rows(model, [tokens_of(*parts) for parts in several])
+        made = embedding_rows.Rows(model, [tokens_of(*parts) for parts in several])
         used = sorted({0, 1}.union(*(part for parts in several for part in parts)))
         assert len(made) == len(used)
         assert made.places[used].tolist() == list(range(len(used)))

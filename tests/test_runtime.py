@@ -11,12 +11,15 @@ import pytest
 import torch
 from training import LABELS, LANGUAGES, Project, distilled
 
-from amtss import corpus, exporting, predicting, sources, student, vocabulary
-from amtss.config import Architecture, Columns, Data, Student
+from amtss.config.schema import Architecture, Columns, Data, Student
+from amtss.data import corpus, sources
 from amtss.errors import AmtssError, CheckpointError, DataError
-from amtss.layout import Layout
-from amtss.predicting import Predictor, Question
-from amtss.runtime import OnnxPredictor
+from amtss.inference import export
+from amtss.inference.onnx_predictor import OnnxPredictor
+from amtss.inference.predictor import BATCH, Predictor, Question, answer
+from amtss.paths import Layout
+from amtss.student.model import build_student
+from amtss.tokenization.tokenizer import train_tokenizer
 
 LONG = " ".join(["enpay1 enchat2"] * 40)
 
@@ -39,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A student and its exports, `onnx`, `int8` and `int4`."""
     made = distilled(tmp_path_factory.mktemp("exported"))
     for name, bits in (("onnx", 32), ("int8", 8), ("int4", 4)):
-        exporting.export_onnx(made.layout.student, made.layout.root / name, bits)
+        export.export_onnx(made.layout.student, made.layout.root / name, bits)
     return made
 
 
@@ -91,8 +94,8 @@ class TestOnnxPredictor:
 
     def test_more_than_a_batch_in_order(self, project: Project, onnx: Path) -> None:
         asked = [Question(text, code) for code in LANGUAGES for text in texts_of(project, code)] * 3
-        assert len(asked) > predicting.BATCH
-        found, right = (list(predicting.answer(folder, asked, load)) for folder, load in
+        assert len(asked) > BATCH
+        found, right = (list(answer(folder, asked, load)) for folder, load in
                         ((onnx, OnnxPredictor), (project.layout.student, Predictor)))
         for one, other in zip(map(json.loads, found), map(json.loads, right), strict=True):
             assert (one["text"], one["label"]) == (other["text"], other["label"])
@@ -106,7 +109,7 @@ class TestOnnxPredictor:
         assert all((each == found[0]).all() for each in found)
 
     def test_x_lm_tiny(self, project: Project, tmp_path: Path) -> None:
-        exporting.export_onnx(project.layout.baseline, tmp_path / "to", 32)
+        export.export_onnx(project.layout.baseline, tmp_path / "to", 32)
         for code in (*LANGUAGES, "ko"):
             np.testing.assert_allclose(
                 OnnxPredictor(tmp_path / "to").probabilities(["enpay1"], None, code),
@@ -164,7 +167,7 @@ class TestTheCommand:
             capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         expected = [json.loads(line)
-                    for line in predicting.answer(project.layout.student, asked)]
+                    for line in answer(project.layout.student, asked)]
         for one, other in zip(map(json.loads, done.stdout.splitlines()), expected, strict=True):
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
 
@@ -179,9 +182,9 @@ def real(massive: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
         source = sources.read(data, code)
         corpus.write(layout, code, {split: table.slice(0, 400) for split, table
                                     in source.tables.items()}, source.labels)
-    tokenizer = vocabulary.train([corpus.load(layout, code) for code in codes], 2000)
+    tokenizer = train_tokenizer([corpus.load(layout, code) for code in codes], 2000)
     torch.manual_seed(0)
-    model = student.build(
+    model = build_student(
         Student(architecture=Architecture(layers=2, width=64, heads=4, feed_forward=128),
                 heads="residual", max_length=32), list(codes), list(LABELS), len(tokenizer), 1)
     with torch.no_grad():
@@ -197,10 +200,10 @@ def test_parity_on_real_texts(real: Layout, tmp_path: Path, code: str) -> None:
     texts = corpus.load(real, code)["test"]["text"].to_pylist()
     right = Predictor(real.student).probabilities(texts, None, code)
     assert right.std(axis=0).min() > 0.01
-    exporting.export_onnx(real.student, tmp_path / "to", 32)
+    export.export_onnx(real.student, tmp_path / "to", 32)
     np.testing.assert_allclose(OnnxPredictor(tmp_path / "to").probabilities(texts, None, code),
                                right, atol=1e-4)
-    exporting.export_onnx(real.student, tmp_path / "to", 8)
+    export.export_onnx(real.student, tmp_path / "to", 8)
     found = OnnxPredictor(tmp_path / "to").probabilities(texts, None, code)
     assert abs(found - right).mean() < 0.02
     assert (found.argmax(1) == right.argmax(1)).mean() > 0.95

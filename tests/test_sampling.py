@@ -3,11 +3,11 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 
-from amtss import demo
-from amtss.config import Sample
+from amtss.config.schema import Sample
+from amtss.data import demo
+from amtss.data.sampling import sample
+from amtss.data.sources import Tables
 from amtss.errors import DataError
-from amtss.sampling import sample
-from amtss.sources import Tables
 
 LABELS = [f"label{i}" for i in range(5)]
 

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 from training import LANGUAGES, SMALL, Project, scored, write_checkpoint, write_corpus
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from amtss import corpus, logits_cache, scoring
+from amtss.data import corpus
 from amtss.errors import AmtssError, CacheError, CheckpointError
+from amtss.logits import cache as logits_cache
+from amtss.logits import score
 
 
 def cached(project: Project, teacher: str, code: str) -> dict[str, logits_cache.Logits]:
-    origin = scoring.origin(project.params, project.layout, teacher, code)
+    origin = score.origin(project.params, project.layout, teacher, code)
     return logits_cache.read(project.layout.logits(teacher, code), origin, teacher)
 
 

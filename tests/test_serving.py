@@ -22,8 +22,10 @@ from mlflow.pyfunc import PyFuncModel
 from registered import database, evaluated
 from training import LANGUAGES, Project
 
-from amtss import corpus, predicting, registering, registry, tracking
-from amtss.predicting import Question
+from amtss.data import corpus
+from amtss.inference import predictor
+from amtss.inference.predictor import Question
+from amtss.registry import register, tracking, versions
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +34,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", database())
         made = evaluated(tmp_path_factory.mktemp("served"), project=f"s-{uuid.uuid4().hex}")
-        registering.register(made.params, made.layout)
-        registry.point(made.params, made.layout, "champion", 1)
+        register.register(made.params, made.layout)
+        versions.point(made.params, made.layout, "champion", 1)
         yield made
 
 
 @pytest.fixture(scope="module")
 def uri(project: Project) -> str:
-    return f"models:/{registry.name(project.params)}@champion"
+    return f"models:/{versions.name(project.params)}@champion"
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +63,7 @@ def rows(asked: list[Question]) -> list[dict[str, Any]]:
 
 def agree(project: Project, asked: list[Question], found: list[dict[str, Any]]) -> None:
     """`found` is what `amtss predict` answers to `asked`."""
-    expected = [json.loads(line) for line in predicting.answer(project.layout.student, asked)]
+    expected = [json.loads(line) for line in predictor.answer(project.layout.student, asked)]
     assert [each["label"] for each in found] == [each["label"] for each in expected]
     for one, other in zip(found, expected, strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
@@ -114,7 +116,7 @@ class TestServed:
 
 
 def test_one_language_needs_no_name(project: Project) -> None:
-    from amtss.serving import Served
+    from amtss.inference.mlflow_model import Served
 
     model = Served()
     model.load_context(mlflow.pyfunc.PythonModelContext(
@@ -128,8 +130,8 @@ def test_one_language_needs_no_name(project: Project) -> None:
 def light(project: Project) -> str:
     """A version of the same student that onnxruntime answers for."""
     project.set(serving={"runtime": "onnx"})
-    version, _ = registering.register(project.params, project.layout)
-    return f"models:/{registry.name(project.params)}/{version.number}"
+    version, _ = register.register(project.params, project.layout)
+    return f"models:/{versions.name(project.params)}/{version.number}"
 
 
 def test_onnx_without_torch(project: Project, light: str) -> None:

@@ -10,8 +10,8 @@ import pytest
 import yaml
 from conftest import Project, examples
 
-from amtss import demo, sources
-from amtss.config import Columns, Data, Splits
+from amtss.config.schema import Columns, Data, Splits
+from amtss.data import demo, sources
 from amtss.errors import DataError
 
 SPLITS = ("train", "validation", "test")

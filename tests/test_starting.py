@@ -17,10 +17,12 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from amtss import embeddings, starting, vocabulary
-from amtss.config import Architecture, Student
-from amtss.corpus import Corpus
+from amtss.config.schema import Architecture, Student
+from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, ParamsError
+from amtss.student import embeddings
+from amtss.student import start as student_start
+from amtss.tokenization.tokenizer import load_tokenizer, training_texts
 
 OWN = Architecture(layers=2, width=32, heads=2, feed_forward=64)
 """The sizes of the checkpoints that the tests write."""
@@ -34,8 +36,8 @@ def pca(source: Path, width: int = 8) -> Student:
 def write(settings: Student, folder: Path) -> Path:
     """What the student of `settings` starts with, in `folder`."""
     assert settings.checkpoint is not None
-    tokenizer = vocabulary.load(settings.checkpoint)
-    starting.write(settings, settings.checkpoint, np.arange(len(tokenizer)),
+    tokenizer = load_tokenizer(settings.checkpoint)
+    student_start.write(settings, settings.checkpoint, np.arange(len(tokenizer)),
                    tokenizer.pad_token_id, folder)
     return folder
 
@@ -53,7 +55,7 @@ class TestEmbeddings:
         table = AutoModel.from_pretrained(source).get_input_embeddings().weight
         torch.testing.assert_close(read(source, len(table)), table.detach(), rtol=0, atol=0)
         made = load_file(write(pca(source), tmp_path / "start") / "model.safetensors")
-        tokenizer = vocabulary.load(str(source))
+        tokenizer = load_tokenizer(str(source))
         expected = embeddings.reduce(table.detach(), 8)
         expected[tokenizer.pad_token_id] = 0
         assert made.keys() == {embeddings.NAME}
@@ -83,7 +85,7 @@ class TestEmbeddings:
 
     def test_rows_beyond_the_tokenizer_s_are_left_out(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "xlm-roberta")
-        model, tokens = AutoModel.from_pretrained(source), len(vocabulary.load(str(source)))
+        model, tokens = AutoModel.from_pretrained(source), len(load_tokenizer(str(source)))
         table = model.get_input_embeddings().weight.detach().clone()
         model.resize_token_embeddings(tokens + 6)
         model.save_pretrained(source)
@@ -91,7 +93,7 @@ class TestEmbeddings:
         assert made[embeddings.NAME].shape == (tokens, 32)
         mean, directions = embeddings.principal(table, 32)
         again = (mean + made[embeddings.NAME].double() @ directions.T).float()
-        pad = vocabulary.load(str(source)).pad_token_id
+        pad = load_tokenizer(str(source)).pad_token_id
         rows = [row for row in range(tokens) if row != pad]
         torch.testing.assert_close(again[rows], table[rows], rtol=1e-4, atol=1e-4)
 
@@ -183,7 +185,7 @@ class TestFirstLayers:
 
     def test_no_such_folder(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"expected a checkpoint, found.*student.check"):
-            starting.first_layers(self.settings(tmp_path / "none"), str(tmp_path / "none"))
+            student_start.first_layers(self.settings(tmp_path / "none"), str(tmp_path / "none"))
 
     def test_no_weights(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "bert")
@@ -218,14 +220,14 @@ class TestFirstLayers:
         config = DistilBertConfig(vocab_size=40, dim=16, hidden_dim=32, n_layers=2, n_heads=2)
         DistilBertModel(config).save_pretrained(tmp_path)
         with pytest.raises(CheckpointError, match=r"encoder of BERT's family .*found distilbert"):
-            starting.first_layers(self.settings(tmp_path), str(tmp_path))
+            student_start.first_layers(self.settings(tmp_path), str(tmp_path))
 
 
 TEACHER = {"teacher": "multilingual"}
 
 
 def ids(tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> list[list[int]]:
-    found: list[list[int]] = tokenizer(list(vocabulary.texts([corpus])))["input_ids"]
+    found: list[list[int]] = tokenizer(list(training_texts([corpus])))["input_ids"]
     return found
 
 
@@ -237,8 +239,8 @@ class TestStage:
             self, tmp_path: Path, settings: dict[str, Any], layers: int) -> None:
         project = scored(tmp_path, student=TEACHER | settings)
         project.vocabulary()
-        theirs = vocabulary.load(str(project.layout.teacher("multilingual")))
-        assert vocabulary.load(str(project.layout.tokenizer)).get_vocab() == theirs.get_vocab()
+        theirs = load_tokenizer(str(project.layout.teacher("multilingual")))
+        assert load_tokenizer(str(project.layout.tokenizer)).get_vocab() == theirs.get_vocab()
         start = load_file(project.layout.start / "model.safetensors")
         table = load_file(project.layout.teacher("multilingual") / "model.safetensors")[
             f"roberta.{embeddings.NAME}"]
@@ -260,17 +262,17 @@ class TestStage:
     def test_a_student_of_another_start_is_another_training(self, tmp_path: Path) -> None:
         from training import stopping_after
 
-        from amtss import distilling
+        from amtss.distillation import algorithm1
 
         project = scored(tmp_path, student=TEACHER | {"encoder": "first-layers"})
         project.vocabulary()
         with stopping_after(2) as stop:
-            distilling.distil(project.params, project.layout, stop)
+            algorithm1.distil(project.params, project.layout, stop)
         table = load_file(project.layout.start / "model.safetensors")
         save_file({name: 2 * weight for name, weight in table.items()},
                   project.layout.start / "model.safetensors", metadata={"format": "pt"})
         told: list[int] = []
-        distilling.distil(project.params, project.layout, lambda row: told.append(row["epoch"]))
+        algorithm1.distil(project.params, project.layout, lambda row: told.append(row["epoch"]))
         assert told[0] == 1
 
     def test_without_it_nothing_is_left_of_one(self, tmp_path: Path) -> None:
@@ -287,12 +289,12 @@ class TestStage:
             "checkpoint": str(source), "embeddings": "pca", "architecture": {"width": 16}})
         project.vocabulary()
         project.distil(max_epochs=1)
-        own, theirs = (vocabulary.load(str(folder)) for folder in (project.layout.student, source))
+        own, theirs = (load_tokenizer(str(folder)) for folder in (project.layout.student, source))
         assert own.get_vocab() == theirs.get_vocab()
 
     def test_an_onboarding_s_is_the_registered_one_and_more(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", "pl", vocabulary=30)
-        before, after = (vocabulary.load(str(folder)) for folder in (
+        before, after = (load_tokenizer(str(folder)) for folder in (
             project.layout.registered / "student", project.layout.tokenizer))
         assert len(before) < len(after) <= len(before) + 2 * 30
         for each in project.corpora():

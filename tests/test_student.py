@@ -7,10 +7,10 @@ from safetensors.torch import save_file
 from training import LABELS, begun, write_checkpoint
 from transformers import AutoModel
 
-from amtss import embeddings, student
-from amtss.config import Architecture, Student
+from amtss.config.schema import Architecture, Student
 from amtss.errors import CheckpointError
-from amtss.student import StudentModel
+from amtss.student import embeddings
+from amtss.student.model import StudentModel, build_student
 
 CODES = ["en", "fr", "ru"]
 SMALL = Architecture(layers=2, width=16, heads=2, feed_forward=32, vocabulary=300)
@@ -19,7 +19,7 @@ SMALL = Architecture(layers=2, width=16, heads=2, feed_forward=32, vocabulary=30
 def small(heads: str = "own", seed: int = 0) -> StudentModel:
     torch.manual_seed(seed)
     settings = Student.model_validate({"architecture": SMALL, "heads": heads, "max_length": 16})
-    return student.build(settings, CODES, list(LABELS), vocabulary=50, pad=1).eval()
+    return build_student(settings, CODES, list(LABELS), vocabulary=50, pad=1).eval()
 
 
 def batch(codes: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -34,12 +34,12 @@ class TestSize:
     def test_table_3(self) -> None:
         # 250,002 tokens x 200, four layers of feed-forward 800, five heads of three labels
         with torch.device("meta"):
-            model = student.build(Student(), ["ar", "en", "es", "fr", "ru"], list(LABELS),
+            model = build_student(Student(), ["ar", "en", "es", "fr", "ru"], list(LABELS),
                                   vocabulary=250_002, pad=1)
         assert model.num_parameters() == 52_238_215
 
     def test_a_language_costs_one_head(self) -> None:
-        sizes = [student.build(Student(architecture=SMALL), codes, list(LABELS), 50, 1)
+        sizes = [build_student(Student(architecture=SMALL), codes, list(LABELS), 50, 1)
                  .num_parameters() for codes in (CODES, [*CODES, "ko"])]
         assert sizes[1] - sizes[0] == 16 * 16 + 16 + 16 * 3 + 3
 
@@ -143,7 +143,7 @@ class TestStarted:
         torch.manual_seed(0)
         settings = Student.model_validate({"checkpoint": "a/b", "embeddings": "pca",
                                            "architecture": SMALL, **changed})
-        return student.build(settings, CODES, list(LABELS), 50, 1, start)
+        return build_student(settings, CODES, list(LABELS), 50, 1, start)
 
     def test_all_else_is_as_without(self, tmp_path: Path) -> None:
         table = torch.randn(50, 16)

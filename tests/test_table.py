@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 from test_tables import FIVE, TWENTY, metrics
 
-from amtss import tables
+from amtss.report import tables
 from amtss.table import Best, Table, html, markdown, rich_table
 
 ODD = Table("A & <b>", ("", "x|y"), (("<i>", Best("1.5")), ("r_1", "-")), ("a < b",))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amtss import paper, tables
+from amtss.report import paper, tables
 from amtss.table import NONE, Best, Table
 
 FIVE = ("ar", "en", "es", "fr", "ru")

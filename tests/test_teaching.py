@@ -23,10 +23,11 @@ from training import (
 )
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
-from amtss import corpus, finetuning, teaching
+from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError
-from amtss.layout import Layout, read_json, write_json
-from amtss.teaching import align
+from amtss.paths import Layout, read_json, write_json
+from amtss.teachers import teach, trainer
+from amtss.teachers.teach import align
 
 
 def accuracy(layout: Layout, name: str, codes: tuple[str, ...]) -> float:
@@ -195,7 +196,7 @@ def until(project: Project, epochs: int) -> Path:
             raise StoppedError(f"after {epochs}")
 
     with pytest.raises(StoppedError, match="after"):
-        teaching.teach(project.params, project.layout, "en", stop)
+        teach.teach(project.params, project.layout, "en", stop)
     return project.layout.checkpoints("teach-en")
 
 
@@ -267,8 +268,8 @@ class TestInterrupted:
         project = one(tmp_path, training=LONG)
         made = until(project, 1) / "checkpoint-6"
         (made / "optimizer.pt").write_bytes(pickle.dumps(Malicious(tmp_path / "run"), protocol=2))
-        told = read_json(made / finetuning.MARK, "teach")
-        write_json(made / finetuning.MARK, told | {"files": finetuning._files(made)})
+        told = read_json(made / trainer.MARK, "teach")
+        write_json(made / trainer.MARK, told | {"files": trainer._files(made)})
         with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
             project.teach("en")
         assert not (tmp_path / "run").exists()

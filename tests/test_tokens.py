@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from training import table, write_checkpoint, write_corpus
 from transformers import AutoTokenizer, ByT5Tokenizer, PreTrainedTokenizerBase
 
-from amtss import corpus, tokens
-from amtss.corpus import Corpus
-from amtss.layout import Layout
-from amtss.tokens import Cache, Tokens
+from amtss.data import corpus
+from amtss.data.corpus import Corpus
+from amtss.paths import Layout
+from amtss.tokenization import tokens
+from amtss.tokenization.tokens import Cache, Tokens
 
 lengths_of = st.lists(st.integers(1, 30), min_size=1, max_size=300).map(np.array)
 

@@ -17,10 +17,11 @@ import pytest
 from conftest import Project, inside, run
 from training import scored, stopping_after
 
-from amtss import distilling, tracking
+from amtss.config.params import load_params
+from amtss.distillation import algorithm1
 from amtss.errors import RegistryError
-from amtss.layout import Layout
-from amtss.params import load
+from amtss.paths import Layout
+from amtss.registry import tracking
 
 LOGGED = ("teach en", "distil", "baseline", "evaluate", "report")
 
@@ -119,7 +120,7 @@ class TestTold:
     def test_epochs_from_before_a_kill(self, tmp_path: Path) -> None:
         project = scored(tmp_path / "project", project="resumed", distil={"max_epochs": 3})
         with stopping_after(2) as stop:
-            distilling.distil(project.params, project.layout, stop)
+            algorithm1.distil(project.params, project.layout, stop)
         with inside(project.layout.root):
             assert run("distil") == 0
         done, = runs("resumed")
@@ -134,7 +135,7 @@ class TestEnds:
     @pytest.mark.parametrize(("error", "status"), [
         (ValueError("of the body"), "FAILED"), (KeyboardInterrupt("of the body"), "KILLED")])
     def test_with_the_body(self, ready: Project, error: BaseException, status: str) -> None:
-        params, layout = load(Path("params.yaml")), Layout()
+        params, layout = load_params(Path("params.yaml")), Layout()
         with (pytest.raises(type(error), match="of the body") as caught,
               tracking.run(params, layout, "distil")):
             raise error
@@ -152,7 +153,7 @@ class TestEnds:
 
     def test_a_failure_midway_ends_the_logging_and_not_the_stage(
             self, ready: Project, capfd: pytest.CaptureFixture[str]) -> None:
-        with tracking.run(load(Path("params.yaml")), Layout(), "distil") as logged:
+        with tracking.run(load_params(Path("params.yaml")), Layout(), "distil") as logged:
             client().delete_run(runs("tiny")[0].info.run_id)  # somebody does in MLflow's pages
             for epoch in (1, 2):
                 logged.epoch({"epoch": epoch, "loss": 1.0})
@@ -208,7 +209,7 @@ class TestUnreachable:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue(server))
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
         with pytest.raises(RegistryError, match="expected MLflow to answer at http://127") as found:
-            tracking.connect(load(Path("params.yaml")), Layout())
+            tracking.connect(load_params(Path("params.yaml")), Layout())
         assert "\n" not in str(found.value)
         assert "secret" not in str(found.value)
 
@@ -221,7 +222,7 @@ class TestUnreachable:
                                          monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
         with pytest.raises(RegistryError, match=f"found: .*{why}") as found:
-            tracking.connect(load(Path("params.yaml")), Layout())
+            tracking.connect(load_params(Path("params.yaml")), Layout())
         assert "\n" not in str(found.value)
         assert "secret" not in str(found.value)
 

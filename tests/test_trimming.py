@@ -13,10 +13,18 @@ from safetensors.torch import load_file
 from training import KINDS, LANGUAGES, scored, table, write_checkpoint
 from transformers import PreTrainedTokenizerBase
 
-from amtss import embeddings, trimming, vocabulary
-from amtss.config import Trimming
-from amtss.corpus import Corpus
+from amtss.config.schema import Trimming
+from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, ParamsError
+from amtss.student import embeddings, trimming
+from amtss.tokenization.tokenizer import (
+    LEFT_OUT,
+    SPECIAL,
+    grow,
+    load_tokenizer,
+    remade,
+    train_tokenizer,
+)
 
 FAMILIES = tuple(kind for kind in KINDS if kind != "roberta")
 ALL = [*LANGUAGES, "ko"]
@@ -37,9 +45,9 @@ def full(request: pytest.FixtureRequest,
          tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
     """A tokenizer of four languages, trained here or in a checkpoint's own form."""
     if request.param == "own":
-        return vocabulary.train([of(code) for code in ALL], 400)
+        return train_tokenizer([of(code) for code in ALL], 400)
     folder = tmp_path_factory.mktemp(request.param) / request.param
-    return vocabulary.load(str(write_checkpoint(folder, request.param, texts=every(ALL))))
+    return load_tokenizer(str(write_checkpoint(folder, request.param, texts=every(ALL))))
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, text: str, second: str | None = None) -> list[str]:
@@ -105,10 +113,10 @@ class TestExact:
             trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
         made, kept = trimmed
         made.save_pretrained(tmp_path)
-        read = vocabulary.load(str(tmp_path))
+        read = load_tokenizer(str(tmp_path))
         assert read.get_vocab() == made.get_vocab()
         assert [pieces(read, text) for text in WORDS] == [pieces(made, text) for text in WORDS]
-        assert read.init_kwargs[vocabulary.LEFT_OUT] == len(full) - len(kept)
+        assert read.init_kwargs[LEFT_OUT] == len(full) - len(kept)
 
     def test_again_loses_nothing(
             self, full: PreTrainedTokenizerBase,
@@ -118,27 +126,27 @@ class TestExact:
         again, kept = trimming.trim(made, corpora, Trimming(coverage=1.0, at_least=0))
         assert again.get_vocab() == made.get_vocab()
         assert kept.tolist() == list(range(len(made)))
-        assert again.init_kwargs[vocabulary.LEFT_OUT] == made.init_kwargs[vocabulary.LEFT_OUT]
+        assert again.init_kwargs[LEFT_OUT] == made.init_kwargs[LEFT_OUT]
 
     def test_grows(self, full: PreTrainedTokenizerBase,
                    trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
         made, _ = trimmed
         if "##a" in made.get_vocab():
             return  # one that cannot
-        grown = vocabulary.grow(made, [of("ru")], [of("en"), of("fr")], 60)
+        grown = grow(made, [of("ru")], [of("en"), of("fr")], 60)
         assert len(grown) > len(made)
         assert [pieces(grown, text) for text in every(["en", "fr"])[:60]] == [
             pieces(made, text) for text in every(["en", "fr"])[:60]]
-        assert grown.init_kwargs[vocabulary.LEFT_OUT] == made.init_kwargs[vocabulary.LEFT_OUT]
+        assert grown.init_kwargs[LEFT_OUT] == made.init_kwargs[LEFT_OUT]
 
 
 def handmade(**scores: float) -> PreTrainedTokenizerBase:
     """A unigram tokenizer of these pieces, where _ is for the space before a word."""
-    made = vocabulary.train([of("en")], 300)
+    made = train_tokenizer([of("en")], 300)
     state = json.loads(made.backend_tokenizer.to_str())
-    state["model"]["vocab"] = [(piece, 0.0) for piece in vocabulary.SPECIAL] + [
+    state["model"]["vocab"] = [(piece, 0.0) for piece in SPECIAL] + [
         (piece.replace("_", "▁"), score) for piece, score in scores.items()]
-    return vocabulary.remade(made, state)
+    return remade(made, state)
 
 
 class TestUnknown:
@@ -212,7 +220,7 @@ class TestKept:
 
 
 def test_is_deterministic(tmp_path: Path) -> None:
-    full = vocabulary.train([of(code) for code in ALL], 400)
+    full = train_tokenizer([of(code) for code in ALL], 400)
     for name in ("one", "two"):
         trimming.trim(full, [of("en")], Trimming(at_least=0))[0].save_pretrained(tmp_path / name)
     one, two = ({path.name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -221,7 +229,7 @@ def test_is_deterministic(tmp_path: Path) -> None:
 
 
 def test_byte_pairs_are_refused(tmp_path: Path) -> None:
-    full = vocabulary.load(str(write_checkpoint(tmp_path / "roberta", "roberta")))
+    full = load_tokenizer(str(write_checkpoint(tmp_path / "roberta", "roberta")))
     with pytest.raises(CheckpointError, match=r"^student: expected a Unigram or WordPiece "
                        r"tokenizer to trim, found BPE; set student\.vocabulary: full in params"):
         trimming.trim(full, [of("en")], Trimming(at_least=0))
@@ -238,7 +246,7 @@ def test_rows_of_the_kept_tokens_come_along(tmp_path: Path, kind: str,
         "trimming": {"coverage": 0.9, "at_least": 0},
         "architecture": {"layers": 2}} | settings)
     project.vocabulary()
-    full, own = (vocabulary.load(str(folder)) for folder in (source, project.layout.tokenizer))
+    full, own = (load_tokenizer(str(folder)) for folder in (source, project.layout.tokenizer))
     assert len(own) < len(full)
     rows = full.convert_tokens_to_ids(own.convert_ids_to_tokens(list(range(len(own)))))
     made = load_file(project.layout.start / "model.safetensors")[embeddings.NAME]

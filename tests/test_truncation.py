@@ -13,10 +13,13 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from amtss import corpus, tokens, truncation, vocabulary
-from amtss.config import Params
+from amtss.config.schema import Params
+from amtss.data import corpus
 from amtss.errors import CheckpointError
-from amtss.layout import Layout
+from amtss.paths import Layout
+from amtss.tokenization import tokens
+from amtss.tokenization.tokenizer import load_tokenizer
+from amtss.validation.lengths import count
 
 CLASSES = {"FacebookAI/xlm-roberta-large": XLMRobertaTokenizer,
            "FacebookAI/roberta-large": RobertaTokenizer,
@@ -26,7 +29,7 @@ LENGTH = 40
 
 @pytest.fixture(params=CLASSES)
 def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
-    found = vocabulary.load(str(hub.repositories() / request.param))
+    found = load_tokenizer(str(hub.repositories() / request.param))
     assert type(found) is CLASSES[request.param]
     return found
 
@@ -85,14 +88,14 @@ def corpora(root: Path) -> list[corpus.Corpus]:
 
 def test_every_tokenizer_counts_what_it_cuts(tmp_path: Path) -> None:
     read = corpora(tmp_path)
-    cuts = truncation.count(params(en=60, multilingual=50), read)
+    cuts = count(params(en=60, multilingual=50), read)
     assert [cut.language for cut in cuts] == ["en"] * 3 + ["fr"] * 3
     assert {cut.teachers: cut.max_length for cut in cuts} == {
         ("en",): 60, ("fr",): LENGTH, ("en_xlmr",): LENGTH, ("fr_xlmr",): LENGTH,
         ("multilingual",): 50}
     for cut in cuts:
         each = next(each for each in read if each.language == cut.language)
-        tokenizer = vocabulary.load(cut.checkpoint)
+        tokenizer = load_tokenizer(cut.checkpoint)
         lengths = np.concatenate([tokens.tokenise(tokenizer, table, 1000).lengths
                                   for table in each.splits.values()])
         assert (cut.rows, cut.longest) == (120, lengths.max())
@@ -103,7 +106,7 @@ def test_every_tokenizer_counts_what_it_cuts(tmp_path: Path) -> None:
 
 
 def test_teachers_of_one_kind_are_counted_together(tmp_path: Path) -> None:
-    cuts = truncation.count(params(), corpora(tmp_path))
+    cuts = count(params(), corpora(tmp_path))
     assert {cut.teachers for cut in cuts if cut.language == "en"} == {
         ("en",), ("en_xlmr", "multilingual")}
 
@@ -111,7 +114,7 @@ def test_teachers_of_one_kind_are_counted_together(tmp_path: Path) -> None:
 def test_teachers_from_scratch_are_not_counted(tmp_path: Path) -> None:
     teachers = {name: each.model_copy(update={"checkpoint": None})
                 for name, each in hub.XNLI.teachers.items()}
-    assert truncation.count(hub.XNLI.model_copy(update={"teachers": teachers}),
+    assert count(hub.XNLI.model_copy(update={"teachers": teachers}),
                             corpora(tmp_path)) == []
 
 
@@ -119,4 +122,4 @@ def test_no_tokenizer(tmp_path: Path) -> None:
     made = params()
     made.teachers["fr"] = made.teachers["fr"].model_copy(update={"checkpoint": "nobody/nothing"})
     with pytest.raises(CheckpointError, match="nobody/nothing: expected a folder or a copy"):
-        truncation.count(made, corpora(tmp_path))
+        count(made, corpora(tmp_path))

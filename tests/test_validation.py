@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from amtss import corpus, distribution, sources, validation
-from amtss.config import Columns, Data, Distil, Params, Teacher, Validation
+from amtss.config.schema import Columns, Data, Distil, Params, Teacher, Validation
+from amtss.data import corpus, sources
 from amtss.errors import AmtssError, DataError
-from amtss.layout import Layout
+from amtss.paths import Layout
+from amtss.validation import expectations
+from amtss.validation.labels import divergence
 
 MASSIVE = Path(__file__).parents[2] / "shared/data/massive"
 NAMES = ("pay", "ship", "chat")
@@ -59,7 +61,7 @@ class Project:
     def validate_strictly(self, **thresholds: Any) -> None:
         params = Params(languages=("xx",), teachers={"multilingual": Teacher(languages=("all",))},
                         distil=Distil(top_k=1), validation=Validation(**thresholds))
-        validation.validate(params, self.layout, "xx")
+        expectations.validate(params, self.layout, "xx")
 
 
 @pytest.fixture
@@ -236,7 +238,7 @@ def test_label_distributions_far_from_train_warn(project: Project) -> None:
     found = bad(project.validate())
     assert list(found) == [("test", "label distribution")]
     finding = found["test", "label distribution"]
-    exact = distribution.divergence([10, 2, 0], [4, 4, 4])
+    exact = divergence([10, 2, 0], [4, 4, 4])
     assert finding["severity"] == "warning"
     assert finding["value"] == pytest.approx(exact, abs=1e-4)
     assert bad(project.validate(warn_split_divergence=exact + 0.01)) == {}
@@ -373,7 +375,7 @@ def test_massive_as_it_lies_passes_with_warnings(
     layout = Layout(tmp_path)
     source = sources.read(data, language)
     corpus.write(layout, language, source.tables, source.labels)
-    validation.validate(params, layout, language)
+    expectations.validate(params, layout, language)
     report = json.loads((layout.validation(language) / "validation.json").read_text())
     assert report["errors"] == 0
     assert report["rows"] == {"train": 11514, "validation": 2033, "test": 2974}

@@ -8,9 +8,9 @@ from registered import settings, version
 from training import LABELS
 
 from amtss.errors import RegistryError
-from amtss.registry import Version
+from amtss.registry.rules import Verdict, compare, verdict_table
+from amtss.registry.versions import Version
 from amtss.table import NONE, markdown
-from amtss.verdict import Verdict, compare, table
 
 
 def failed(verdict: Verdict) -> list[tuple[str, str]]:
@@ -112,7 +112,7 @@ class TestTold:
     def test_the_table(self) -> None:
         verdict = compare(version(7, en=80.5, fr=68.0, ko=66.0), replace(OLD, number=3),
                           settings(required=("pl",)))
-        assert [line for line in markdown(table(verdict)).splitlines() if line] == [
+        assert [line for line in markdown(verdict_table(verdict)).splitlines() if line] == [
             "**Version 7 against version 3**",
             "| language | version 3 | version 7 | difference | allowed drop | verdict |",
             "| --- | ---: | ---: | ---: | ---: | --- |",
@@ -123,7 +123,7 @@ class TestTold:
             f"| ko | {NONE} | 66.00 | {NONE} | {NONE} | passes |"]
 
     def test_the_table_of_a_first_version(self) -> None:
-        made = table(compare(OLD, None, settings()))
+        made = verdict_table(compare(OLD, None, settings()))
         assert made.title == "Version 1 against no champion yet"
         assert made.header[1] == "champion"
         assert made.rows[0] == ("average", NONE, "75.00", NONE, NONE, "passes")

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from training import table, write_checkpoint
 from transformers import PreTrainedTokenizerBase
 
-from amtss import corpus, tokens, vocabulary
-from amtss.corpus import Corpus
+from amtss.data import corpus
+from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
-from amtss.layout import Layout
+from amtss.paths import Layout
+from amtss.tokenization import tokenizer as tokenization
+from amtss.tokenization import tokens
 
 AGAIN = """
 import sys
@@ -41,18 +43,18 @@ def digests(folder: Path) -> dict[str, str]:
 
 def test_training_is_deterministic(corpora: list[corpus.Corpus]) -> None:
     for name in ("one", "two"):
-        vocabulary.train(corpora, 300).save_pretrained(name)
+        tokenization.train_tokenizer(corpora, 300).save_pretrained(name)
     assert digests(Path("one")) == digests(Path("two"))
 
 
 def test_training_is_the_same_in_another_process(corpora: list[corpus.Corpus]) -> None:
-    vocabulary.train(corpora, 300).save_pretrained("one")
+    tokenization.train_tokenizer(corpora, 300).save_pretrained("one")
     subprocess.run([sys.executable, "-c", AGAIN], check=True, capture_output=True)
     assert digests(Path("one")) == digests(Path("again"))
 
 
 def test_the_form_is_xlm_r_s(corpora: list[corpus.Corpus]) -> None:
-    made = vocabulary.train(corpora, 300)
+    made = tokenization.train_tokenizer(corpora, 300)
     assert made.convert_tokens_to_ids(["<s>", "<pad>", "</s>", "<unk>"]) == [0, 1, 2, 3]
     assert (made.pad_token_id, made.unk_token_id, made.cls_token_id) == (1, 3, 0)
     assert len(made) <= 300
@@ -64,7 +66,7 @@ def test_the_form_is_xlm_r_s(corpora: list[corpus.Corpus]) -> None:
 
 
 def test_its_own_corpus_has_no_unknown_tokens(corpora: list[corpus.Corpus]) -> None:
-    made = vocabulary.train(corpora, 300)
+    made = tokenization.train_tokenizer(corpora, 300)
     for each in corpora:
         read = tokens.tokenise(made, each["train"], 64)
         assert len(read) == len(each["train"])
@@ -73,21 +75,21 @@ def test_its_own_corpus_has_no_unknown_tokens(corpora: list[corpus.Corpus]) -> N
 
 
 def test_case_and_width_are_normalised(corpora: list[corpus.Corpus]) -> None:
-    made = vocabulary.train(corpora, 300)
+    made = tokenization.train_tokenizer(corpora, 300)
     assert made("HELLO ﬁ")["input_ids"] == made("hello fi")["input_ids"]
 
 
 def test_texts_are_cut_at_max_length(corpora: list[corpus.Corpus]) -> None:
-    made = vocabulary.train(corpora, 300)
+    made = tokenization.train_tokenizer(corpora, 300)
     read = tokens.tokenise(made, corpora[0]["test"], 8)
     assert read.lengths.max() == 8
     assert len(read) == len(corpora[0]["test"])
 
 
 def test_what_is_written_can_be_read(corpora: list[corpus.Corpus]) -> None:
-    made = vocabulary.train(corpora, 300)
+    made = tokenization.train_tokenizer(corpora, 300)
     made.save_pretrained("saved")
-    read = vocabulary.load("saved")
+    read = tokenization.load_tokenizer("saved")
     assert read("où est", "hello")["input_ids"] == made("où est", "hello")["input_ids"]
 
 
@@ -98,13 +100,13 @@ def test_what_is_written_can_be_read(corpora: list[corpus.Corpus]) -> None:
 ])
 def test_no_tokenizer(project: Project, name: str, match: str) -> None:
     with pytest.raises(CheckpointError, match=match):
-        vocabulary.load(name)
+        tokenization.load_tokenizer(name)
 
 
 def test_a_config_alone_is_no_tokenizer(project: Project) -> None:
     project.write("given/config.json", json.dumps({"model_type": "xlm-roberta"}))
     with pytest.raises(CheckpointError, match="given: expected a tokenizer, found"):
-        vocabulary.load("given")
+        tokenization.load_tokenizer("given")
 
 
 def of(code: str, *texts: str) -> Corpus:
@@ -114,7 +116,7 @@ def of(code: str, *texts: str) -> Corpus:
 
 
 def read(corpus: Corpus) -> list[str]:
-    return list(vocabulary.texts([corpus]))
+    return list(tokenization.training_texts([corpus]))
 
 
 def ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
@@ -141,9 +143,9 @@ class TestGrown:
                              ids=lambda new: new.language)
     def test_old_texts_are_read_as_before_and_new_ones_whole(self, new: Corpus) -> None:
         old = of("en", *ENGLISH)
-        known = vocabulary.train([old], 60)
+        known = tokenization.train_tokenizer([old], 60)
         assert unknown(known, read(new)) > 0
-        grown = vocabulary.grow(known, [new], [old], 300)
+        grown = tokenization.grow(known, [new], [old], 300)
         assert ids(grown, read(old)) == ids(known, read(old))
         assert unknown(grown, read(new)) == 0
         assert grown.convert_ids_to_tokens(range(len(known))) == \
@@ -151,10 +153,10 @@ class TestGrown:
 
     def test_appending_all_pieces_would_change_old_texts(self) -> None:
         old, new = of("en", *ENGLISH), of("pl", *POLISH)
-        known = vocabulary.train([old], 60)
-        naive = vocabulary.grow(known, [new], [], 300)
+        known = tokenization.train_tokenizer([old], 60)
+        naive = tokenization.grow(known, [new], [], 300)
         assert ids(naive, read(old)) != ids(known, read(old))
-        assert len(vocabulary.grow(known, [new], [old], 300)) < len(naive)
+        assert len(tokenization.grow(known, [new], [old], 300)) < len(naive)
 
     @settings(max_examples=40)
     @given(st.data())
@@ -165,60 +167,60 @@ class TestGrown:
             return st.lists(st.lists(word, min_size=1, max_size=5).map(" ".join), min_size=8,
                             max_size=30)
 
-        known = vocabulary.train([of("en", "abc", *data.draw(texts("abc")))], 40)
+        known = tokenization.train_tokenizer([of("en", "abc", *data.draw(texts("abc")))], 40)
         old = of("fr", *data.draw(texts("abcxy")))
         new = of("pl", *data.draw(texts("abcde")), *KOREAN)
-        grown = vocabulary.grow(known, [new], [old], data.draw(st.sampled_from([60, 200])))
+        grown = tokenization.grow(known, [new], [old], data.draw(st.sampled_from([60, 200])))
         assert ids(grown, read(old)) == ids(known, read(old))
 
     def test_an_old_text_in_the_new_script_takes_nothing_away(self) -> None:
         old, logs, new = of("en", *ENGLISH), of("fr", *ENGLISH, *KOREAN), of("ko", *KOREAN)
-        known = vocabulary.train([old], 60)
-        grown = vocabulary.grow(known, [new], [old, logs], 300)
+        known = tokenization.train_tokenizer([old], 60)
+        grown = tokenization.grow(known, [new], [old, logs], 300)
         assert unknown(grown, read(new)) == 0
         assert ids(grown, read(old)) == ids(known, read(old))
 
     @pytest.mark.parametrize("size", [20, 30, 300])
     def test_has_at_most_so_many_pieces_more(self, size: int) -> None:
         old, new = of("en", *ENGLISH), of("pl", *POLISH)
-        known = vocabulary.train([old], 60)
-        assert len(known) < len(vocabulary.grow(known, [new], [old], size)) <= len(known) + size
+        known = tokenization.train_tokenizer([old], 60)
+        assert len(known) < len(tokenization.grow(known, [new], [old], size)) <= len(known) + size
 
     def test_a_script_with_more_characters_than_that(self) -> None:
         # 100 that stand 90 times, 80 that stand once
         many = [chr(0xAC00 + 3 * i) for i in range(180)]
         texts = [" ".join(many[i:i + 10]) for i in range(0, 100, 10)] * 90 + [" ".join(many[100:])]
-        known = vocabulary.train([of("en", *ENGLISH)], 60)
-        grown = vocabulary.grow(known, [of("ko", *texts)], [], 220)
+        known = tokenization.train_tokenizer([of("en", *ENGLISH)], 60)
+        grown = tokenization.grow(known, [of("ko", *texts)], [], 220)
         assert unknown(grown, texts) == 0
-        grown = vocabulary.grow(known, [of("ko", *texts)], [], 150)
+        grown = tokenization.grow(known, [of("ko", *texts)], [], 150)
         assert len(grown) == len(known) + 150
         assert unknown(grown, texts[:10]) == 0
         assert unknown(grown, texts[-1:]) > 0
         with pytest.raises(CheckpointError, match=r"^ko: expected a student's tokenizer that reads "
                            r"it, found \d+\.\d% unknown tokens with \d+ new pieces; raise "
                            r"continuation\.vocabulary in params\.yaml$"):
-            vocabulary.grow(known, [of("ko", *texts)], [], 50)
-        assert len(vocabulary.train([of("ko", *texts)], 150)) == 150
+            tokenization.grow(known, [of("ko", *texts)], [], 50)
+        assert len(tokenization.train_tokenizer([of("ko", *texts)], 150)) == 150
 
     def test_is_deterministic(self, tmp_path: Path) -> None:
-        known = vocabulary.train([of("en")], 300)
+        known = tokenization.train_tokenizer([of("en")], 300)
         for name in ("one", "two"):
-            vocabulary.grow(known, [of("ko"), of("pl")], [of("en")], 300).save_pretrained(
+            tokenization.grow(known, [of("ko"), of("pl")], [of("en")], 300).save_pretrained(
                 tmp_path / name)
         assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
     def test_again_adds_nothing(self) -> None:
-        known = vocabulary.train([of("en")], 300)
-        once = vocabulary.grow(known, [of("ko")], [of("en")], 300)
-        twice = vocabulary.grow(once, [of("ko")], [of("en")], 300)
+        known = tokenization.train_tokenizer([of("en")], 300)
+        once = tokenization.grow(known, [of("ko")], [of("en")], 300)
+        twice = tokenization.grow(once, [of("ko")], [of("en")], 300)
         assert twice.get_vocab() == once.get_vocab()
 
     def test_keeps_special_tokens_and_the_length(self, tmp_path: Path) -> None:
-        known = vocabulary.train([of("en")], 300)
+        known = tokenization.train_tokenizer([of("en")], 300)
         known.model_max_length = 48
-        vocabulary.grow(known, [of("ko")], [of("en")], 300).save_pretrained(tmp_path)
-        grown = vocabulary.load(str(tmp_path))
+        tokenization.grow(known, [of("ko")], [of("en")], 300).save_pretrained(tmp_path)
+        grown = tokenization.load_tokenizer(str(tmp_path))
         assert grown.special_tokens_map == known.special_tokens_map
         assert grown.all_special_ids == known.all_special_ids
         assert grown.model_max_length == 48
@@ -228,41 +230,41 @@ class TestGrown:
             known.decode(known("enpay1")["input_ids"])
 
     def test_tokens_that_were_added_keep_their_ids(self, tmp_path: Path) -> None:
-        known = vocabulary.train([of("en")], 300)
+        known = tokenization.train_tokenizer([of("en")], 300)
         known.add_tokens(["[url]", "[order]"])
         known.save_pretrained(tmp_path / "known")
-        known = vocabulary.load(str(tmp_path / "known"))
+        known = tokenization.load_tokenizer(str(tmp_path / "known"))
         old = of("en", *read(of("en")), "enpay1 [order] [url]")
-        vocabulary.grow(known, [of("ko")], [old], 300).save_pretrained(tmp_path / "grown")
-        grown = vocabulary.load(str(tmp_path / "grown"))
+        tokenization.grow(known, [of("ko")], [old], 300).save_pretrained(tmp_path / "grown")
+        grown = tokenization.load_tokenizer(str(tmp_path / "grown"))
         assert ids(grown, read(old)) == ids(known, read(old))
         assert unknown(grown, read(of("ko"))) == 0
         assert max(grown.get_vocab().values()) + 1 == len(grown) == len(grown.get_vocab())
 
     def test_a_tokenizer_that_cuts_texts_is_compared_to_their_ends(self, tmp_path: Path) -> None:
         old, new = of("en", *(f"a a a a {text}" for text in ENGLISH)), of("pl", *POLISH)
-        vocabulary.train([old], 60).save_pretrained(tmp_path)
+        tokenization.train_tokenizer([old], 60).save_pretrained(tmp_path)
         state = json.loads((tmp_path / "tokenizer.json").read_text())
         state["truncation"] = {"direction": "Right", "max_length": 4, "stride": 0,
                                "strategy": "LongestFirst"}
         (tmp_path / "tokenizer.json").write_text(json.dumps(state))
-        known = vocabulary.load(str(tmp_path))
-        grown = vocabulary.grow(known, [new], [old], 300)
+        known = tokenization.load_tokenizer(str(tmp_path))
+        grown = tokenization.grow(known, [new], [old], 300)
         assert ids(grown, read(old)) == ids(known, read(old))
 
     def test_unlabelled_texts_count_and_pairs_do(self) -> None:
-        known = vocabulary.train([of("en")], 300)
+        known = tokenization.train_tokenizer([of("en")], 300)
         splits = {"train": pa.table({"text": ["enpay1"], "pair": ["안녕"]}),
                   "unlabelled": pa.table({"text": ["소포"], "pair": ["카드"]})}
-        grown = vocabulary.grow(known, [Corpus("ko", splits, "", None)], [of("en")], 300)
+        grown = tokenization.grow(known, [Corpus("ko", splits, "", None)], [of("en")], 300)
         assert unknown(grown, ["안녕", "소포", "카드"]) == 0
 
     def test_xlm_r_s_own_form(self, xlm_r: Path, tmp_path: Path) -> None:
-        known = vocabulary.load(str(xlm_r))
+        known = tokenization.load_tokenizer(str(xlm_r))
         old, new = read(of("en")) + read(of("fr")), read(of("ko"))
-        grown = vocabulary.grow(known, [of("ko")], [of("en"), of("fr")], 100)
+        grown = tokenization.grow(known, [of("ko")], [of("en"), of("fr")], 100)
         grown.save_pretrained(tmp_path)
-        again = vocabulary.load(str(tmp_path))
+        again = tokenization.load_tokenizer(str(tmp_path))
         assert type(again) is type(grown) is type(known)
         assert len(known) < len(again) <= len(known) + 100
         for texts in (old, new):
@@ -276,13 +278,13 @@ class TestGrown:
     @pytest.mark.parametrize("kind", ["bert", "roberta"])
     def test_one_that_cannot_grow_and_need_not(self, tmp_path: Path, kind: str) -> None:
         write_checkpoint(tmp_path / kind, kind)
-        known = vocabulary.load(str(tmp_path / kind))
-        assert vocabulary.grow(known, [of("fr")], [of("en")], 100) is known
+        known = tokenization.load_tokenizer(str(tmp_path / kind))
+        assert tokenization.grow(known, [of("fr")], [of("en")], 100) is known
 
     def test_one_that_cannot_grow_but_must(self, tmp_path: Path) -> None:
         write_checkpoint(tmp_path / "bert", "bert")
-        known = vocabulary.load(str(tmp_path / "bert"))
+        known = tokenization.load_tokenizer(str(tmp_path / "bert"))
         with pytest.raises(CheckpointError, match=r"^ko: expected a student's tokenizer that reads "
                            r"it, found \d\d\.\d% unknown tokens with WordPiece, which cannot grow; "
                            r"distil a student with another student\.tokenizer, then register it$"):
-            vocabulary.grow(known, [of("fr"), of("ko")], [of("en")], 100)
+            tokenization.grow(known, [of("fr"), of("ko")], [of("en")], 100)

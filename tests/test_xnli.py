@@ -12,13 +12,14 @@ from conftest import Project, run
 from huggingface_hub.constants import HF_HUB_CACHE
 from test_pipeline import Pipeline
 
-from amtss import paper, student
-from amtss.config import Params, Student
-from amtss.layout import read_json
-from amtss.params import load
+from amtss.config.params import load_params
+from amtss.config.schema import Params, Student
+from amtss.paths import read_json
+from amtss.report import paper
+from amtss.student import model
 
 ROOT = Path(__file__).parents[1]
-XNLI, AE = (load(ROOT / "params" / f"{name}.yaml") for name in ("xnli", "ae"))
+XNLI, AE = (load_params(ROOT / "params" / f"{name}.yaml") for name in ("xnli", "ae"))
 LANGUAGES = ["ar", "en", "es", "fr", "ru"]
 TOKENS = 250_002
 """XLM-R's."""
@@ -28,7 +29,7 @@ MOVING = {"almanach/camembert-large"}
 
 def parameters(settings: Student, heads: list[str], classes: int) -> int:
     with torch.device("meta"):
-        made = student.build(settings, heads, [f"label {index}" for index in range(classes)],
+        made = model.build_student(settings, heads, [f"label {index}" for index in range(classes)],
                              TOKENS, pad=1)
     return made.num_parameters()
 

@@ -17,14 +17,19 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from amtss import baseline as tiny
-from amtss import checkpoint, corpus, distilling, scoring, starting, teaching
-from amtss.config import Params
-from amtss.layout import SPLITS, Layout, read_json, write_json
-from amtss.params import load
+from amtss.config.params import load_params
+from amtss.config.schema import Params
+from amtss.data import corpus
+from amtss.distillation import algorithm1
+from amtss.distillation import baseline as tiny
+from amtss.logits import score as scoring
+from amtss.models import checkpoint
+from amtss.paths import SPLITS, Layout, read_json, write_json
+from amtss.student import start
+from amtss.teachers import teach as teaching
 
 if TYPE_CHECKING:
-    from amtss.student import StudentModel
+    from amtss.student.model import StudentModel
 
 LABELS = ("chat", "pay", "ship")
 LANGUAGES = ("en", "fr", "ru")
@@ -109,7 +114,7 @@ class Project:
 
     @property
     def params(self) -> Params:
-        return load(self.layout.params)
+        return load_params(self.layout.params)
 
     def write(self, *codes: str, pairs: bool = False) -> "Project":
         """Corpora; Russian has chat logs without labels."""
@@ -131,12 +136,12 @@ class Project:
             scoring.score(self.params, self.layout, name)
 
     def vocabulary(self) -> None:
-        starting.start(self.params, self.layout)
+        start.start(self.params, self.layout)
 
     def distil(self, **changed: Any) -> list[dict[str, Any]]:
         """Distil with `changed` settings of `distil`; its history."""
         self.set(distil=changed)
-        distilling.distil(self.params, self.layout, lambda row: None)
+        algorithm1.distil(self.params, self.layout, lambda row: None)
         return self.history("distil")
 
     def baseline(self) -> list[dict[str, Any]]:
@@ -244,8 +249,8 @@ def untimed(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 def rewrite_logits(project: Project, teacher: str, code: str, split: str,
                    values: NDArray[np.floating]) -> None:
     """Put `values` for one split into a cache file, as though the teacher had said so."""
-    from amtss import logits_cache
-    from amtss.logits_cache import Logits
+    from amtss.logits import cache as logits_cache
+    from amtss.logits.cache import Logits
 
     path = project.layout.logits(teacher, code)
     origin = scoring.origin(project.params, project.layout, teacher, code)
@@ -305,16 +310,18 @@ def write_checkpoint(folder: Path, kind: str, *, labels: Sequence[str] | None = 
 
 def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "StudentModel":
     """A student of `codes` that starts with the first layers of the checkpoint `source`."""
-    from amtss import starting, student, vocabulary
-    from amtss.config import Architecture, Student
+    from amtss.config.schema import Architecture, Student
+    from amtss.student import start
+    from amtss.student.model import build_student
+    from amtss.tokenization.tokenizer import load_tokenizer
 
     sizes = read_json(source / "config.json", "write_checkpoint")
     given = Student(checkpoint=str(source), encoder="first-layers", architecture=Architecture(
         layers=changed.pop("layers", 2), width=sizes["hidden_size"], heads=2,
         feed_forward=2 * sizes["hidden_size"]), **changed)
-    tokenizer = vocabulary.load(str(source))
-    starting.write(given, str(source), np.arange(len(tokenizer)), tokenizer.pad_token_id, folder)
-    return student.build(given, list(codes), list(LABELS), len(tokenizer),
+    tokenizer = load_tokenizer(str(source))
+    start.write(given, str(source), np.arange(len(tokenizer)), tokenizer.pad_token_id, folder)
+    return build_student(given, list(codes), list(LABELS), len(tokenizer),
                          tokenizer.pad_token_id, folder)
 
 

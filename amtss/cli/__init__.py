@@ -1,0 +1,1 @@
+"""The command line: Typer only, no arithmetic and no logic of the stages."""

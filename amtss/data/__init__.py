@@ -1,0 +1,1 @@
+"""Where texts come from, and the corpora that they become on disk."""

@@ -1,0 +1,117 @@
+"""One language's texts on disk, memory-mapped Arrow. Shapes: N examples of a split."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from amtss.errors import DataError
+from amtss.paths import Layout, read_json, replacing, write_json
+
+UNLABELLED = -1
+"""The label index of an example without one."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One language's splits: tables with `key` (int64), `id`, `text`, `label`, maybe `pair`."""
+
+    language: str
+    splits: dict[str, pa.Table]
+    fingerprint: str
+    labels: tuple[str, ...] | None
+    """The label list where params or the source fix one; the gate settles it for all."""
+
+    def __getitem__(self, split: str) -> pa.Table:
+        return self.splits[split]
+
+    def texts(self, split: str) -> tuple[list[str], list[str] | None]:
+        """First texts and, where they come in pairs, second ones."""
+        table = self.splits[split]
+        pairs = table["pair"].to_pylist() if "pair" in table.column_names else None
+        return table["text"].to_pylist(), pairs
+
+    def label_ids(self, split: str, labels: Sequence[str]) -> NDArray[np.int64]:
+        """Index of each example's label in `labels`, `UNLABELLED` for none. *Shape:* (N,)"""
+        index: dict[str | None, int] = {label: i for i, label in enumerate(labels)}
+        index[None] = UNLABELLED
+        return np.array([index[name] for name in self.splits[split]["label"].to_pylist()],
+                        dtype=np.int64)
+
+
+def write(layout: Layout, language: str, tables: dict[str, pa.Table],
+          labels: tuple[str, ...] | None) -> None:
+    """Write a language's folder: `{split}.arrow` and `corpus.json` with its fingerprint."""
+    digest = hashlib.sha256()
+    with replacing(layout.corpus(language)) as folder:
+        folder.mkdir()
+        for split, table in tables.items():
+            keyed = table.add_column(0, "key", pa.array(_keys(table)))
+            # One chunk and no metadata, so that equal rows are equal bytes.
+            keyed = keyed.combine_chunks().replace_schema_metadata(None)
+            with pa.ipc.new_file(folder / f"{split}.arrow", keyed.schema) as writer:
+                writer.write_table(keyed)
+            digest.update(split.encode() + (folder / f"{split}.arrow").read_bytes())
+        digest.update(repr(labels).encode())
+        write_json(folder / "corpus.json", {
+            "language": language, "fingerprint": digest.hexdigest()[:16], "labels": labels,
+            "rows": {split: len(table) for split, table in tables.items()}})
+
+
+def load(layout: Layout, language: str) -> Corpus:
+    """A language's corpus, memory-mapped.
+
+    Raises:
+        DataError: a split's file is missing or not what was written.
+    """
+    folder = layout.corpus(language)
+    command = f"dvc repro data@{language}"
+    about = read_json(folder / "corpus.json", command)
+    splits = {}
+    for split, rows in about["rows"].items():
+        path = folder / f"{split}.arrow"
+        splits[split] = _mapped(path, command)
+        if len(splits[split]) != rows:
+            raise DataError(f"{path}: expected {rows} rows, found {len(splits[split])}; "
+                            f"run `{command}`")
+    labels = tuple(about["labels"]) if about["labels"] else None
+    return Corpus(language, splits, about["fingerprint"], labels)
+
+
+def test_fingerprint(layout: Layout, language: str) -> str:
+    """Of a language's test rows: figures are comparable where it is the same."""
+    path = layout.corpus(language) / "test.arrow"
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError as error:
+        raise DataError(f"{path}: expected a file, found: {error.strerror}; run "
+                        f"`dvc repro data@{language}`") from error
+
+
+def _mapped(path: Path, command: str) -> pa.Table:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: expected a whole Arrow file, found: "
+                        f"{str(error).splitlines()[0]}; run `{command}`") from error
+
+
+def _keys(table: pa.Table) -> NDArray[np.int64]:
+    """A 64-bit name per example: its text, pair and how many equal ones stand before it.
+
+    Rows may move, a file may be cut or shuffled: the key stays with the example. *Shape:* (N,)
+    """
+    seen: Counter[str] = Counter()
+    keys = []
+    seconds = table["pair"] if "pair" in table.column_names else [None] * len(table)
+    for first, second in zip(table["text"], seconds, strict=True):
+        name = f"{first}\0{second}"
+        seen[name] += 1
+        digest = hashlib.blake2b(f"{name}\0{seen[name]}".encode(), digest_size=8).digest()
+        keys.append(int.from_bytes(digest, "little", signed=True))
+    return np.array(keys, dtype=np.int64)

@@ -1,0 +1,64 @@
+"""X-LM-Tiny (section 3.3): the same encoder, one head, one multilingual teacher, mixed data."""
+
+import shutil
+import time
+
+import numpy as np
+
+from amtss import processes
+from amtss.config.schema import Params
+from amtss.distillation.algorithm1 import OnEpoch, finish, prepare, record, soft_targets, validate
+from amtss.errors import CheckpointError
+from amtss.logits import pool
+from amtss.paths import Layout, read_json, replacing, write_json, write_text
+
+HEAD = "all"
+"""Its one head's name."""
+
+
+def baseline(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
+    """Write X-LM-Tiny's folder and history, after as many examples as the student has seen.
+
+    An onboarding is measured against the student that it began from: that one is written then.
+
+    Raises:
+        ParamsError, DataError, CacheError, CheckpointError: what it reads is not as it must be.
+    """
+    if params.onboarding is None:
+        _train(params, layout, on_epoch)
+    elif processes.first():
+        _before(layout)
+
+
+def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
+    cost = read_json(layout.training("distil") / "cost.json", "dvc repro distil")
+    budget = cost["examples"]
+    lesson = prepare(params, layout, [HEAD], [params.baseline.teacher], "baseline", budget)
+    learner, progress = lesson.learner, lesson.progress
+    targets = soft_targets(params, lesson.pool, pool.weigh(lesson.pool, "uniform"))
+    everything = np.arange(len(lesson.train.labels))
+    while progress.examples < budget:
+        started, epoch = time.perf_counter(), progress.epoch + 1
+        draw = np.random.default_rng([params.distil.seed, epoch, 1])
+        rows = draw.permutation(everything)[: budget - progress.examples]
+        span = (progress.examples / budget, (progress.examples + len(rows)) / budget)
+        losses = learner.epoch(lesson.train, rows, targets, epoch, span, params.distil.kd_weight)
+        outcomes = validate(learner, lesson.validation, params.languages)
+        record(progress, epoch, len(rows), time.perf_counter() - started, outcomes, dict(losses))
+        learner.save(layout.checkpoints("baseline"), progress)
+        on_epoch(progress.history[-1])
+    finish(lesson, layout, "baseline")
+
+
+def _before(layout: Layout) -> None:
+    """The registered student that the onboarding began from, with no training of its own."""
+    registered = layout.registered / "student"
+    if not registered.is_dir():
+        raise CheckpointError(f"{registered}: expected the registered student, found none; run "
+                              "`dvc repro -f fetch`")
+    with replacing(layout.baseline) as folder:
+        shutil.copytree(registered, folder)
+    write_text(layout.history("baseline"), "")
+    write_text(layout.training("baseline") / "epochs.csv", "epoch,language,accuracy,margin,rank\n")
+    write_json(layout.training("baseline") / "cost.json",
+               {"examples": 0, "seconds": 0.0, "epochs": 0, "best_epoch": 0})

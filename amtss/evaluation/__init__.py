@@ -1,0 +1,1 @@
+"""Reading the test split once, and the metrics that come of it."""

@@ -1,0 +1,150 @@
+"""A student for others to run: one language as a plain transformers checkpoint, which needs no
+amtss, or all of them as one ONNX file, which needs no torch."""
+
+import copy
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from amtss.errors import AmtssError, CheckpointError
+from amtss.inference.predictor import Predictor
+from amtss.models import checkpoint
+from amtss.paths import replacing, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+    from amtss.inference.onnx_graph import Bits
+    from amtss.student.model import StudentModel
+
+_ROBERTA = ("classifier.dense", "classifier.out_proj")
+LAYERS = {"bert": ("bert.pooler.dense", "classifier"), "camembert": _ROBERTA, "roberta": _ROBERTA,
+          "xlm-roberta": _ROBERTA}
+"""Where each family's sequence classifier keeps a head's dense and out_proj."""
+ACTIVATION = "gelu"
+"""The only one that an ONNX file is written with."""
+SEGMENTS = "embeddings.token_type_embeddings.weight"
+MARK = "amtss"
+"""The key of config.json by which an export is known, and that says what it was made of."""
+
+
+def export(folder: Path, language: str, to: Path) -> None:
+    """Write the shared encoder and `language`'s head of the student in `folder` to `to`.
+
+    `pipeline("text-classification", model=to)` gives the student's logits; its `truncation=True`
+    cuts texts where the student does.
+
+    Raises:
+        CheckpointError: there is no student, it has no such head, or its encoder's family has no
+            sequence classifier with such heads.
+        AmtssError: something else than an export stands at `to`.
+    """
+    student = Predictor(folder)
+    if language not in student.languages:
+        raise CheckpointError(f"{folder}: expected a head for one of "
+                              f"{', '.join(student.languages)}, found none for {language!r}; name "
+                              "one of them in --lang")
+    _free(to)
+    model = classifier(student.model, language)
+    setattr(model.config, MARK, {"language": language,
+                                 "student": checkpoint.fingerprint(folder)})
+    student.tokenizer.model_max_length = student.model.config.max_tokens
+    with replacing(to) as temporary:
+        model.save_pretrained(temporary)
+        student.tokenizer.save_pretrained(temporary)
+
+
+def export_onnx(folder: Path, to: Path, bits: "Bits") -> None:
+    """Write the student in `folder` to `to`: model.onnx, with the encoder and all heads, its
+    tokenizer, which cuts and pads as the student does, and config.json with what else an answer
+    takes: labels, languages (the input `language` counts in them), max_tokens, pad_token_id.
+
+    Args:
+        bits: as `graph.build` has it; 8 makes a quarter of the size, 4 an eighth.
+
+    Raises:
+        CheckpointError: there is no student, or its encoder is of another family or activation.
+        AmtssError: something else than an export stands at `to`.
+    """
+    from amtss.inference import onnx_graph
+
+    student = Predictor(folder)
+    _free(to)
+    encoder, tokenizer = student.model.config.encoder, student.tokenizer
+    _check_family(encoder)
+    if encoder.hidden_act != ACTIVATION:
+        raise CheckpointError(f"{folder}: expected an encoder with hidden_act {ACTIVATION}, found "
+                              f"{encoder.hidden_act}; export it with --format transformers")
+    model = onnx_graph.build(student.model, bits)
+    limit = tokenizer.model_max_length = student.model.config.max_tokens
+    tokenizer.backend_tokenizer.enable_truncation(limit)
+    tokenizer.backend_tokenizer.enable_padding(pad_id=tokenizer.pad_token_id,
+                                               pad_token=tokenizer.pad_token)
+    with replacing(to) as temporary:
+        tokenizer.save_pretrained(temporary)
+        write_bytes(temporary / "model.onnx", model.SerializeToString())
+        write_json(temporary / "config.json", {
+            MARK: {"format": "onnx", "bits": bits, "student": checkpoint.fingerprint(folder)},
+            "labels": student.labels, "languages": student.languages, "max_tokens": limit,
+            "pad_token_id": tokenizer.pad_token_id})
+
+
+def _check_family(encoder: "PreTrainedConfig") -> None:
+    if encoder.model_type not in LAYERS:
+        raise CheckpointError(f"student: expected an encoder of {', '.join(LAYERS)}, found "
+                              f"{encoder.model_type}; export is for those")
+
+
+def classifier(student: "StudentModel", language: str) -> "PreTrainedModel":
+    """`student` as its encoder's own `...ForSequenceClassification`, for one language.
+
+    Raises:
+        CheckpointError: the encoder's family is none of `LAYERS`.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    config = copy.deepcopy(student.config.encoder)
+    _check_family(config)
+    config.id2label, config.label2id = student.config.id2label, student.config.label2id
+    config.classifier_dropout = student.config.dropout
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)
+    encoder = {f"{model.base_model_prefix}.{name}": tensor
+               for name, tensor in student.encoder.state_dict().items()}
+    # The student reads both texts of a pair as the first segment.
+    segments = f"{model.base_model_prefix}.{SEGMENTS}"
+    encoder[segments] = encoder[segments][:1].expand_as(encoder[segments])
+    model.load_state_dict(encoder | _head(student, language, *LAYERS[config.model_type]))
+    model.train(False)
+    return model
+
+
+def _head(student: "StudentModel", language: str, dense: str, out_proj: str) -> "dict[str, Tensor]":
+    """A head's weights by their names in the classifier; a residual one with the shared one's."""
+    weights = student.heads[language].state_dict()
+    if student.shared is not None:
+        weights = {name: tensor + student.shared.state_dict()[name]
+                   for name, tensor in weights.items()}
+    return {f"{to}.{kind}": weights[f"{layer}.{kind}"]
+            for layer, to in (("dense", dense), ("out_proj", out_proj))
+            for kind in ("weight", "bias")}
+
+
+def _free(to: Path) -> None:
+    """Refuse to write over anything but an earlier export.
+
+    Raises:
+        AmtssError: a file or another folder stands there.
+    """
+    if not to.exists() or _is_export(to) or (to.is_dir() and not any(to.iterdir())):
+        return
+    raise AmtssError(f"{to}: expected a new or empty folder or an earlier export, found something "
+                     "else; name another in --output")
+
+
+def _is_export(to: Path) -> bool:
+    try:
+        config = json.loads((to / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and MARK in config

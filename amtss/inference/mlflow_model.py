@@ -1,0 +1,78 @@
+"""The student as MLflow serves it: a model from code, which MLflow runs to load a version."""
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from amtss.inference import predictor
+from amtss.inference.onnx_predictor import OnnxPredictor
+from amtss.inference.predictor import Predictor
+
+
+class Served(PythonModel):
+    """Texts of any mix of languages in, what `amtss predict` answers out."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        onnx = context.artifacts.get("onnx")
+        self.predictor: Predictor | OnnxPredictor = (
+            OnnxPredictor(Path(onnx)) if onnx else Predictor(Path(context.artifacts["student"])))
+        # The server asks from many threads, and transformers' tokenizers change when asked.
+        self.alone: AbstractContextManager[Any] = nullcontext() if onnx else Lock()
+
+    def predict(self, context: PythonModelContext, model_input: pd.DataFrame,
+                params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+        """A record per row, in order: label, its score, and all probabilities.
+
+        Args:
+            model_input: columns `text`, maybe `pair`, maybe `lang`.
+            params: `lang`, of rows that name none.
+
+        Raises:
+            MlflowException: a text is missing, or a language is missing or not served; HTTP 400.
+        """
+        texts = _column(model_input, "text")
+        if None in texts:
+            raise _refused(f"text: expected text, found none in row {texts.index(None) + 1}; fill "
+                           "it in or leave the row out")
+        pairs = _column(model_input, "pair")
+        languages = self._languages(_column(model_input, "lang"), (params or {}).get("lang"))
+        asked = [predictor.Question(*each) for each in zip(texts, languages, pairs, strict=True)]
+        with self.alone:
+            made = predictor.answers(self.predictor, asked)
+        return [{"label": label, "score": probabilities[label], "probabilities": probabilities}
+                for label, probabilities in made]
+
+    def _languages(self, named: list[str | None], default: str | None) -> list[str]:
+        served = self.predictor.languages
+        default = default or (served[0] if len(served) == 1 else None)
+        languages = [each or default for each in named]
+        for row, language in enumerate(languages, start=1):
+            if language not in served:
+                found = "none" if language is None else repr(language)
+                raise _refused(f"lang: expected one of {', '.join(served)}, found {found} in row "
+                               f"{row}; name one of them in the column or the parameter `lang`")
+        return [each for each in languages if each is not None]
+
+
+def _column(table: pd.DataFrame, name: str) -> list[Any]:
+    """Values of a column, text or None; None for all where there is no such column."""
+    values = [None if pd.api.types.is_scalar(value) and pd.isna(value) else value
+              for value in table.get(name, [None] * len(table))]
+    for row, value in enumerate(values, start=1):
+        if not isinstance(value, str | None):
+            raise _refused(f"{name}: expected text, found {value!r} in row {row}; quote it")
+    return values
+
+
+def _refused(message: str) -> MlflowException:
+    return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)
+
+
+mlflow.models.set_model(Served())

@@ -1,0 +1,1 @@
+"""transformers checkpoints and architectures, and the hardware they run on."""

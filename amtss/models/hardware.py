@@ -1,0 +1,128 @@
+"""What this machine can do: device, precision, memory, and the processes that train together."""
+
+import ctypes
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal, cast
+
+import torch
+from torch import nn
+
+from amtss.config.schema import Precision
+from amtss.errors import ParamsError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from transformers import PreTrainedModel
+
+Resolved = Literal["fp32", "bf16", "fp16"]
+
+
+def device() -> torch.device:
+    """The accelerator there is, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
+"""glibc's numbers for what its `mallopt` sets."""
+NARROW = 256
+"""Up to this width threads wait for each other longer than they compute."""
+
+
+def place(model: "PreTrainedModel") -> None:
+    """Move a model to the device; a narrow one computes on one thread.
+
+    The user's own OMP_NUM_THREADS wins.
+    """
+    model.to(device())  # type: ignore[arg-type]
+    width = cast(nn.Embedding, model.get_input_embeddings()).embedding_dim
+    if "OMP_NUM_THREADS" not in os.environ and width <= NARROW:
+        torch.set_num_threads(1)
+
+
+def resolve(precision: Precision) -> Resolved:
+    """`auto` is bf16 where the hardware computes in it, else fp32.
+
+    Raises:
+        ParamsError: fp16 is asked for on a CPU, which has no fast fp16.
+    """
+    if precision == "fp16" and device().type == "cpu":
+        raise ParamsError("params.yaml: precision: expected fp32, bf16 or auto on a CPU, "
+                          "found 'fp16'; edit params.yaml")
+    if precision != "auto":
+        return precision
+    return "bf16" if _has_bf16() else "fp32"
+
+
+def _has_bf16() -> bool:
+    if device().type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def attention() -> str | None:
+    """The attention to run, None for a model's own choice.
+
+    PyTorch's fused one takes several times the plain one's time on a CPU where texts are short.
+    """
+    return "eager" if device().type == "cpu" else None
+
+
+def autocast(precision: Resolved) -> torch.autocast:
+    """The context in which models run forward."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device().type, dtype=dtype, enabled=precision != "fp32")
+
+
+def accelerator(precision: Precision) -> "Accelerator":
+    """accelerate's: device, mixed precision, and under torchrun the other processes."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
+
+    resolved = resolve(precision)
+    AcceleratorState._reset_state()  # else the precision of this process's first training holds
+    # Not every language, nor its head, is in every process's part of a batch.
+    data_parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(cpu=device().type == "cpu", kwargs_handlers=[data_parallel],
+                       mixed_precision="no" if resolved == "fp32" else resolved)
+
+
+@contextmanager
+def fitting(mend: str) -> Iterator[None]:
+    """Running out of memory, the GPU's or the CPU's, is a user's error that ends with `mend`.
+
+    Raises:
+        ParamsError: it did.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        # Of the CPU's memory PyTorch raises nothing more precise.
+        if type(error) is RuntimeError and "DefaultCPUAllocator" not in str(error):
+            raise
+        size = re.search(r"allocate ([\d.]+ \w+)", str(error))
+        raise ParamsError(f"{device().type} memory: expected all to fit, found no "
+                          f"{size[1] if size else 'room'} more; {mend}") from error
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep large blocks that are freed for those asked for next.
+
+    Else each step takes its embeddings' gradient from the system anew, page by page: with 250,002
+    tokens that is a quarter of the step.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other systems' allocators have none
+    if mallopt is not None:
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def deterministic(seed: int) -> None:
+    """Same seed, same machine, same bytes."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    # It would write NaN over every new tensor first: a tenth of a small student's step.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.manual_seed(seed)

@@ -1,0 +1,139 @@
+"""A version of the registered model, made from the evaluated student."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version as installed
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from amtss.config.schema import Params
+from amtss.errors import RegistryError
+from amtss.inference import export
+from amtss.models import checkpoint
+from amtss.paths import Layout, alone, read_json
+from amtss.registry import tracking, versions
+from amtss.registry.versions import CHALLENGER, CHAMPION, Version
+
+if TYPE_CHECKING:
+    from mlflow.models import ModelSignature
+
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "tokenizers")
+"""What a version needs to answer, besides what its runtime does."""
+RUNTIMES = {"pytorch": ("safetensors", "torch", "transformers"), "onnx": ("onnxruntime",)}
+LINEAGE = ("params.yaml", "dvc.lock")
+"""What a commit must hold to repeat the pipeline."""
+
+
+def register(params: Params, layout: Layout) -> tuple[Version, bool]:
+    """Make a version of the evaluated student, alias `challenger`, unless there is one already.
+
+    Returns: the version, and whether it is new.
+
+    Raises:
+        RegistryError: the student has not been evaluated; the registry does not answer.
+    """
+    student = _evaluated(params, layout)
+    with alone(layout.registry_lock):
+        known = [each for each in versions.versions(params, layout)
+                 if (each.fingerprint, each.runtime) == (student.fingerprint, student.runtime)]
+        number = known[-1].number if known else _make(params, layout, student)
+        if versions.aliases(params, layout).get(CHAMPION) != number:
+            versions.point(params, layout, CHALLENGER, number)
+        return versions.find(params, layout, number), not known
+
+
+def _evaluated(params: Params, layout: Layout) -> Version:
+    """What is known of `artifacts/student`, as a version that has no number yet."""
+    fingerprint = checkpoint.fingerprint(layout.student)
+    metrics = read_json(layout.metrics, "dvc repro") if layout.metrics.is_file() else {}
+    measured = metrics.get("measured", {"student": "none"})
+    if measured["student"] != fingerprint:
+        raise RegistryError(f"{layout.metrics}: expected figures of the student {fingerprint}, "
+                            f"found {measured['student']}; run `dvc repro`")
+    languages = tuple(measured["test"])
+    config = read_json(layout.student / "config.json", "dvc repro -f distil")
+    return Version(
+        number=0, fingerprint=fingerprint, parent=metrics.get("onboarded", {}).get("version"),
+        languages=languages, labels=tuple(config["id2label"].values()),
+        accuracy={code: metrics["student"]["accuracy"][code] for code in languages},
+        test=measured["test"],
+        errors={code: read_json(layout.validation(code) / "validation.json",
+                                f"dvc repro validate@{code}")["errors"] for code in languages},
+        commit=tracking.commit(layout), lock=tracking.lock(layout), dirty=_dirty(layout),
+        runtime=params.serving.runtime + " int8" * params.serving.int8)
+
+
+def _dirty(layout: Layout) -> str | None:
+    """Which files of `LINEAGE` are not as in the commit; None where all are, or outside git."""
+    changed = [file for file in LINEAGE if subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=all", "--ignored", "--", file],
+        cwd=layout.root, capture_output=True, check=False).stdout]
+    return ", ".join(changed) or None
+
+
+def _make(params: Params, layout: Layout, student: Version) -> int:
+    """Log the student in a run of its own and make a version of it; the version's number."""
+    import mlflow
+
+    package = Path(__file__).parent
+    needed = sorted(REQUIREMENTS + RUNTIMES[params.serving.runtime])
+    with (_artifacts(params, layout) as artifacts, versions.answering(params, layout) as client,
+          mlflow.start_run(run_name="register") as run):
+        tags = versions.tags(student)
+        if layout.report.is_dir():
+            mlflow.log_artifacts(str(layout.report), "report")
+            tags["report"] = f"runs:/{run.info.run_id}/report/report.html"
+        logged = mlflow.pyfunc.log_model(
+            name="student", python_model=str(package / "serving.py"), artifacts=artifacts,
+            code_paths=[str(package)], signature=_signature(), input_example=_example(student),
+            pip_requirements=[f"{each}=={installed(each).split('+')[0]}" for each in needed])
+        if not versions.models(params, client):
+            client.create_registered_model(versions.name(params))
+        made = client.create_model_version(
+            versions.name(params), logged.model_uri, run.info.run_id, tags,
+            description=_description(student), model_id=logged.model_id)
+        return int(made.version)
+
+
+@contextmanager
+def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
+    """Folders that a version holds: the student, and its export where onnxruntime answers."""
+    folders = {"student": str(layout.student.resolve())}
+    with TemporaryDirectory(prefix="amtss-") as temporary:
+        if params.serving.runtime == "onnx":
+            folders["onnx"] = f"{temporary}/onnx"
+            export.export_onnx(layout.student, Path(folders["onnx"]),
+                                  8 if params.serving.int8 else 32)
+        yield folders
+
+
+def _description(version: Version) -> str:
+    """For MLflow's pages, in Markdown."""
+    rows = "\n".join(f"| {code} | {version.accuracy[code]:.2f} |" for code in version.languages)
+    return (f"One student for {len(version.languages)} languages and {len(version.labels)} labels; "
+            f"{version.average:.2f} points of test accuracy on average. Its report is an artifact "
+            f"of its source run. It answers by {version.runtime}; its figures are PyTorch's, fp32."
+            f"\n\n| language | accuracy |\n| --- | ---: |\n{rows}\n")
+
+
+def _signature() -> "ModelSignature":
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+    from mlflow.types.schema import Map
+
+    return ModelSignature(
+        Schema([ColSpec(DataType.string, "text"),
+                *(ColSpec(DataType.string, each, required=False) for each in ("pair", "lang"))]),
+        Schema([ColSpec(DataType.string, "label"), ColSpec(DataType.double, "score"),
+                ColSpec(Map(DataType.double), "probabilities")]),
+        ParamSchema([ParamSpec("lang", DataType.string, "")]))
+
+
+def _example(version: Version) -> Any:
+    """A batch of every language, and the parameter."""
+    import pandas as pd
+
+    return (pd.DataFrame({"text": ["hello"] * len(version.languages), "lang": version.languages}),
+            {"lang": version.languages[0]})

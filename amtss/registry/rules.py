@@ -1,0 +1,137 @@
+"""What the gate says of a version: its rules, one by one, in points. Pure; nothing is read."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from amtss.config.schema import ALL, Params
+from amtss.errors import RegistryError
+from amtss.evaluation import metrics
+from amtss.table import NONE, Table
+
+if TYPE_CHECKING:
+    from amtss.registry.versions import Version
+
+AVERAGE_DROP, LANGUAGE_DROP = "max_average_drop", "max_language_drop"
+REQUIRED, VALIDATION, LABELS, TEST = "required", "validation", "labels", "test"
+
+
+class Check(NamedTuple):
+    """One rule for one language, or for `ALL` of them."""
+
+    rule: str
+    language: str
+    passed: bool
+    candidate: float | None = None
+    champion: float | None = None
+    """Points of test accuracy, where the rule is about them."""
+    allowed: float | None = None
+    """Points that the candidate may be worse by."""
+
+    @property
+    def difference(self) -> float | None:
+        """Candidate minus champion, in points."""
+        if self.candidate is None or self.champion is None:
+            return None
+        return self.candidate - self.champion
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the gate says of a candidate. What makes figures comparable is checked first."""
+
+    candidate: "Version"
+    champion: "Version | None"
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        return tuple(check for check in self.checks if not check.passed)
+
+    def enforce(self) -> None:
+        """
+        Raises:
+            RegistryError: a rule is broken; it names the first one, the language and the figures.
+        """
+        if self.failed:
+            more = f" (and {len(self.failed) - 1} more)" if self.failed[1:] else ""
+            expected, mend = _told(self.failed[0], self)
+            raise RegistryError(f"version {self.candidate.number} does not pass the gate: "
+                                f"{self.failed[0].rule}: {expected}{more}; {mend}")
+
+
+def compare(candidate: "Version", champion: "Version | None", params: Params) -> Verdict:
+    """Hold `candidate` against `champion`, or, where there is none, against the settings alone."""
+    rules = params.promotion
+    old = champion.languages if champion else ()
+    checks = [Check(REQUIRED, code, code in candidate.languages)
+              for code in dict.fromkeys([*old, *params.languages, *rules.required])]
+    checks += [Check(VALIDATION, code, not errors) for code, errors in candidate.errors.items()]
+    if champion:
+        shared = [code for code in old if code in candidate.languages]
+        checks.append(Check(LABELS, ALL, {*candidate.labels} == {*champion.labels}))
+        checks += [Check(TEST, code, candidate.test[code] == champion.test[code])
+                   for code in shared]
+        if shared:
+            checks.append(_drop(AVERAGE_DROP, ALL, _mean(candidate, shared),
+                                _mean(champion, shared), rules.max_average_drop))
+        checks += [_drop(LANGUAGE_DROP, code, candidate.accuracy[code], champion.accuracy[code],
+                         rules.max_language_drop) for code in shared]
+    return Verdict(candidate, champion, tuple(checks))
+
+
+def _drop(rule: str, language: str, candidate: float, champion: float, allowed: float) -> Check:
+    passed = candidate - champion >= -allowed - metrics.ROUNDING
+    return Check(rule, language, passed, candidate, champion, allowed)
+
+
+def _mean(version: "Version", languages: list[str]) -> float:
+    return sum(version.accuracy[code] for code in languages) / len(languages)
+
+
+def _told(check: Check, verdict: Verdict) -> tuple[str, str]:
+    """What a broken rule expected and found, and what mends it."""
+    candidate, champion, code = verdict.candidate, verdict.champion, check.language
+    if check.rule == REQUIRED:
+        return (f"expected {code} among its languages, found {', '.join(candidate.languages)}",
+                f"run `amtss onboard-language --lang {code}`")
+    if check.rule == VALIDATION:
+        return (f"expected no errors in the validation of {code}, found {candidate.errors[code]}",
+                "mend the data, then run `dvc repro` and `amtss register`")
+    assert champion is not None
+    if check.rule == LABELS:
+        others = sorted({*candidate.labels} ^ {*champion.labels})
+        return (f"expected the labels of version {champion.number}, found {', '.join(others)} in "
+                "one of the two alone", "register a student of the same labels")
+    if check.rule == TEST:
+        return (f"expected version {champion.number} to be measured on the test rows of {code} "
+                f"that it was measured on ({candidate.test[code]}), found others "
+                f"({champion.test[code]}), and neither are in artifacts/data",
+                "run `dvc repro` and `amtss register` again")
+    what = "on average over its languages" if code == ALL else f"in {code}"
+    return (f"expected at most {check.allowed:.2f} points below version {champion.number}'s "
+            f"{check.champion:.2f} {what}, found {check.candidate:.2f} ({check.difference:+.2f})",
+            f"train a better student, or raise promotion.{check.rule} in params.yaml")
+
+
+def verdict_table(verdict: Verdict) -> Table:
+    """A row per language, after one for all of the champion's."""
+    candidate, champion = verdict.candidate, verdict.champion
+    against = f"version {champion.number}" if champion else "champion"
+    rows = []
+    for code in dict.fromkeys([ALL, *(check.language for check in verdict.checks)]):
+        checks = [check for check in verdict.checks if check.language == code]
+        own = candidate.average if code == ALL else candidate.accuracy.get(code)
+        figures = next((check for check in checks if check.champion is not None),
+                       Check("", code, True, own))
+        failed = ", ".join(check.rule for check in checks if not check.passed)
+        rows.append(("average" if code == ALL else code, _points(figures.champion),
+                     _points(figures.candidate), _points(figures.difference, "+"),
+                     _points(figures.allowed), f"fails: {failed}" if failed else "passes"))
+    return Table(f"Version {candidate.number} against {against if champion else 'no champion yet'}",
+                 ("language", against, f"version {candidate.number}", "difference",
+                  "allowed drop", "verdict"), tuple(rows), verdict.notes)
+
+
+def _points(value: float | None, sign: str = "") -> str:
+    return NONE if value is None else f"{value:{sign}.2f}"

@@ -1,0 +1,236 @@
+"""The run's pictures. Each function takes plain numbers and returns a matplotlib Figure.
+
+Languages get a panel or a row each, never a line among twenty. matplotlib's objects, not pyplot:
+no global state, no display.
+
+Shapes: L languages, E epochs, C labels, T teachers.
+"""
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from amtss.report.tables import AVERAGE, BASELINE, MIXTURE, STUDENT
+
+Epoch = Mapping[str, Any]
+"""A line of `history.jsonl`."""
+BLUE, ORANGE, DARK, GREY = "#2563a8", "#d9822b", "#333333", "#e3e3e3"
+DPI = 130
+MAX_NUMBERED = 24
+"""A heat map of more columns than this has no numbers in its cells."""
+STYLE: Any = {
+    "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#888888",
+    "axes.grid": False, "grid.color": GREY, "legend.frameon": False, "hatch.linewidth": 0.5,
+    "text.parse_math": False,  # a label may hold a dollar sign
+}
+
+
+@rc_context(STYLE)
+def png(figure: Figure) -> bytes:
+    """The same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor="white",
+                   metadata={"Software": None})
+    return buffer.getvalue()
+
+
+@rc_context(STYLE)
+def label_distribution(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> Figure:
+    """Share of each label among a language's training rows; `counts` by language, then label."""
+    height = 0.9 + 0.17 * len(labels)
+    figure, panels = _panels(len(counts), 2.1, height, 5, sharey=True)
+    for axes, (language, found) in zip(panels, counts.items(), strict=True):
+        total = sum(found.values())
+        axes.barh(labels, [100 * found.get(label, 0) / max(1, total) for label in labels],
+                  color=BLUE, height=0.72)
+        axes.set_title(f"{language}  ({total:,} rows)")
+        axes.grid(axis="x")
+        axes.set_axisbelow(True)
+        axes.tick_params(axis="y", length=0)
+    panels[0].invert_yaxis()
+    panels[0].margins(y=0.01)
+    figure.supxlabel("share of the language's training rows, %", fontsize=9)
+    return figure
+
+
+@rc_context(STYLE)
+def learning_curves(student: Sequence[Epoch], baseline: Sequence[Epoch],
+                    languages: Sequence[str]) -> Figure:
+    """Validation accuracy per epoch, a panel per language, with its teachers' as dashes.
+
+    An onboarding has no `baseline`.
+    """
+    figure, panels = _panels(len(languages) + 1, 2.4, 1.9, 4)
+    for axes, code in zip(panels, (AVERAGE, *languages), strict=True):
+        over = languages if code == AVERAGE else (code,)
+        epochs = [row["epoch"] for row in student]
+        own = _means(student, over)
+        axes.plot(epochs, own + _means(student, over, "margin"), "--", color=DARK, lw=1,
+                  label=f"{MIXTURE} (Equation 4)")
+        if baseline:
+            axes.plot([row["epoch"] for row in baseline], _means(baseline, over), "s-", ms=3,
+                      lw=1.2, color=ORANGE, label=BASELINE)
+        axes.plot(epochs, own, "o-", ms=3, lw=1.6, color=BLUE, label=STUDENT)
+        axes.set_title(code)
+        axes.grid(axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("validation accuracy, %", fontsize=9)
+    return figure
+
+
+@rc_context(STYLE)
+def margins(history: Sequence[Epoch], languages: Sequence[str]) -> Figure:
+    """Margins and ranks after each epoch; a frame where the epoch trained on the language."""
+    width = min(0.46 * max(5, len(history)), 7.5)
+    figure = _figure(2 * width + 1.6, 0.32 * len(languages) + 1.0)
+    left, right = figure.subplots(1, 2, sharey=True)
+    points = _matrix(history, "margin", languages)
+    limit = max(1.0, float(np.abs(points).max()))
+    bar = _heat(left, points, "RdBu_r", (-limit, limit), "{:.1f}")
+    figure.colorbar(bar, ax=left, label="points", pad=0.02)
+    _heat(right, _matrix(history, "rank", languages) + 1, "Blues_r", (1, max(2, len(languages))),
+          "{:.0f}")
+    for axes, title in ((left, "Margin: teachers by W minus student"),
+                        (right, "Rank of the margin, 1 (dark) = largest")):
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.set_yticks(range(len(languages)), languages)
+        _number(axes, [row["epoch"] for row in history])
+        for column, row in enumerate(history):
+            for code in set(row["selected"]) & set(languages):
+                axes.add_patch(Rectangle(
+                    (column - 0.44, languages.index(code) - 0.44), 0.88, 0.88, fill=False,
+                    edgecolor="black", linewidth=min(1.4, 24 / len(history))))
+    return figure
+
+
+@rc_context(STYLE)
+def weights(epoch: Epoch, languages: Sequence[str]) -> Figure:
+    """W, teachers by languages; hatched where a teacher does not score a language."""
+    names = list(epoch["weights"])
+    values = np.array([[epoch["weights"][name].get(code, np.nan) for code in languages]
+                       for name in names])
+    figure = _figure(0.46 * len(languages) + 2.4, 0.34 * len(names) + 0.8)
+    axes = figure.subplots()
+    figure.colorbar(_heat(axes, values, "Blues", (0, 1), "{:.2f}"), label="weight", pad=0.02)
+    axes.set_xticks(range(len(languages)), languages)
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("language")
+    return figure
+
+
+@rc_context(STYLE)
+def confusion(counts: NDArray[np.int64], labels: Sequence[str], language: str) -> Figure:
+    """Test rows by actual and predicted label, shaded by the share of the actual label's rows.
+
+    Args:
+        counts: rows are actual labels. *Shape:* (C, C)
+    """
+    side = max(2.2, 0.3 * len(labels))
+    figure = _figure(side + 2.6, side + 1.9)
+    axes = figure.subplots()
+    rows = counts.sum(axis=1, keepdims=True)
+    shares = 100 * counts / np.maximum(1, rows)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    for i, j in zip(*np.nonzero(counts), strict=True):
+        _text(axes, int(i), int(j), f"{counts[i, j]}", dark=shares[i, j] > 55,
+              size=7 if counts.max() < 1000 else 5.5)
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    axes.set_yticks(range(len(labels)), [f"{label}  {n}" for label, n in
+                                         zip(labels, rows[:, 0], strict=True)])
+    axes.set_title(f"{language}: {np.trace(counts):,} of {counts.sum():,} right")
+    axes.set_xlabel("predicted by the student")
+    axes.set_ylabel("actual, with its number of test rows")
+    return figure
+
+
+@rc_context(STYLE)
+def cost(costs: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Seconds and examples of every training, side by side; `costs` by the models' names."""
+    figure = _figure(8.4, 0.26 * len(costs) + 1.0)
+    for axes, key, color in zip(figure.subplots(1, 2, sharey=True), ("seconds", "examples"),
+                                (BLUE, ORANGE), strict=True):
+        values = [each[key] for each in costs.values()]
+        bars = axes.barh(list(costs), values, color=color, height=0.7)
+        axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
+        axes.set_title(f"{key} of training")
+        axes.margins(x=0.18, y=0.02)
+        axes.tick_params(axis="y", length=0)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.yaxis.set_inverted(True)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _panels(count: int, width: float, height: float, columns: int,
+            sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """`count` panels, at most `columns` in a row; what the last row has too many is left out."""
+    columns = min(columns, count)
+    rows = math.ceil(count / columns)
+    figure = _figure(width * columns + 1.2, height * rows + 0.5)
+    subplots = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=sharey)
+    grid: list[Axes] = subplots.ravel().tolist()
+    for spare in grid[count:]:
+        spare.remove()
+    for panel in grid[:count]:  # Shared axes keep their numbers: the last row may be shorter.
+        panel.tick_params(labelbottom=True)
+    return figure, grid[:count]
+
+
+def _heat(axes: Axes, values: NDArray[np.float64], colors: str, limits: tuple[float, float],
+          number: str) -> AxesImage:
+    """A heat map with its numbers in it, if there is room; NaN cells are grey and hatched."""
+    image = axes.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=limits[0],
+                        vmax=limits[1], aspect="auto")
+    axes.set_facecolor(GREY)
+    for (i, j), value in np.ndenumerate(values):
+        if np.isnan(value):
+            axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, fill=False, hatch="////",
+                                     edgecolor="#aaaaaa", linewidth=0))
+        elif values.shape[1] <= MAX_NUMBERED:
+            red, green, blue, _ = image.to_rgba(np.array([value]))[0]
+            _text(axes, i, j, number.format(value),
+                  dark=0.3 * red + 0.59 * green + 0.11 * blue < 0.55)
+    return image
+
+
+def _text(axes: Axes, row: int, column: int, text: str, dark: bool, size: float = 7.5) -> None:
+    axes.text(column, row, text, ha="center", va="center", fontsize=size,
+              color="white" if dark else DARK)
+
+
+def _number(axes: Axes, epochs: Sequence[int]) -> None:
+    """Ticks on the epochs, every few where they are many."""
+    step = math.ceil(len(epochs) / MAX_NUMBERED)
+    axes.set_xticks(range(0, len(epochs), step), [str(epoch) for epoch in epochs[::step]])
+
+
+def _matrix(history: Sequence[Epoch], key: str, languages: Sequence[str]) -> NDArray[np.float64]:
+    """*Shape:* (L, E)"""
+    return np.array([[row[key][code] for row in history] for code in languages], dtype=np.float64)
+
+
+def _means(history: Sequence[Epoch], languages: Iterable[str],
+           key: str = "accuracy") -> NDArray[np.float64]:
+    """Mean over languages, per epoch. *Shape:* (E,)"""
+    return np.array([np.mean([row[key][code] for code in languages]) for row in history])

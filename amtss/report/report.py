@@ -1,0 +1,179 @@
+"""Stage `report`: the paper's tables and figures for this run, as one HTML file and as Markdown."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from amtss.config.schema import Params
+from amtss.errors import AmtssError
+from amtss.paths import Layout, read_json, read_rows, read_text, replacing
+from amtss.report import figures, page, paper, tables
+from amtss.report.page import Fold, Picture, Section
+from amtss.table import Table
+
+Counts = dict[str, dict[str, int]]
+"""By language, then label."""
+MAX_ROWS = 24
+"""A longer table is folded, where what it tells is told shorter elsewhere."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the stages before have measured."""
+
+    metrics: Mapping[str, Any]
+    student: Sequence[Mapping[str, Any]]
+    """Epochs of `distil`."""
+    baseline: Sequence[Mapping[str, Any]]
+    labels: Sequence[str]
+    training: Counts
+    """Rows of the train splits."""
+    labelled: Counts
+    """Rows of all splits."""
+    confusions: Mapping[str, NDArray[np.int64]]
+    """The student's, by language: actual label by predicted. *Shape:* (C, C)"""
+    distribution: Mapping[str, Any]
+    """What the gate measured, and warned of."""
+
+    @property
+    def kept(self) -> Mapping[str, Any]:
+        """The epoch whose weights became the student; test was measured with its W."""
+        return next(row for row in reversed(self.student) if row["best"])
+
+
+def report(params: Params, layout: Layout) -> None:
+    """Write `report.html`, `report.md` and `figures/`: all of them or none.
+
+    Raises:
+        AmtssError: a file of an earlier stage is missing or not as that stage writes it.
+    """
+    sections = _sections(params, read(params, layout))
+    title = f"{params.report.title}: {params.project}"
+    with replacing(layout.report) as folder:
+        (folder / "figures").mkdir(parents=True)
+        for picture in page.pictures(sections):
+            (folder / "figures" / f"{picture.name}.png").write_bytes(picture.data)
+        (folder / "report.html").write_text(page.html(title, sections), encoding="utf-8")
+        (folder / "report.md").write_text(page.markdown(title, sections), encoding="utf-8")
+
+
+def read(params: Params, layout: Layout) -> Run:
+    """All that the report tells, from the files of the stages before it."""
+    labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
+    metrics = read_json(layout.metrics, "dvc repro evaluate")
+    missing = set(params.languages) - set(metrics["student"]["accuracy"])
+    if missing:
+        raise AmtssError(f"{layout.metrics}: expected figures of {', '.join(params.languages)}, "
+                         f"found none of {', '.join(sorted(missing))}; run `dvc repro evaluate`")
+    counted = _rows(layout.gate / "labels.csv", "gate")
+    predicted = _rows(layout.evaluation / "predictions.csv", "evaluate")
+    return Run(
+        metrics=metrics, labels=labels,
+        student=_history(layout, "distil"),
+        baseline=[] if "onboarded" in metrics else _history(layout, "baseline"),
+        training=_counts((row for row in counted if row["split"] == "train"), params.languages),
+        labelled=_counts(counted, params.languages),
+        confusions={code: _confusion((row for row in predicted if row["language"] == code), labels)
+                    for code in params.languages},
+        distribution=read_json(layout.gate / "distribution.json", "dvc repro gate"),
+    )
+
+
+def _rows(path: Path, stage: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(read_text(path, f"dvc repro {stage}"))))
+
+
+def _history(layout: Layout, stage: str) -> list[dict[str, Any]]:
+    path = layout.history(stage)
+    epochs = read_rows(path, f"dvc repro {stage}")
+    if not epochs:
+        raise AmtssError(f"{path}: expected an epoch per line, found none; "
+                         f"run `dvc repro {stage}`")
+    return epochs
+
+
+def _counts(rows: Iterable[Mapping[str, str]], languages: Sequence[str]) -> Counts:
+    counts: Counts = {code: {} for code in languages}
+    for row in rows:
+        if row["language"] in counts:
+            of = counts[row["language"]]
+            of[row["label"]] = of.get(row["label"], 0) + int(row["count"])
+    return counts
+
+
+def _confusion(rows: Iterable[Mapping[str, str]], labels: Sequence[str]) -> NDArray[np.int64]:
+    at = {label: index for index, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    for row in rows:
+        counts[at[row["actual"]], at[row["student"]]] += 1
+    return counts
+
+
+def _sections(params: Params, run: Run) -> list[Section]:
+    """The whole report, in reading order."""
+    metrics, languages = run.metrics, params.languages
+    beside = paper.RESULTS[params.report.paper] if params.report.paper else None
+    return [
+        Section("Result", (
+            tables.headline(metrics), tables.comparison(metrics, languages, beside),
+            tables.paired(metrics, languages),
+            _shown(tables.detail(metrics, languages)))),
+        Section("Size and cost", (
+            tables.sizes(metrics, beside is not None), tables.cost(metrics),
+            _picture(figures.cost({tables.called(name, metrics): each for name, each
+                                   in metrics["cost"].items()}), "cost",
+                     "What each training took."))),
+        Section("Learning", (
+            _picture(figures.learning_curves(run.student, run.baseline, languages), "learning",
+                     "Validation accuracy per epoch. Which languages each epoch of the student "
+                     "trained on: the frames below."),
+            _picture(figures.margins(run.student, languages), "margins",
+                     "Margins and their ranks after each epoch. Framed: the epoch trained on the "
+                     "language."),
+            _shown(tables.ranked(run.student, languages)))),
+        Section("Importance weights", (
+            _picture(figures.weights(run.kept, languages), "weights",
+                     f"W after epoch {run.kept['epoch']}, the one that was kept. Hatched: the "
+                     "teacher does not score the language."),
+            tables.weights(run.kept, languages))),
+        Section("New languages", (
+            tables.adapted(metrics, beside is not None), tables.forgetting(metrics))
+            if "onboarded" in metrics else
+            ("Table 4: no language has been onboarded in this run.",)),
+        _data(run),
+        Section("Confusions", tuple(
+            Fold(f"{code}: {100 * np.trace(counts) / max(1, counts.sum()):.2f}% right",
+                 (_picture(figures.confusion(counts, run.labels, code), f"confusion-{code}",
+                           f"{code}: test rows by actual and predicted label; shade: share of the "
+                           "actual label's rows."),))
+            for code, counts in run.confusions.items())),
+    ]
+
+
+def _data(run: Run) -> Section:
+    warnings = tuple(run.distribution["warnings"])
+    found = (f"The data passed validation with {len(warnings)} "
+             f"warning{'s'[:len(warnings) != 1]}{':' if warnings else '.'}")
+    return Section("Data", (
+        found, *((warnings,) if warnings else ()),
+        "Every finding: gate/summary.md, beside this report's folder.",
+        tables.data(run.distribution),
+        _picture(figures.label_distribution(run.training, run.labels), "labels",
+                 "Label distribution of each language's training rows."),
+        _shown(tables.appendix_a(run.labelled, run.labels))))
+
+
+def _shown(table: Table) -> Table | Fold:
+    """A long table is shown when asked for."""
+    return table if len(table.rows) <= MAX_ROWS else Fold(table.title, (table,))
+
+
+def _picture(figure: Figure, name: str, caption: str) -> Picture:
+    return Picture(name, caption, figures.png(figure))

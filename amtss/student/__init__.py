@@ -1,0 +1,1 @@
+"""The student: its encoder and heads, its first weights, new languages."""

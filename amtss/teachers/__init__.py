@@ -1,0 +1,1 @@
+"""Teachers: one module per kind, and the stage that teaches them."""

@@ -1,0 +1,1 @@
+"""Tokenizers, and texts as token ids."""

@@ -1,0 +1,216 @@
+"""Tokenizers: trained on a corpus, in XLM-R's form; grown; or taken from a checkpoint."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amtss import hub
+from amtss.data.corpus import Corpus
+from amtss.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
+Piece = tuple[str, float]
+"""A piece of a unigram tokenizer, and its score (nats)."""
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+"""In XLM-R's order, so that their ids are 0 to 3 and the mask's."""
+MAX_UNKNOWN = 0.01
+"""Share of unknown tokens up to which a tokenizer still reads a language."""
+STEP = 1e-4
+"""Between the scores of the characters that the unigram trainer adds at the end."""
+LEFT_OUT = "left_out"
+"""Where a tokenizer's configuration says how many tokens it has lost by trimming."""
+
+
+def train_tokenizer(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
+    """A unigram tokenizer of at most `size` pieces over the train and unlabelled texts.
+
+    Texts are normalised (NFKC, lower case), as people type in chats. Single-threaded and
+    settled, so that equal texts give equal tokenizers.
+    """
+    from tokenizers import (
+        Tokenizer,
+        decoders,
+        models,
+        normalizers,
+        pre_tokenizers,
+        processors,
+    )
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(),
+         pre_tokenizers.Metaspace()])
+    tokenizer.decoder = decoders.Metaspace()
+    own = [(piece, 0.0) for piece in SPECIAL] + pieces(tokenizer, corpora, size - len(SPECIAL))
+    tokenizer.model = models.Unigram(own[:size], unk_id=SPECIAL.index("<unk>"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", cls_token="<s>",
+        sep_token="</s>", pad_token="<pad>", unk_token="<unk>", mask_token="<mask>",
+        model_input_names=["input_ids", "attention_mask"])
+
+
+def pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[Piece]:
+    """At most `size` unigram pieces and their scores (nats) for the train and unlabelled texts, the
+    likeliest first; more where there are more characters than that.
+
+    Args:
+        like: whose normalizer and pre-tokenizer the texts go through.
+    """
+    from tokenizers import Tokenizer, models, trainers
+
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    tokenizer = Tokenizer(models.Unigram())
+    if like.normalizer is not None:
+        tokenizer.normalizer = like.normalizer
+    tokenizer.pre_tokenizer = like.pre_tokenizer
+    normal = like.normalizer.normalize_str if like.normalizer is not None else str
+    characters = {character for text in training_texts(corpora) for character in normal(text)}
+    trainer = trainers.UnigramTrainer(  # it refuses to do with fewer than these and the space's
+        vocab_size=max(size, len(characters) + 1) + len(SPECIAL), special_tokens=SPECIAL,
+        unk_token="<unk>", show_progress=False)
+    tokenizer.train_from_iterator(training_texts(corpora), trainer)
+    return _settled(json.loads(tokenizer.to_str())["model"]["vocab"][len(SPECIAL):])
+
+
+def _settled(own: list[Piece]) -> list[Piece]:
+    """The trainer's pieces and scores, without what its hash maps leave to chance.
+
+    That is the order in which it adds rare characters, each `STEP` above the lowest score, and
+    the last digits of sums.
+    """
+    lowest = min((score for _, score in own), default=0.0)
+    steps = {piece: (score - lowest) / STEP for piece, score in own if len(piece) == 1}
+    added = sorted(piece for piece, step in steps.items() if abs(step - round(step)) < 1e-4)
+    scores = dict(own) | dict(zip(added, sorted(dict(own)[piece] for piece in added), strict=True))
+    # Coarse, or two runs would stand on two sides of a rounding now and then.
+    settled = [(piece, round(score, 5)) for piece, score in scores.items()]
+    settled.sort(key=lambda each: (-each[1], each[0]))
+    return settled
+
+
+def grow(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus], old: Sequence[Corpus],
+         size: int) -> "PreTrainedTokenizerBase":
+    """`tokenizer` with at most `size` more pieces, trained on the texts of `new`.
+
+    Ids of the tokens it has stay, and so do the tokens of every text of `old`: a new piece that
+    one of those would use is left out, unless it has a character that was unknown so far.
+
+    Raises:
+        CheckpointError: the texts of `new` have unknown tokens even so, or it cannot grow.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    if state["model"]["type"] != "Unigram":
+        _check_known(tokenizer, new, f"{state['model']['type']}, which cannot grow; distil a "
+                     "student with another student.tokenizer, then register it")
+        return tokenizer
+    state |= {"truncation": None, "padding": None}  # old texts count to their ends
+    own = state["model"]["vocab"]
+    # Tokens beyond the model's would move behind the new pieces.
+    own += [(each["content"], 0.0) for each in state["added_tokens"] if each["id"] >= len(own)]
+    known, lowest = {piece for piece, _ in own}, min(score for _, score in own)
+    # A score below all others would change what an unknown character costs, in old texts too.
+    more = [(piece, max(score, lowest))
+            for piece, score in pieces(tokenizer.backend_tokenizer, new, size)
+            if piece not in known][:size]
+    rivals = _rivals(state, more, old)
+    more = [each for each in more if each not in rivals]
+    grown = remade(tokenizer, _with(state, more))
+    _check_known(grown, new, f"{len(more)} new pieces; raise continuation.vocabulary in "
+                 "params.yaml")
+    return grown
+
+
+def _rivals(state: dict[str, Any], more: Iterable[Piece], old: Sequence[Corpus]) -> set[Piece]:
+    """Those of `more` that texts of `old` would use for tokens they have."""
+    from tokenizers import Tokenizer
+
+    own = state["model"]["vocab"]
+    characters = set().union(*(piece for piece, _ in own))
+    # One with another character stands where a text has an unknown token.
+    left = [each for each in more if characters.issuperset(each[0])]
+    theirs, found = list(training_texts(old)), set()
+    while theirs and left:  # leaving pieces out can bring others into those same texts
+        tokenizer = Tokenizer.from_str(json.dumps(_with(state, left)))
+        ids = [each.ids for each in tokenizer.encode_batch(theirs)]
+        theirs = [text for text, row in zip(theirs, ids, strict=True) if max(row) >= len(own)]
+        found |= {left[i - len(own)] for row in ids for i in row if i >= len(own)}
+        left = [each for each in left if each not in found]
+    return found
+
+
+def _check_known(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
+                 found: str) -> None:
+    for each in corpora:
+        ids = np.concatenate(tokenizer(list(training_texts([each])))["input_ids"])
+        share = float((ids == tokenizer.unk_token_id).mean())
+        if share > MAX_UNKNOWN:
+            raise CheckpointError(
+                f"{each.language}: expected a student's tokenizer that reads it, found "
+                f"{100 * share:.1f}% unknown tokens with {found}")
+
+
+def _with(state: dict[str, Any], more: Iterable[Piece]) -> dict[str, Any]:
+    return state | {"model": state["model"] | {"vocab": [*state["model"]["vocab"], *more]}}
+
+
+def remade(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
+           left_out: int = 0) -> "PreTrainedTokenizerBase":
+    """A tokenizer of the same class and settings that works as `state`, its JSON, says.
+
+    Args:
+        left_out: how many of `tokenizer`'s tokens it lacks.
+    """
+    from tokenizers import Tokenizer
+
+    left_out += tokenizer.init_kwargs.get(LEFT_OUT, 0)
+    return type(tokenizer)(
+        tokenizer_object=Tokenizer.from_str(json.dumps(state)), **tokenizer.special_tokens_map,
+        model_max_length=tokenizer.model_max_length,
+        model_input_names=tokenizer.model_input_names, **({LEFT_OUT: left_out} if left_out else {}))
+
+
+def training_texts(corpora: Iterable[Corpus]) -> Iterator[str]:
+    """The texts that a tokenizer learns from: train's and the unlabelled, both of a pair."""
+    for corpus in corpora:
+        for split in ("train", "unlabelled"):
+            if split in corpus.splits:
+                firsts, seconds = corpus.texts(split)
+                yield from firsts
+                yield from seconds or ()
+
+
+def load_tokenizer(checkpoint: str, revision: str | None = None) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a hub id or a local folder.
+
+    Raises:
+        CheckpointError: there is none, the hub does not serve it, or it needs code of its own.
+    """
+    from transformers import AutoTokenizer
+
+    made = "artifacts" in Path(checkpoint).parts  # by a stage: never a hub id
+    mend = "run `dvc repro`" if made else "mend the checkpoint in params.yaml"
+    if made and not Path(checkpoint).is_dir():
+        raise CheckpointError(f"{checkpoint}: expected a tokenizer's folder, found none; {mend}")
+    if not made:
+        hub.check("model", checkpoint, revision)
+    try:
+        found = AutoTokenizer.from_pretrained(checkpoint, revision=revision or "main")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint}: expected a tokenizer, found: "
+                              f"{str(error).strip().splitlines()[0]}; {mend}") from error
+    if len(found) <= len(set(found.all_special_tokens)):  # transformers' answer to a lone config
+        raise CheckpointError(f"{checkpoint}: expected a tokenizer, found none but special tokens; "
+                              f"{mend}")
+    return found

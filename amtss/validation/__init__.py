@@ -1,0 +1,1 @@
+"""Great Expectations per language, and the gate across languages."""

@@ -1,0 +1,191 @@
+"""Stage `validate@LANG`: Great Expectations over one language's corpus. Its only importer.
+
+What GX cannot see in one row, other rows and other splits with the same text, is laid beside the
+rows as columns that ought to be null (`repeats.marked`), so that its Data Docs show such texts.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from amtss.config.schema import Params, Validation
+from amtss.data import corpus as corpora
+from amtss.errors import DataError
+from amtss.paths import Layout, replacing, write_json, write_text
+from amtss.validation import checks, duplicates
+from amtss.validation import labels as label_distribution
+from amtss.validation.checks import LABELLED, Check
+from amtss.validation.findings import Example, Finding, Report, Severity
+
+
+def validate(params: Params, layout: Layout, language: str) -> None:
+    """Check `language`'s corpus and write what was found, be it good or bad.
+
+    Raises:
+        DataError: something would break training, or crosses a `max_` threshold.
+    """
+    corpus = corpora.load(layout, language)
+    folder = layout.validation(language)
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        report = _report(corpus, params.validation, temporary / "docs")
+        write_json(temporary / "validation.json", report.as_json())
+        write_text(temporary / "validation.md", report.as_markdown())
+    if report.of("error"):
+        raise DataError(report.complaint(str(folder / "validation.md")))
+
+
+def _report(corpus: corpora.Corpus, settings: Validation, docs: Path) -> Report:
+    """Run every check, with GX's Data Docs in `docs`."""
+    pairs = any("pair" in table.column_names for table in corpus.splits.values())
+    columns = ("text", "pair", "label") if pairs else ("text", "label")
+    empty = pa.table({name: pa.array([], pa.string()) for name in ("id", *columns)})
+    tables = dict.fromkeys(LABELLED, empty) | corpus.splits
+    sound = {split: table for split, table in tables.items() if _is_sound(table, columns)}
+    counts = label_distribution.count_labels({split: table["label"].to_pylist()
+                                  for split, table in sound.items() if split in LABELLED})
+    seen = {split: duplicates.labels_by_text(table) for split, table in sound.items()}
+    run = _Run(corpus.language, docs, settings.examples, seen)
+    findings: list[Finding] = []
+    for split, table in tables.items():
+        todo = list(checks.of_schema(split, columns))
+        if split in sound and len(table):
+            table = duplicates.marked(split, table, seen)
+            todo += _of_rows(split, table, counts, corpus.labels, settings)
+        findings += run(split, split, table, todo)
+    if counts.get("train"):
+        labels = corpus.labels or sorted({name for split in counts.values() for name in split})
+        findings += run("labels", "train", checks.label_table(counts, labels),
+                        checks.of_label_table(settings))
+    rows = {split: len(table) for split, table in tables.items()}
+    return Report(corpus.language, corpus.fingerprint, rows, counts, tuple(findings),
+                  run.build_docs())
+
+
+def _is_sound(table: pa.Table, columns: Iterable[str]) -> bool:
+    """Whether rows can be checked at all: there are an id and `columns` of strings."""
+    return "id" in table.column_names and all(
+        name in table.column_names and any(
+            is_one(table.schema.field(name).type)
+            for is_one in (pa.types.is_string, pa.types.is_large_string))
+        for name in columns)
+
+
+def _of_rows(split: str, table: pa.Table, counts: dict[str, label_distribution.Counts],
+             known: tuple[str, ...] | None, settings: Validation) -> Iterator[Check]:
+    texts = [name for name in ("text", "pair") if name in table.column_names]
+    for name in texts:
+        yield from checks.of_text(name, settings)
+    yield from checks.of_repeats(texts, table.column_names, settings)
+    if split in LABELLED:
+        yield from checks.of_label(split, counts, known, settings)
+
+
+@dataclass
+class _Run:
+    """An ephemeral GX context for one language: no telemetry, no progress bars, no files but docs.
+
+    Imports GX (2 s) when made.
+    """
+
+    language: str
+    docs: Path
+    examples: int
+    seen: duplicates.Seen
+
+    def __post_init__(self) -> None:
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import (
+            DataContextConfig,
+            InMemoryStoreBackendDefaults,
+            ProgressBarsConfig,
+        )
+
+        store = {"class_name": "TupleFilesystemStoreBackend",
+                 "base_directory": str(self.docs.resolve())}
+        site = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "store_backend": store,
+                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"}}
+        self.context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(
+            store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+            data_docs_sites={"docs": site}, analytics_enabled=False,
+            progress_bars=ProgressBarsConfig(globally=False)))
+        self.source = self.context.data_sources.add_pandas(self.language)
+
+    def __call__(self, name: str, split: str, table: pa.Table,
+                 todo: Iterable[Check]) -> list[Finding]:
+        """Run the checks `todo` over `table`, which Data Docs call `name`."""
+        import great_expectations as gx
+        from great_expectations.core.run_identifier import RunIdentifier
+
+        todo = list(todo)
+        suite = self.context.suites.add(gx.ExpectationSuite(
+            name, expectations=[_expectation(check, at) for at, check in enumerate(todo)]))
+        batch = self.source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+        definition = self.context.validation_definitions.add(
+            gx.ValidationDefinition(name=name, data=batch, suite=suite))
+        outcome = definition.run(
+            batch_parameters={"dataframe": table.to_pandas()},
+            run_id=RunIdentifier(run_name=self.language),
+            result_format={"result_format": "COMPLETE", "return_unexpected_index_query": False,
+                           "partial_unexpected_count": self.examples})
+        # GX answers in an order of its own.
+        results: list[Any] = outcome.results
+        answers = {each.expectation_config.meta["check"]: each for each in results}
+        return [self._finding(check, split, table, answers[at]) for at, check in enumerate(todo)]
+
+    def build_docs(self) -> dict[str, str]:
+        """Write Data Docs: what was run -> its page. The index needs the network for its scripts.
+        """
+        self.context.build_data_docs()
+        pages = sorted(self.docs.glob("validations/*/*/*/*.html"), key=lambda page: page.parts[-2])
+        return {page.parts[-4]: page.relative_to(self.docs.parent).as_posix() for page in pages}
+
+    def _finding(self, check: Check, split: str, table: pa.Table, answer: Any) -> Finding:
+        result = answer.result
+        if not result and check.unit != "fact":
+            raise RuntimeError(f"{split}, {check.name}: {answer.exception_info}")  # a bug of ours
+        count = int(result.get("unexpected_count", 0)) if check.unit != "fact" else 0
+        share = count / max(1, len(table))
+        value = float(result["observed_value"]) if check.unit in ("nats", "times") else None
+        crossing = float(not answer.success) if check.unit == "fact" else (
+            share if value is None else value)
+        severity: Severity = ("error" if crossing > check.error else
+                              "warning" if crossing > check.warn else "ok")
+        rows = (result.get("unexpected_index_list") or [])[:self.examples] if count else []
+        return Finding(
+            check.name, check.column, split, severity, count, share, value,
+            check.error if severity == "error" else check.first, check.expected,
+            _found(check, count, share, result), check.mend,
+            tuple(_example(split, table.slice(row, 1), self.seen) for row in rows))
+
+
+def _expectation(check: Check, at: int) -> Any:
+    """GX's object; Data Docs say what the check says, and fail where the check first warns."""
+    import great_expectations.expectations as gx
+
+    counted = {"mostly": 1 - min(1, check.first)} if check.unit == "rows" else {}
+    return getattr(gx, check.kind)(
+        **check.arguments, **counted, meta={"check": at},
+        description=f"{check.name}: expect {check.expected}",
+        severity="critical" if check.error <= 1 else "warning")
+
+
+def _found(check: Check, count: int, share: float, result: dict[str, Any]) -> str:
+    if check.unit in ("rows", "labels"):
+        return f"{count} {check.unit[:-1] if count == 1 else check.unit} ({share:.2%})"
+    observed = result.get("observed_value", "none")
+    if isinstance(observed, list):
+        return ", ".join(name for name in observed if name not in duplicates.MARKS)
+    return f"{observed:.3g} {check.unit}" if check.unit != "fact" else str(observed)
+
+
+def _example(split: str, row: pa.Table, seen: duplicates.Seen) -> Example:
+    """The only row of a table, of a split's rows or of labels."""
+    if "text" not in row.column_names:
+        return Example("", "", None, (row["label"][0].as_py(),))
+    pair = row["pair"][0].as_py() if "pair" in row.column_names else None
+    return Example(str(row["id"][0]), row["text"][0].as_py() or "", pair,
+                   duplicates.labels_of(split, row, seen))

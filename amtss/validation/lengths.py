@@ -1,0 +1,74 @@
+"""How many texts a teacher's own tokenizer cuts at `max_length`, the longest of a pair first.
+
+Of checkpoints alone: a tokenizer that is trained here is not there yet when the gate asks.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amtss.config.schema import Params
+from amtss.data.corpus import Corpus
+from amtss.tokenization import tokens
+from amtss.tokenization.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One language's texts, of all splits, as the tokenizer of some teachers has them."""
+
+    language: str
+    checkpoint: str
+    teachers: tuple[str, ...]
+    max_length: int
+    rows: int
+    longer: int
+    """Rows of more than `max_length` tokens."""
+    usual: int
+    """Tokens that 99 of 100 rows do not exceed."""
+    longest: int
+    """Tokens of the longest row."""
+
+    @property
+    def share(self) -> float:
+        return self.longer / self.rows
+
+
+def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
+    """What is cut, by language and tokenizer.
+
+    Raises:
+        CheckpointError: a checkpoint has no tokenizer, or the hub does not serve it.
+    """
+    readers: dict[tuple[str, str | None, int], list[str]] = defaultdict(list)
+    for name, teacher in params.teachers.items():
+        if teacher.checkpoint is not None:
+            length = params.training_of(name).max_length
+            readers[teacher.checkpoint, teacher.revision, length].append(name)
+    found = []
+    for (checkpoint, revision, max_length), names in readers.items():
+        tokenizer = load_tokenizer(checkpoint, revision)
+        for corpus in corpora:
+            own = tuple(name for name in names if corpus.language in
+                        {*params.taught_on(name), *params.scored_by(name)})
+            if own:
+                lengths = _lengths(tokenizer, corpus)
+                found.append(Cut(
+                    corpus.language, checkpoint, own, max_length, len(lengths),
+                    int((lengths > max_length).sum()), int(np.percentile(lengths, 99)),
+                    int(lengths.max())))
+    order = [corpus.language for corpus in corpora]
+    return sorted(found, key=lambda cut: order.index(cut.language))
+
+
+def _lengths(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus) -> NDArray[np.int64]:
+    """Tokens of every row, whole, with what the tokenizer sets around and between. *Shape:* (N,)"""
+    return np.concatenate([tokens.tokenise(tokenizer, each, None).lengths
+                           for each in corpus.splits.values()])
