@@ -1,5 +1,5 @@
 """`python -m amtss`, which is also what torchrun starts."""
 
-from amtss.cli.stages import main
+from amtss.cli.main import main
 
 main()

@@ -11,9 +11,9 @@ from amtss.config.params import load_params
 from amtss.config.schema import CODE, Onboarding, Params
 from amtss.data import sources
 from amtss.errors import AmtssError, DataError, ParamsError
-from amtss.paths import Layout, read_json, read_rows, write_text
+from amtss.files import read_json, read_rows, write_text
+from amtss.paths import LINEAGE, Layout
 from amtss.registry import versions
-from amtss.registry.register import LINEAGE
 from amtss.registry.versions import CHAMPION, Version
 from amtss.report import tables
 from amtss.table import Table

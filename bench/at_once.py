@@ -19,7 +19,8 @@ import yaml
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
-from amtss.paths import Layout, contents
+from amtss.files import contents
+from amtss.paths import Layout
 from flows import tasks, workspace
 from flows.workspace import OWN
 

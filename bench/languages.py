@@ -35,7 +35,8 @@ def deal(project: Path, folder: Path, count: int, rows: int) -> None:
 
     from amtss.config.params import load_params
     from amtss.data import corpus
-    from amtss.paths import Layout, read_json, write_json
+    from amtss.files import read_json, write_json
+    from amtss.paths import Layout
 
     source, made = Layout(project), Layout(folder)
     params = load_params(source.params)

@@ -31,9 +31,9 @@ def parser(about: str | None) -> argparse.ArgumentParser:
 
 def processes(jobs: int) -> ProcessPoolExecutor:
     """A new process of one thread for every task."""
-    from amtss.cli import stages
+    from amtss.cli.main import quiet
 
-    stages._quiet()
+    quiet()
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1)
 

@@ -23,6 +23,7 @@ import measuring
 import yaml
 
 from amtss.data import demo
+from amtss.data.appendix_a import LANGUAGES
 from amtss.paths import Layout
 
 TINY = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300}
@@ -57,7 +58,7 @@ def project(folder: Path, count: int, stand_in: bool) -> Path:
     subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
     codes = [f"x{chr(97 + each // 26)}{chr(97 + each % 26)}" for each in range(count)]
     for number, code in enumerate(codes):
-        like = demo.LANGUAGES[number % len(demo.LANGUAGES)]
+        like = LANGUAGES[number % len(LANGUAGES)]
         for split, rows in demo.generate(like, scale=0.001, seed=number).items():
             path = folder / "data" / code / f"{split}.csv"
             path.parent.mkdir(exist_ok=True)

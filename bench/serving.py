@@ -34,10 +34,11 @@ from numpy.typing import NDArray
 from serving_sides import Batch, Side, Size, work
 from serving_tables import tables
 
-from amtss.cli import stages
+from amtss.cli.main import quiet
 from amtss.data import corpus
+from amtss.files import read_json
 from amtss.inference.onnx_graph import Bits
-from amtss.paths import Layout, read_json
+from amtss.paths import Layout
 from amtss.table import markdown
 
 BASE, LARGE = Size(12, 768, 12, 250_002), Size(24, 1024, 16, 250_002)
@@ -64,7 +65,7 @@ def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
     torch.manual_seed(0)
     tokenizer = load_tokenizer(str(layout.student))
     model.build_student(Student(max_length=config["max_tokens"]), config["languages"],
-                  list(config["id2label"].values()), tokens, tokenizer.pad_token_id
+                        list(config["id2label"].values()), tokens, tokenizer.pad_token_id
                   ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -270,7 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--large", action="store_true", help="A teacher of XLM-R-large's size too.")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args(arguments)
-    stages._quiet()
+    quiet()
     made = run(Layout(options.project), options.rounds, options.threads, options.large,
                options.seed)
     if options.out:

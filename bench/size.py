@@ -153,7 +153,7 @@ def short(stage: str) -> None:
     """Run a training's command in this process, with `STEPS` steps of each epoch."""
     import psutil
 
-    from amtss.cli import stages
+    from amtss.cli import main as cli
     from amtss.distillation import learner
     from amtss.teachers import trainer
 
@@ -172,7 +172,7 @@ def short(stage: str) -> None:
     learner.track = track  # type: ignore[assignment]
     trainer._arguments = shortened
     sys.argv = ["amtss", *stage.split()]
-    stages.main()  # its start is a little slower than by itself: `learning` is there before it
+    cli.main()  # its start is a little slower than by itself: `learning` is there before it
 
 
 def main() -> None:

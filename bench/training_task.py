@@ -21,8 +21,9 @@ from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.data.corpus import Corpus
 from amtss.distillation.learner import Examples, examples
+from amtss.files import read_json
 from amtss.models import hardware
-from amtss.paths import SPLITS, Layout, read_json
+from amtss.paths import SPLITS, Layout
 from amtss.student.model import StudentModel, build_student
 from amtss.tokenization import tokens
 from amtss.tokenization.tokenizer import load_tokenizer

@@ -25,7 +25,7 @@ def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
     import torch
     from training_task import Task, cut
 
-    from amtss.distillation import algorithm1
+    from amtss.distillation import algorithm1, importance
     from amtss.logits import pool, score
 
     torch.set_num_threads(1)
@@ -39,7 +39,7 @@ def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
         else:
             (root / "artifacts" / "logits").symlink_to((project / "artifacts" / "logits").resolve())
         teachers = pool.load(task.params, task.layout, task.corpora, task.labels, task.params.pool)
-        own = pool.weigh(teachers, "own")
+        own = importance.weigh(teachers, "own")
         target = statistics.fmean(float(members.accuracy() @ list(own[code].values()))
                                   for code, members in teachers.items())
         began, epochs = time.process_time(), [(0, 0.0, 0.0)]

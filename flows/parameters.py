@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from amtss.config import presets
+from amtss.config.params import preset_names
 from amtss.config.schema import CODE, Params
 from amtss.paths import Layout
 from flows.workspace import OWN
 
-PRESETS = [*presets.names(Layout()), OWN]
+PRESETS = [*preset_names(Layout()), OWN]
 KEY = rf"^({'|'.join(Params.model_fields)})(\.\w+)*$"
 
 

@@ -13,7 +13,7 @@ from prefect.futures import wait
 
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
-from amtss.paths import read_json
+from amtss.files import read_json
 from flows import remote_teachers, ui
 from flows.subprocesses import CommandError
 from flows.workspace import Workspace

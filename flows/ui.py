@@ -12,7 +12,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from amtss.paths import Layout, read_json
+from amtss.files import read_json
+from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.report import tables
 from flows.workspace import Workspace, store

@@ -19,9 +19,9 @@ from amtss.config import edit
 from amtss.config.params import load_params
 from amtss.config.schema import Params
 from amtss.errors import AmtssError, ParamsError
-from amtss.paths import Layout, write_text
+from amtss.files import write_text
+from amtss.paths import LINEAGE, Layout
 from amtss.registry import tracking
-from amtss.registry.register import LINEAGE
 from flows.subprocesses import Commands
 
 RUNS = Path(".dvc/tmp/runs")

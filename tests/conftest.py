@@ -17,14 +17,14 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 
-from amtss.cli import stages
+from amtss.cli.main import main, quiet
 
 # No test needs the network or the user's cache; libraries read these when they are imported.
 _HOME = tempfile.TemporaryDirectory(prefix="amtss-tests-")
 os.environ |= {"HF_HOME": _HOME.name, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                "MLFLOW_TRACKING_URI": f"sqlite:///{_HOME.name}/mlflow.db"}
-stages._quiet()
+quiet()
 
 # A busy machine is no failure.
 settings.register_profile("amtss", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -131,7 +131,7 @@ def run(*arguments: str) -> int:
     before = sys.argv
     sys.argv = ["amtss", *arguments]
     try:
-        stages.main()
+        main()
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:

@@ -13,7 +13,8 @@ from training import LABELS, LANGUAGES, Project, distilled
 
 from amtss.config.schema import Params
 from amtss.evaluation import evaluate
-from amtss.paths import Layout, write_json
+from amtss.files import write_json
+from amtss.paths import Layout
 from amtss.registry import register as registration
 from amtss.registry import tracking, versions
 from amtss.registry.versions import Version

@@ -18,9 +18,9 @@ from training import (
 
 from amtss.distillation import baseline
 from amtss.errors import AmtssError, CheckpointError
+from amtss.files import read_json
 from amtss.inference.predictor import Predictor
 from amtss.models import checkpoint
-from amtss.paths import read_json
 
 
 def tiny(project: Project) -> bytes:

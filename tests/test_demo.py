@@ -19,12 +19,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from amtss.data import demo
+from amtss.data.appendix_a import COUNTS, LABELS, LANGUAGES
 from amtss.errors import AmtssError
 
 PAPER = ("ar", "en", "es", "fr", "ru")
 PAPER_TOTALS = {"ar": 60367, "en": 25969, "es": 29285, "fr": 30685, "ru": 26999}
 SCRIPTS = {"ar": "ARABIC", "ko": "HANGUL", "ru": "CYRILLIC"}
-every_language = pytest.mark.parametrize("language", demo.LANGUAGES)
+every_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
 def rows_of(splits: dict[str, list[demo.Row]]) -> list[demo.Row]:
@@ -37,10 +38,10 @@ def bare(text: str) -> str:
 
 
 def test_counts_are_appendix_a() -> None:
-    assert len(demo.LABELS) == len(set(demo.LABELS)) == 20
-    assert {language: sum(demo.COUNTS[language]) for language in PAPER} == PAPER_TOTALS
-    assert all(len(column) == 20 for column in demo.COUNTS.values())
-    column = dict(zip(demo.LABELS, demo.COUNTS["fr"], strict=True))
+    assert len(LABELS) == len(set(LABELS)) == 20
+    assert {language: sum(COUNTS[language]) for language in PAPER} == PAPER_TOTALS
+    assert all(len(column) == 20 for column in COUNTS.values())
+    column = dict(zip(LABELS, COUNTS["fr"], strict=True))
     assert column["route_ae_others"] == 11589
     assert column["route_ae_abnormalrefund"] == 4
 
@@ -50,7 +51,7 @@ def test_every_label_has_its_scaled_count_in_every_split(language: str) -> None:
     splits = demo.generate(language)
     assert list(splits) == ["train", "validation", "test"]
     drawn = Counter(row.label for row in rows_of(splits))
-    for label, full in zip(demo.LABELS, demo.COUNTS[language], strict=True):
+    for label, full in zip(LABELS, COUNTS[language], strict=True):
         assert drawn[label] == (max(3, round(full * 0.04)) if full else 0), label
         for rows in splits.values():
             assert any(row.label == label for row in rows) == bool(full)
@@ -58,7 +59,7 @@ def test_every_label_has_its_scaled_count_in_every_split(language: str) -> None:
 
 def test_english_has_no_others() -> None:
     labels = {row.label for row in rows_of(demo.generate("en"))}
-    assert set(demo.LABELS) - labels == {"route_ae_others"}
+    assert set(LABELS) - labels == {"route_ae_others"}
 
 
 @every_language
@@ -82,24 +83,24 @@ def test_messages_are_clean_text(language: str) -> None:
         assert row.text == row.text.strip() != ""
         assert not set(row.text) & set("{}#\n\t")
         assert row.text == unicodedata.normalize("NFC", row.text)
-        assert row.label in demo.LABELS
+        assert row.label in LABELS
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.sampled_from(demo.LANGUAGES), st.floats(1e-4, 0.03), st.integers(0, 2**40))
+@given(st.sampled_from(LANGUAGES), st.floats(1e-4, 0.03), st.integers(0, 2**40))
 def test_any_scale_and_seed_is_stratified_and_repeatable(
     language: str, scale: float, seed: int
 ) -> None:
     splits = demo.generate(language, scale=scale, seed=seed)
     assert splits == demo.generate(language, scale=scale, seed=seed)
     present = {
-        label for label, full in zip(demo.LABELS, demo.COUNTS[language], strict=True) if full
+        label for label, full in zip(LABELS, COUNTS[language], strict=True) if full
     }
     assert all({row.label for row in rows} == present for rows in splits.values())
 
 
 def test_exhausted_templates_still_give_new_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    single = demo.Phrases(["hi"], ["bye"], {}, {label: ["pay now"] for label in demo.LABELS})
+    single = demo.Phrases(["hi"], ["bye"], {}, {label: ["pay now"] for label in LABELS})
     monkeypatch.setattr(demo, "load_phrases", lambda language: single)
     rows = rows_of(demo.generate("en", scale=0.01))
     assert len({bare(row.text) for row in rows}) == len(rows) > 250
@@ -127,7 +128,7 @@ def test_same_rows_in_another_process() -> None:
 
 def test_languages_are_independent(monkeypatch: pytest.MonkeyPatch) -> None:
     before = demo.generate("ru", scale=0.01)
-    monkeypatch.setattr(demo, "COUNTS", {"ru": demo.COUNTS["ru"]})
+    monkeypatch.setattr(demo, "COUNTS", {"ru": COUNTS["ru"]})
     assert demo.generate("ru", scale=0.01) == before
 
 
@@ -138,7 +139,7 @@ def test_script(language: str, script: str) -> None:
     assert inside > 0.9 * len(letters)
 
 
-@pytest.mark.parametrize("language", sorted(set(demo.LANGUAGES) - set(SCRIPTS)))
+@pytest.mark.parametrize("language", sorted(set(LANGUAGES) - set(SCRIPTS)))
 def test_latin_script(language: str) -> None:
     letters = [c for row in rows_of(demo.generate(language)) for c in row.text if c.isalpha()]
     assert all(c == "º" or unicodedata.name(c).startswith("LATIN") for c in letters)
@@ -148,7 +149,7 @@ def test_latin_script(language: str) -> None:
 def test_languages_share_almost_no_message() -> None:
     owners = Counter(
         text
-        for language in demo.LANGUAGES
+        for language in LANGUAGES
         for text in {bare(row.text) for row in rows_of(demo.generate(language))}
     )
     assert sum(n > 1 for n in owners.values()) < 0.001 * len(owners)
@@ -157,7 +158,7 @@ def test_languages_share_almost_no_message() -> None:
 @every_language
 def test_phrases_are_complete(language: str) -> None:
     phrases = demo.load_phrases(language)
-    used = {label for label, full in zip(demo.LABELS, demo.COUNTS[language], strict=True) if full}
+    used = {label for label, full in zip(LABELS, COUNTS[language], strict=True) if full}
     assert set(phrases.templates) == used
     slots: set[str] = set()
     for label, templates in phrases.templates.items():
@@ -187,7 +188,7 @@ def test_scale_out_of_range(scale: float) -> None:
 def test_fast() -> None:
     demo.load_phrases.cache_clear()
     start = time.process_time()
-    rows = sum(len(rows_of(demo.generate(language))) for language in demo.LANGUAGES)
+    rows = sum(len(rows_of(demo.generate(language))) for language in LANGUAGES)
     assert time.process_time() - start < 2.0
     assert 9_000 < rows < 12_000
 

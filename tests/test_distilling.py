@@ -29,7 +29,7 @@ from training import (
 )
 
 from amtss.data import corpus
-from amtss.distillation import algorithm1
+from amtss.distillation import algorithm1, importance, training
 from amtss.errors import AmtssError, CheckpointError
 from amtss.inference.predictor import Predictor
 from amtss.logits import pool
@@ -104,8 +104,8 @@ class TestAlgorithm1:
 
     def test_replay_draws_other_rows_each_epoch(self, tmp_path: Path) -> None:
         project = scored(tmp_path, distil={"replay": 0.5})
-        lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
-                                    project.params.pool, "distil")
+        lesson = training.prepare(project.params, project.layout, LANGUAGES,
+                                  project.params.pool, "distil")
         drawn = [set(algorithm1._rows(project.params, lesson.train, ["en"], epoch).tolist())
                  for epoch in (2, 3, 2)]
         assert drawn[0] == drawn[2] != drawn[1]
@@ -172,7 +172,7 @@ class TestWeights:
         history = project.distil(weights=strategy)
         teachers = pool.load(project.params, project.layout, project.corpora(), LABELS,
                              project.params.pool)
-        expected = pool.weigh(teachers, strategy)
+        expected = importance.weigh(teachers, strategy)
         for code, column in expected.items():
             for teacher, weight in column.items():
                 assert history[0]["weights"][teacher][code] == pytest.approx(weight)
@@ -199,8 +199,8 @@ class TestLabelsOnly:
 
     def test_reads_labelled_rows_alone(self, tmp_path: Path) -> None:
         project = scored(tmp_path, distil={"labels_only": True})
-        lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
-                                    project.params.pool, "distil")
+        lesson = training.prepare(project.params, project.layout, LANGUAGES,
+                                  project.params.pool, "distil")
         rows = algorithm1._rows(project.params, lesson.train, LANGUAGES, 1)
         assert len(rows) == sum(ROWS.values())
         assert (lesson.train.labels[rows] != corpus.UNLABELLED).all()
@@ -419,8 +419,8 @@ class TestOnboarding:
 
     def test_rows_are_those_languages_own(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", "pl", share=0.5, replay=0.25)
-        lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
-                                    project.params.pool, "distil")
+        lesson = training.prepare(project.params, project.layout, LANGUAGES,
+                                  project.params.pool, "distil")
         for epoch, share in ((1, 1.0), (2, 0.5)):
             rows = algorithm1._rows(project.params, lesson.train, ["ko", "ru"], epoch)
             assert len(set(rows.tolist())) == len(rows)
@@ -429,9 +429,9 @@ class TestOnboarding:
 
     def test_it_begins_with_what_is_registered(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", **LONG)
-        lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
-                                    project.params.pool, "distil")
-        outcomes = algorithm1.validate(lesson.learner, lesson.validation, project.params.languages)
+        lesson = training.prepare(project.params, project.layout, LANGUAGES,
+                                  project.params.pool, "distil")
+        outcomes = training.validate(lesson.learner, lesson.validation, project.params.languages)
         for code in LANGUAGES:
             assert outcomes[code].accuracy == pytest.approx(
                 accuracy(project, project.layout.registered / "student", code))
@@ -446,8 +446,8 @@ class TestOnboarding:
         project = onboarding(tmp_path, "ko")
         for given, expected in ((None, 0.005), (0.002, 0.002)):
             project.set(continuation={"learning_rate": given})
-            lesson = algorithm1.prepare(project.params, project.layout, LANGUAGES,
-                                        project.params.pool, "distil")
+            lesson = training.prepare(project.params, project.layout, LANGUAGES,
+                                      project.params.pool, "distil")
             assert lesson.learner.settings.learning_rate == pytest.approx(expected)
             assert {group["lr"] for group in lesson.learner.optimizer.param_groups} == {expected}
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from amtss.data.demo import COUNTS, LABELS
+from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.validation import labels
 
 PAPER = ("ar", "en", "es", "fr", "ru")

@@ -12,9 +12,9 @@ from training import LABELS, LANGUAGES, Project, distilled, onboarding, rewrite_
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError
 from amtss.evaluation import evaluate
+from amtss.files import read_json
 from amtss.inference.predictor import Predictor
 from amtss.models import checkpoint
-from amtss.paths import read_json
 
 
 @pytest.fixture(scope="module")

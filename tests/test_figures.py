@@ -8,7 +8,7 @@ from matplotlib import image
 from matplotlib.figure import Figure
 from test_tables import FIVE, TWENTY, history, metrics
 
-from amtss.data import demo
+from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.report import figures
 
 
@@ -23,10 +23,10 @@ def size(figure: Figure) -> tuple[int, int]:
 
 @pytest.mark.parametrize("languages", [("ko",), FIVE, TWENTY], ids=len)
 def test_any_number_of_languages_is_drawn(languages: tuple[str, ...]) -> None:
-    student, counts = history(languages), list(demo.COUNTS.values())
-    found = {code: dict(zip(demo.LABELS, counts[i % len(counts)], strict=True))
+    student, counts = history(languages), list(COUNTS.values())
+    found = {code: dict(zip(LABELS, counts[i % len(counts)], strict=True))
              for i, code in enumerate(languages)}
-    for figure in (figures.label_distribution(found, demo.LABELS),
+    for figure in (figures.label_distribution(found, LABELS),
                    figures.learning_curves(student, student[:2], languages),
                    figures.margins(student, languages), figures.weights(student[-1], languages),
                    figures.cost(metrics(languages)["cost"])):

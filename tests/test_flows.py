@@ -232,7 +232,7 @@ class TestStages:
 
     def test_the_registered_version_is_found(self) -> None:
         assert tasks.registered(["2026 Creating", "amtss-demo version 12, registered before: 2 "
-                                  "points; now champion"]) == "12"
+                                 "points; now champion"]) == "12"
 
     @pytest.mark.parametrize(("error", "again"), [
         (CommandError("exited with -9"), True), (CommandError("exited with 1"), False),

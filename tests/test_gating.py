@@ -11,6 +11,7 @@ from training import write_checkpoint
 
 from amtss.config.schema import Data, Distil, Params, Splits, Student, Teacher, Validation
 from amtss.data import corpus, demo
+from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.errors import CheckpointError, DataError
 from amtss.paths import SPLITS, Layout
 from amtss.validation import expectations
@@ -288,14 +289,14 @@ def test_the_demo_warns_of_what_appendix_a_is_known_for(project: Project) -> Non
         tables = {split: pa.table({key: [getattr(row, key) for row in rows]
                                    for key in ("id", "text", "label")})
                   for split, rows in demo.generate(code).items()}
-        corpus.write(project.layout, code, tables, demo.LABELS)
+        corpus.write(project.layout, code, tables, LABELS)
         expectations.validate(params, project.layout, code)
-    assert project.gate(params)["labels"] == [*demo.LABELS]
+    assert project.gate(params)["labels"] == [*LABELS]
     warnings = project.read("distribution.json")["warnings"]
     assert "en: no training example of route_ae_others" in warnings
     assert [each[:2] for each in warnings if "mean" in each] == ["fr"]
     total = [int(each) for each in project.rows("appendix_a.csv")[-1][1:]]
-    assert total == pytest.approx([0.04 * sum(demo.COUNTS[code]) for code in languages], rel=0.02)
+    assert total == pytest.approx([0.04 * sum(COUNTS[code]) for code in languages], rel=0.02)
 
 
 def test_the_same_corpora_give_the_same_bytes(project: Project) -> None:

@@ -181,7 +181,7 @@ class TestProfiles:
     def test_a_text_counts_once_and_so_does_a_label_that_has_no_text(self) -> None:
         targets = np.array([[1, 0, 0], [0, 1, 0]], dtype=np.float32)
         ratios, counts = new_languages.profiles(tokens([[4, 4, 4], [4, 5]]), targets,
-                                          np.array([True, True]), 6)
+                                                np.array([True, True]), 6)
         assert counts.tolist() == [0, 0, 0, 0, 2, 1]
         assert np.isfinite(ratios).all()
         assert ratios[5].argmax() == 1
@@ -235,5 +235,5 @@ class TestAcquaint:
         targets = np.tile(np.float32([0.3, 0.3, 0.4]) - np.float32(1e-7), (10, 1))
         made = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 1)
         new_languages.acquaint(made, KNOWN, tokens([[7]] * 5 + [[KNOWN]] * 5), targets,
-                         np.arange(10) >= 5)
+                               np.arange(10) >= 5)
         torch.testing.assert_close(table(made)[KNOWN], table(made)[7])

@@ -14,16 +14,8 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer, models
 
 from amtss.errors import AmtssError
-from amtss.paths import (
-    Layout,
-    alone,
-    is_full,
-    read_json,
-    replacing,
-    write_bytes,
-    write_json,
-    write_text,
-)
+from amtss.files import alone, is_full, read_json, replacing, write_bytes, write_json, write_text
+from amtss.paths import Layout
 
 BIG = 100_000
 """More bytes than the tests' full disk takes."""

@@ -159,7 +159,7 @@ def test_two_languages_alike_are_nearly_mcnemars() -> None:
 def test_chance_alone_is_called_significant_one_time_in_twenty() -> None:
     random = np.random.default_rng(0)
     ps = [metrics.paired_test([random.random(200) < 0.8 for _ in range(3)],
-                               [random.random(200) < 0.8 for _ in range(3)], 500, i).p
+                              [random.random(200) < 0.8 for _ in range(3)], 500, i).p
           for i in range(400)]
     assert 0.02 < np.mean(np.array(ps) < 0.05) < 0.08
 

@@ -121,7 +121,7 @@ def test_any_fingerprint_is_read_as_text(fingerprint: str) -> None:
 class TestChanged:
     def test_sets_what_is_there_and_what_is_not(self) -> None:
         made = read(edit.changed(BASE, ("distil.top_k=1", "continuation.learning_rate=1.0e-3",
-                                           "teachers.fr.training.epochs=2")))
+                                        "teachers.fr.training.epochs=2")))
         assert made.distil.top_k == 1
         assert made.continuation.learning_rate == 1.0e-3
         assert made.teachers["fr"].training.epochs == 2

@@ -6,12 +6,12 @@ from safetensors.numpy import load_file
 from training import LABELS, LANGUAGES, Project, rewrite_logits, scored
 
 from amtss.config.schema import Params
-from amtss.distillation import importance
+from amtss.distillation.importance import weigh
 from amtss.errors import CacheError
 from amtss.logits import cache as logits_cache
-from amtss.logits import pool, score
+from amtss.logits import pool
 from amtss.logits.cache import Logits
-from amtss.logits.pool import Pool
+from amtss.logits.pool import Pool, softmax
 
 
 def loaded(project: Project, *teachers: str) -> Pool:
@@ -36,7 +36,7 @@ class TestLoad:
         project = scored(tmp_path)
         before = loaded(project)["fr"].logits
         path = project.layout.logits("fr", "fr")
-        origin = score.origin(project.params, project.layout, "fr", "fr")
+        origin = logits_cache.origin_of(project.params, project.layout, "fr", "fr")
         order = np.random.default_rng(0).permutation
         logits_cache.write(path, origin, {
             split: Logits(each.keys[at], each.values[at])
@@ -95,7 +95,7 @@ class TestWeigh:
         teachers = loaded(scored(tmp_path))
         loss = {code: np.linspace(0.1, 2.0, 24) for code in LANGUAGES}
         for strategy in ("own", "uniform", "likelihood", "boosted"):
-            weights = pool.weigh(teachers, strategy, loss)
+            weights = weigh(teachers, strategy, loss)
             assert list(weights) == list(LANGUAGES)
             for code, column in weights.items():
                 assert set(column) == {code, "multilingual"}
@@ -103,16 +103,16 @@ class TestWeigh:
                 assert min(column.values()) >= 0.0
 
     def test_own_is_the_teacher_of_the_language_alone(self, tmp_path: Path) -> None:
-        weights = pool.weigh(loaded(scored(tmp_path)), "own")
+        weights = weigh(loaded(scored(tmp_path)), "own")
         assert weights == {code: {code: 1.0, "multilingual": 0.0} for code in LANGUAGES}
 
     def test_uniform(self, tmp_path: Path) -> None:
-        weights = pool.weigh(loaded(scored(tmp_path)), "uniform")
+        weights = weigh(loaded(scored(tmp_path)), "uniform")
         assert weights == {code: {code: 0.5, "multilingual": 0.5} for code in LANGUAGES}
 
     def test_likelihood_is_the_best_mixture_on_validation(self, tmp_path: Path) -> None:
         teachers = loaded(scored(tmp_path))
-        weights = pool.weigh(teachers, "likelihood")
+        weights = weigh(teachers, "likelihood")
         for code in LANGUAGES:
             gold = teachers[code].gold_probabilities()
             grid = np.linspace(0, 1, 201)
@@ -124,14 +124,14 @@ class TestWeigh:
         project = scored(tmp_path)
         sure = 8.0 * np.eye(3)[project.gold("fr", "validation")]
         rewrite_logits(project, "fr", "fr", "validation", sure)
-        weights = pool.weigh(loaded(project), "likelihood")
+        weights = weigh(loaded(project), "likelihood")
         assert weights["fr"]["fr"] > 0.99
 
     def test_likelihood_does_not_read_training_rows(self, tmp_path: Path) -> None:
         project = scored(tmp_path)
-        before = pool.weigh(loaded(project), "likelihood")
+        before = weigh(loaded(project), "likelihood")
         rewrite_logits(project, "fr", "fr", "train", np.zeros((48, 3)))
-        assert pool.weigh(loaded(project), "likelihood") == before
+        assert weigh(loaded(project), "likelihood") == before
 
     def test_boosted_heeds_the_students_mistakes(self, tmp_path: Path) -> None:
         # `fr` knows the first half, `multilingual` the second; the student errs on the second
@@ -143,13 +143,13 @@ class TestWeigh:
         rewrite_logits(project, "multilingual", "fr", "validation", np.where(first, wrong, sure))
         teachers = loaded(project)
         loss = {code: np.ones(24) for code in LANGUAGES}
-        assert pool.weigh(teachers, "likelihood")["fr"]["fr"] == pytest.approx(0.5, abs=0.01)
+        assert weigh(teachers, "likelihood")["fr"]["fr"] == pytest.approx(0.5, abs=0.01)
         loss["fr"] = np.where(first[:, 0], 0.1, 0.9)
-        assert pool.weigh(teachers, "boosted", loss)["fr"]["fr"] == pytest.approx(0.1, abs=0.01)
-        assert pool.weigh(teachers, "boosted")["fr"] == pool.weigh(teachers, "likelihood")["fr"]
+        assert weigh(teachers, "boosted", loss)["fr"]["fr"] == pytest.approx(0.1, abs=0.01)
+        assert weigh(teachers, "boosted")["fr"] == weigh(teachers, "likelihood")["fr"]
 
     def test_gold_probabilities(self, tmp_path: Path) -> None:
         members = loaded(scored(tmp_path))["ru"]
-        every = importance.softmax(members.logits["validation"])
+        every = softmax(members.logits["validation"])
         expected = [[every[t, n, members.gold[n]] for n in range(24)] for t in range(2)]
         np.testing.assert_allclose(members.gold_probabilities(), expected)

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from conftest import PARAMS, Project
 
-from amtss.config import presets
+from amtss.config.params import activate_preset, preset_names
 from amtss.errors import ParamsError
 from amtss.paths import Layout
 
@@ -19,19 +19,19 @@ def folder(project: Project) -> Project:
 
 
 def test_names(folder: Project) -> None:
-    assert presets.names(Layout()) == ["first", "second"]
-    assert presets.names(Layout(Path("data"))) == []
+    assert preset_names(Layout()) == ["first", "second"]
+    assert preset_names(Layout(Path("data"))) == []
 
 
 def test_a_preset_becomes_params_whole(folder: Project) -> None:
     Path("params.yaml").unlink()
-    presets.activate(Layout(), "first")
+    activate_preset(Layout(), "first")
     assert Path("params.yaml").read_bytes() == Path("params/first.yaml").read_bytes()
 
 
 def test_an_unedited_preset_gives_way(folder: Project) -> None:
-    presets.activate(Layout(), "first", force=True)
-    presets.activate(Layout(), "second")
+    activate_preset(Layout(), "first", force=True)
+    activate_preset(Layout(), "second")
     assert Path("params.yaml").read_text() == SECOND
 
 
@@ -39,20 +39,20 @@ def test_an_unedited_preset_gives_way(folder: Project) -> None:
 def test_own_settings_are_kept(folder: Project, own: bytes) -> None:
     folder.write("params.yaml", own)
     with pytest.raises(ParamsError, match=r"params\.yaml: .*`amtss preset first --force`"):
-        presets.activate(Layout(), "first")
+        activate_preset(Layout(), "first")
     assert Path("params.yaml").read_bytes() == own
-    presets.activate(Layout(), "first", force=True)
+    activate_preset(Layout(), "first", force=True)
     assert Path("params.yaml").read_bytes() == Path("params/first.yaml").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["third", "", "../params", "first.yaml"])
 def test_no_such_preset(folder: Project, name: str) -> None:
     with pytest.raises(ParamsError, match=r"preset: expected one of first, second .*, found"):
-        presets.activate(Layout(), name)
+        activate_preset(Layout(), name)
 
 
 def test_a_wrong_preset_is_not_activated(folder: Project) -> None:
     folder.write("params/second.yaml", "languages: [en]\n")
     with pytest.raises(ParamsError, match=r"params/second\.yaml: teachers: expected a value"):
-        presets.activate(Layout(), "second", force=True)
+        activate_preset(Layout(), "second", force=True)
     assert yaml.safe_load(Path("params.yaml").read_text()) == PARAMS

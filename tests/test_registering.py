@@ -11,8 +11,8 @@ from training import LABELS, LANGUAGES, Project
 
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, RegistryError
+from amtss.files import alone, read_json, write_json, write_text
 from amtss.models import checkpoint
-from amtss.paths import alone, read_json, write_json, write_text
 from amtss.registry import tracking, versions
 from amtss.registry.register import REQUIREMENTS, _description, _dirty
 from amtss.registry.versions import Version
@@ -96,7 +96,7 @@ class TestRegister:
         folder = place(project)
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert folder / "artifacts" / "student" / "model.safetensors" in files
-        assert folder / "code" / "amtss" / "predicting.py" in files
+        assert folder / "code" / "amtss" / "inference" / "predictor.py" in files
         assert not {path.suffix for path in files} & {".pkl", ".pickle", ".bin", ".pt", ".pth"}
         assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # pickle's first
         wanted = (folder / "requirements.txt").read_text().split()

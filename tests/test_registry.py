@@ -6,8 +6,8 @@ from registered import place, register, retrained, unregistered
 from training import Project
 
 from amtss.errors import RegistryError
+from amtss.files import write_text
 from amtss.models import checkpoint
-from amtss.paths import write_text
 from amtss.registry import tracking, versions
 
 

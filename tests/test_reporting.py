@@ -11,9 +11,10 @@ from test_page import Page
 from test_tables import FIVE, SEVEN, TWENTY, history, metrics, onboarded
 
 from amtss.config.schema import Distil, Params, Report, Teacher
-from amtss.data import demo
+from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.errors import AmtssError
-from amtss.paths import Layout, write_json, write_text
+from amtss.files import write_json, write_text
+from amtss.paths import Layout
 from amtss.report import report, tables
 
 Languages = tuple[str, ...]
@@ -35,11 +36,11 @@ def lines(rows: list[dict[str, Any]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-def run(root: Path, languages: Languages = FIVE, labels: Languages = demo.LABELS,
+def run(root: Path, languages: Languages = FIVE, labels: Languages = LABELS,
         epochs: int = 6) -> Layout:
     """A run's files, as the stages `gate`, `distil`, `baseline` and `evaluate` write them."""
     layout, draw = Layout(root), random.Random(0)
-    counts = list(demo.COUNTS.values())
+    counts = list(COUNTS.values())
     numbers = {code: dict(zip(labels, counts[i % len(counts)], strict=False))
                for i, code in enumerate(languages)}
     write_json(layout.gate_keys, {"labels": list(labels)})

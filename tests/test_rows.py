@@ -88,7 +88,7 @@ class Lesson:
         for step, at in enumerate(made):
             for group in adam.param_groups:
                 group["lr"] = 1e-2 * (1 - ((number - 1) / 5 + (number / 5 - (number - 1) / 5)
-                                            * step / len(made)))
+                                           * step / len(made)))
             inputs = (*self.data.tokens.padded(at, self.pad), self.data.language[at])
             loss = distillation_loss(
                 self.model(*map(torch.from_numpy, inputs)), torch.from_numpy(self.targets[at]),

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from amtss.config.schema import Sample
-from amtss.data import demo
+from amtss.data.appendix_a import COUNTS
 from amtss.data.sampling import sample
 from amtss.data.sources import Tables
 from amtss.errors import DataError
@@ -51,7 +51,7 @@ def test_skew_follows_appendix_a_by_rank(language: str) -> None:
     made = sample(whole, Sample(skew="appendix-a", rows=300), language, 0)
     counted = Counter(whole["train"]["label"].to_pylist())
     ranked = sorted(counted, key=lambda label: (-counted[label], label))
-    column = demo.COUNTS[language][: len(ranked)]
+    column = COUNTS[language][: len(ranked)]
     for split, rows in (("train", 300), ("validation", 150), ("test", 150)):
         found = Counter(made[split]["label"].to_pylist())
         for label, count in zip(ranked, column, strict=True):
@@ -59,7 +59,7 @@ def test_skew_follows_appendix_a_by_rank(language: str) -> None:
 
 
 def test_a_class_that_appendix_a_lacks_is_left_out() -> None:
-    assert demo.COUNTS["en"][1] == 0
+    assert COUNTS["en"][1] == 0
     made = sample(tables(), Sample(skew="appendix-a", rows=100), "en", 0)
     assert len(set(made["train"]["label"].to_pylist())) == 4
 

@@ -11,11 +11,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from amtss.data import corpus
 from amtss.errors import AmtssError, CacheError, CheckpointError
 from amtss.logits import cache as logits_cache
-from amtss.logits import score
 
 
 def cached(project: Project, teacher: str, code: str) -> dict[str, logits_cache.Logits]:
-    origin = score.origin(project.params, project.layout, teacher, code)
+    origin = logits_cache.origin_of(project.params, project.layout, teacher, code)
     return logits_cache.read(project.layout.logits(teacher, code), origin, teacher)
 
 

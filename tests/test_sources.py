@@ -12,6 +12,7 @@ from conftest import Project, examples
 
 from amtss.config.schema import Columns, Data, Splits
 from amtss.data import demo, sources
+from amtss.data.appendix_a import LABELS
 from amtss.errors import DataError
 
 SPLITS = ("train", "validation", "test")
@@ -56,7 +57,7 @@ def hub(project: Project, **tables: pa.Table) -> None:
 
 def test_demo() -> None:
     source = sources.read(Data(scale=0.01), "fr")
-    assert source.labels == demo.LABELS
+    assert source.labels == LABELS
     assert set(source.tables) == set(SPLITS)
     made = demo.generate("fr", scale=0.01)
     assert rows_of(source.tables["test"]) == [row._asdict() for row in made["test"]]

@@ -38,7 +38,7 @@ def write(settings: Student, folder: Path) -> Path:
     assert settings.checkpoint is not None
     tokenizer = load_tokenizer(settings.checkpoint)
     student_start.write(settings, settings.checkpoint, np.arange(len(tokenizer)),
-                   tokenizer.pad_token_id, folder)
+                        tokenizer.pad_token_id, folder)
     return folder
 
 

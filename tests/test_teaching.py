@@ -25,7 +25,8 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError
-from amtss.paths import Layout, read_json, write_json
+from amtss.files import read_json, write_json
+from amtss.paths import Layout
 from amtss.teachers import teach, trainer
 from amtss.teachers.teach import align
 

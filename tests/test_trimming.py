@@ -17,14 +17,8 @@ from amtss.config.schema import Trimming
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, ParamsError
 from amtss.student import embeddings, trimming
-from amtss.tokenization.tokenizer import (
-    LEFT_OUT,
-    SPECIAL,
-    grow,
-    load_tokenizer,
-    remade,
-    train_tokenizer,
-)
+from amtss.student.new_languages import grow_tokenizer
+from amtss.tokenization.tokenizer import LEFT_OUT, SPECIAL, load_tokenizer, remade, train_tokenizer
 
 FAMILIES = tuple(kind for kind in KINDS if kind != "roberta")
 ALL = [*LANGUAGES, "ko"]
@@ -133,7 +127,7 @@ class TestExact:
         made, _ = trimmed
         if "##a" in made.get_vocab():
             return  # one that cannot
-        grown = grow(made, [of("ru")], [of("en"), of("fr")], 60)
+        grown = grow_tokenizer(made, [of("ru")], [of("en"), of("fr")], 60)
         assert len(grown) > len(made)
         assert [pieces(grown, text) for text in every(["en", "fr"])[:60]] == [
             pieces(made, text) for text in every(["en", "fr"])[:60]]

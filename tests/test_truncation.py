@@ -115,7 +115,7 @@ def test_teachers_from_scratch_are_not_counted(tmp_path: Path) -> None:
     teachers = {name: each.model_copy(update={"checkpoint": None})
                 for name, each in hub.XNLI.teachers.items()}
     assert count(hub.XNLI.model_copy(update={"teachers": teachers}),
-                            corpora(tmp_path)) == []
+                 corpora(tmp_path)) == []
 
 
 def test_no_tokenizer(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from amtss.data import corpus
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
 from amtss.paths import Layout
+from amtss.student.new_languages import grow_tokenizer
 from amtss.tokenization import tokenizer as tokenization
 from amtss.tokenization import tokens
 
@@ -145,7 +146,7 @@ class TestGrown:
         old = of("en", *ENGLISH)
         known = tokenization.train_tokenizer([old], 60)
         assert unknown(known, read(new)) > 0
-        grown = tokenization.grow(known, [new], [old], 300)
+        grown = grow_tokenizer(known, [new], [old], 300)
         assert ids(grown, read(old)) == ids(known, read(old))
         assert unknown(grown, read(new)) == 0
         assert grown.convert_ids_to_tokens(range(len(known))) == \
@@ -154,9 +155,9 @@ class TestGrown:
     def test_appending_all_pieces_would_change_old_texts(self) -> None:
         old, new = of("en", *ENGLISH), of("pl", *POLISH)
         known = tokenization.train_tokenizer([old], 60)
-        naive = tokenization.grow(known, [new], [], 300)
+        naive = grow_tokenizer(known, [new], [], 300)
         assert ids(naive, read(old)) != ids(known, read(old))
-        assert len(tokenization.grow(known, [new], [old], 300)) < len(naive)
+        assert len(grow_tokenizer(known, [new], [old], 300)) < len(naive)
 
     @settings(max_examples=40)
     @given(st.data())
@@ -170,13 +171,13 @@ class TestGrown:
         known = tokenization.train_tokenizer([of("en", "abc", *data.draw(texts("abc")))], 40)
         old = of("fr", *data.draw(texts("abcxy")))
         new = of("pl", *data.draw(texts("abcde")), *KOREAN)
-        grown = tokenization.grow(known, [new], [old], data.draw(st.sampled_from([60, 200])))
+        grown = grow_tokenizer(known, [new], [old], data.draw(st.sampled_from([60, 200])))
         assert ids(grown, read(old)) == ids(known, read(old))
 
     def test_an_old_text_in_the_new_script_takes_nothing_away(self) -> None:
         old, logs, new = of("en", *ENGLISH), of("fr", *ENGLISH, *KOREAN), of("ko", *KOREAN)
         known = tokenization.train_tokenizer([old], 60)
-        grown = tokenization.grow(known, [new], [old, logs], 300)
+        grown = grow_tokenizer(known, [new], [old, logs], 300)
         assert unknown(grown, read(new)) == 0
         assert ids(grown, read(old)) == ids(known, read(old))
 
@@ -184,42 +185,42 @@ class TestGrown:
     def test_has_at_most_so_many_pieces_more(self, size: int) -> None:
         old, new = of("en", *ENGLISH), of("pl", *POLISH)
         known = tokenization.train_tokenizer([old], 60)
-        assert len(known) < len(tokenization.grow(known, [new], [old], size)) <= len(known) + size
+        assert len(known) < len(grow_tokenizer(known, [new], [old], size)) <= len(known) + size
 
     def test_a_script_with_more_characters_than_that(self) -> None:
         # 100 that stand 90 times, 80 that stand once
         many = [chr(0xAC00 + 3 * i) for i in range(180)]
         texts = [" ".join(many[i:i + 10]) for i in range(0, 100, 10)] * 90 + [" ".join(many[100:])]
         known = tokenization.train_tokenizer([of("en", *ENGLISH)], 60)
-        grown = tokenization.grow(known, [of("ko", *texts)], [], 220)
+        grown = grow_tokenizer(known, [of("ko", *texts)], [], 220)
         assert unknown(grown, texts) == 0
-        grown = tokenization.grow(known, [of("ko", *texts)], [], 150)
+        grown = grow_tokenizer(known, [of("ko", *texts)], [], 150)
         assert len(grown) == len(known) + 150
         assert unknown(grown, texts[:10]) == 0
         assert unknown(grown, texts[-1:]) > 0
         with pytest.raises(CheckpointError, match=r"^ko: expected a student's tokenizer that reads "
                            r"it, found \d+\.\d% unknown tokens with \d+ new pieces; raise "
                            r"continuation\.vocabulary in params\.yaml$"):
-            tokenization.grow(known, [of("ko", *texts)], [], 50)
+            grow_tokenizer(known, [of("ko", *texts)], [], 50)
         assert len(tokenization.train_tokenizer([of("ko", *texts)], 150)) == 150
 
     def test_is_deterministic(self, tmp_path: Path) -> None:
         known = tokenization.train_tokenizer([of("en")], 300)
         for name in ("one", "two"):
-            tokenization.grow(known, [of("ko"), of("pl")], [of("en")], 300).save_pretrained(
+            grow_tokenizer(known, [of("ko"), of("pl")], [of("en")], 300).save_pretrained(
                 tmp_path / name)
         assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
     def test_again_adds_nothing(self) -> None:
         known = tokenization.train_tokenizer([of("en")], 300)
-        once = tokenization.grow(known, [of("ko")], [of("en")], 300)
-        twice = tokenization.grow(once, [of("ko")], [of("en")], 300)
+        once = grow_tokenizer(known, [of("ko")], [of("en")], 300)
+        twice = grow_tokenizer(once, [of("ko")], [of("en")], 300)
         assert twice.get_vocab() == once.get_vocab()
 
     def test_keeps_special_tokens_and_the_length(self, tmp_path: Path) -> None:
         known = tokenization.train_tokenizer([of("en")], 300)
         known.model_max_length = 48
-        tokenization.grow(known, [of("ko")], [of("en")], 300).save_pretrained(tmp_path)
+        grow_tokenizer(known, [of("ko")], [of("en")], 300).save_pretrained(tmp_path)
         grown = tokenization.load_tokenizer(str(tmp_path))
         assert grown.special_tokens_map == known.special_tokens_map
         assert grown.all_special_ids == known.all_special_ids
@@ -235,7 +236,7 @@ class TestGrown:
         known.save_pretrained(tmp_path / "known")
         known = tokenization.load_tokenizer(str(tmp_path / "known"))
         old = of("en", *read(of("en")), "enpay1 [order] [url]")
-        tokenization.grow(known, [of("ko")], [old], 300).save_pretrained(tmp_path / "grown")
+        grow_tokenizer(known, [of("ko")], [old], 300).save_pretrained(tmp_path / "grown")
         grown = tokenization.load_tokenizer(str(tmp_path / "grown"))
         assert ids(grown, read(old)) == ids(known, read(old))
         assert unknown(grown, read(of("ko"))) == 0
@@ -249,20 +250,20 @@ class TestGrown:
                                "strategy": "LongestFirst"}
         (tmp_path / "tokenizer.json").write_text(json.dumps(state))
         known = tokenization.load_tokenizer(str(tmp_path))
-        grown = tokenization.grow(known, [new], [old], 300)
+        grown = grow_tokenizer(known, [new], [old], 300)
         assert ids(grown, read(old)) == ids(known, read(old))
 
     def test_unlabelled_texts_count_and_pairs_do(self) -> None:
         known = tokenization.train_tokenizer([of("en")], 300)
         splits = {"train": pa.table({"text": ["enpay1"], "pair": ["안녕"]}),
                   "unlabelled": pa.table({"text": ["소포"], "pair": ["카드"]})}
-        grown = tokenization.grow(known, [Corpus("ko", splits, "", None)], [of("en")], 300)
+        grown = grow_tokenizer(known, [Corpus("ko", splits, "", None)], [of("en")], 300)
         assert unknown(grown, ["안녕", "소포", "카드"]) == 0
 
     def test_xlm_r_s_own_form(self, xlm_r: Path, tmp_path: Path) -> None:
         known = tokenization.load_tokenizer(str(xlm_r))
         old, new = read(of("en")) + read(of("fr")), read(of("ko"))
-        grown = tokenization.grow(known, [of("ko")], [of("en"), of("fr")], 100)
+        grown = grow_tokenizer(known, [of("ko")], [of("en"), of("fr")], 100)
         grown.save_pretrained(tmp_path)
         again = tokenization.load_tokenizer(str(tmp_path))
         assert type(again) is type(grown) is type(known)
@@ -279,7 +280,7 @@ class TestGrown:
     def test_one_that_cannot_grow_and_need_not(self, tmp_path: Path, kind: str) -> None:
         write_checkpoint(tmp_path / kind, kind)
         known = tokenization.load_tokenizer(str(tmp_path / kind))
-        assert tokenization.grow(known, [of("fr")], [of("en")], 100) is known
+        assert grow_tokenizer(known, [of("fr")], [of("en")], 100) is known
 
     def test_one_that_cannot_grow_but_must(self, tmp_path: Path) -> None:
         write_checkpoint(tmp_path / "bert", "bert")
@@ -287,4 +288,4 @@ class TestGrown:
         with pytest.raises(CheckpointError, match=r"^ko: expected a student's tokenizer that reads "
                            r"it, found \d\d\.\d% unknown tokens with WordPiece, which cannot grow; "
                            r"distil a student with another student\.tokenizer, then register it$"):
-            tokenization.grow(known, [of("fr"), of("ko")], [of("en")], 100)
+            grow_tokenizer(known, [of("fr"), of("ko")], [of("en")], 100)

@@ -14,7 +14,7 @@ from test_pipeline import Pipeline
 
 from amtss.config.params import load_params
 from amtss.config.schema import Params, Student
-from amtss.paths import read_json
+from amtss.files import read_json
 from amtss.report import paper
 from amtss.student import model
 
@@ -30,7 +30,7 @@ MOVING = {"almanach/camembert-large"}
 def parameters(settings: Student, heads: list[str], classes: int) -> int:
     with torch.device("meta"):
         made = model.build_student(settings, heads, [f"label {index}" for index in range(classes)],
-                             TOKENS, pad=1)
+                                   TOKENS, pad=1)
     return made.num_parameters()
 
 

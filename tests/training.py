@@ -22,9 +22,10 @@ from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.distillation import algorithm1
 from amtss.distillation import baseline as tiny
+from amtss.files import read_json, write_json
 from amtss.logits import score as scoring
 from amtss.models import checkpoint
-from amtss.paths import SPLITS, Layout, read_json, write_json
+from amtss.paths import SPLITS, Layout
 from amtss.student import start
 from amtss.teachers import teach as teaching
 
@@ -253,7 +254,7 @@ def rewrite_logits(project: Project, teacher: str, code: str, split: str,
     from amtss.logits.cache import Logits
 
     path = project.layout.logits(teacher, code)
-    origin = scoring.origin(project.params, project.layout, teacher, code)
+    origin = logits_cache.origin_of(project.params, project.layout, teacher, code)
     splits = dict(logits_cache.read(path, origin, teacher))
     splits[split] = Logits(splits[split].keys, values.astype(np.float32))
     logits_cache.write(path, origin, splits)

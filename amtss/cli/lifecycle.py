@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from amtss.config.params import load_project
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:
@@ -14,19 +15,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-def project() -> "tuple[Params, Layout]":
-    """The settings and the paths of the working directory's project."""
-    from amtss.config.params import load_params
-    from amtss.paths import Layout
-
-    layout = Layout(Path())
-    return load_params(layout.params), layout
-
-
 @app.command()
 def register() -> None:
     """Make a version of the registered model from the evaluated student, alias `challenger`."""
-    _register(*project())
+    _register(*load_project())
 
 
 def _register(params: "Params", layout: "Layout") -> int:
@@ -50,7 +42,7 @@ def promote(
     dry_run: Annotated[bool, typer.Option(help="Show the verdict, move nothing.")] = False,
 ) -> None:
     """Make a version champion if it passes the gate; the old one stays as `previous`."""
-    _promote(*project(), version, dry_run)
+    _promote(*load_project(), version, dry_run)
 
 
 def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = False) -> None:
@@ -67,7 +59,7 @@ def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = F
 @app.command()
 def rollback() -> None:
     """Make the previous champion champion again; a second time returns."""
-    params, layout = project()
+    params, layout = load_project()
     from amtss.registry import promote
 
     print(f"version {promote.rollback(params, layout).number} is champion again")
@@ -76,7 +68,7 @@ def rollback() -> None:
 @app.command()
 def audit() -> None:
     """Say whether the present champion passes the gate, whoever put it there."""
-    params, layout = project()
+    params, layout = load_project()
     from amtss.registry import promote
 
     print(f"version {promote.audit(params, layout).candidate.number}, the champion, passes")
@@ -115,7 +107,7 @@ def export(
         if version:
             from amtss.registry import versions
 
-            params, layout = project()
+            params, layout = load_project()
             found = versions.find(params, layout, version)
             model = Path(folder) / "student"
             versions.fetch(params, layout, found.number, found.fingerprint, model)
@@ -150,7 +142,7 @@ def onboard_language(
     from amtss import onboarding
     from amtss.table import rich_table
 
-    layout = project()[1]
+    layout = load_project()[1]
     request = onboarding.Request(tuple(lang), from_version, data, teacher, tuple(change or ()))
     params = onboarding.prepare(layout, request)
     onboarding.repro()

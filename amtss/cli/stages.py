@@ -1,18 +1,15 @@
 """The command line: one short command per stage. Loads, calls, writes; no arithmetic."""
 
-import gc
-import logging
-import os
 import sys
-import traceback
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from amtss import processes
 from amtss.cli import lifecycle
+from amtss.config.params import load_project
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:
@@ -23,64 +20,6 @@ app = typer.Typer(help="Many teachers, one student, every language.", no_args_is
 app.add_typer(lifecycle.app)
 LanguageArgument = Annotated[str, typer.Argument(metavar="LANG", help="A language of params.yaml.")]
 TeacherArgument = Annotated[str, typer.Argument(metavar="NAME", help="A teacher of params.yaml.")]
-
-
-def main() -> None:
-    """Run a command; a user's mistake is one line on stderr and a non-zero exit status."""
-    gc.set_threshold(100_000, 10, 10)  # the default costs a sixth of the start of a training
-    _quiet()
-    processes.join()
-    try:
-        raise SystemExit(app(standalone_mode=False) or 0)
-    except typer.Abort:
-        raise SystemExit(130) from None
-    except typer.TyperException as error:
-        message = str(error.format_message())
-        if message:  # none where the help has been printed instead
-            _fail(f"{message.rstrip('.')}; see `amtss --help`")
-        raise SystemExit(2) from None
-    except AmtssError as error:
-        _fail(str(error))
-    except Exception as error:
-        from amtss import paths
-
-        if not paths.is_full(error):
-            if processes.hand_over(repr(error), traceback.format_exc()):
-                raise SystemExit(1) from None
-            raise
-        _fail(f"expected to be able to write, found: {error}; free space, then run the same "
-              "command again")
-
-
-def _fail(message: str) -> NoReturn:
-    line = " ".join(message.split())
-    if not processes.hand_over(line):
-        print(f"amtss: {line}", file=sys.stderr)
-    raise SystemExit(1) from None
-
-
-def _quiet() -> None:
-    """No telemetry anywhere, and no libraries' bars where nobody watches. The user's own wins.
-
-    Threads wait without spinning: on a busy machine that is the difference between a minute and
-    ten for a small model.
-    """
-    defaults = {"OMP_WAIT_POLICY": "PASSIVE", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
-                "GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true",
-                "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-                "MLFLOW_LOGGING_LEVEL": "CRITICAL", "TRANSFORMERS_VERBOSITY": "error",
-                "DATASETS_VERBOSITY": "critical", "HF_HUB_VERBOSITY": "error",
-                "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "true"}
-    if not sys.stderr.isatty():
-        defaults |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1",
-                     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-    # They log what they raise, or try again, all the same.
-    for name in ("great_expectations", "urllib3"):
-        logger = logging.getLogger(name)
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False  # to whoever has set up logging in this process
 
 
 def _known(kind: str, name: str, names: Any) -> str:
@@ -94,9 +33,9 @@ def _known(kind: str, name: str, names: Any) -> str:
 def sources() -> None:
     """Look which languages' sources have changed since they were last read."""
     from amtss.data import sources
-    from amtss.paths import write_json
+    from amtss.files import write_json
 
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     write_json(layout.sources, {code: sources.fingerprint(params.data, code)
                                 for code in params.languages})
 
@@ -106,7 +45,7 @@ def data(language: LanguageArgument) -> None:
     """Read one language of the source into artifacts/data."""
     from amtss.data import corpus, sampling, sources
 
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     _known("language", language, params.languages)
     source = sources.read(params.data, language)
     tables = sampling.sample(source.tables, params.data.sample, language, params.data.seed)
@@ -118,7 +57,7 @@ def validate(language: LanguageArgument) -> None:
     """Check one language's data with Great Expectations; errors stop the pipeline."""
     from amtss.validation import expectations
 
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     expectations.validate(params, layout, _known("language", language, params.languages))
 
 
@@ -127,13 +66,13 @@ def gate() -> None:
     """Check the languages against each other and settle the label list."""
     from amtss.validation import gate
 
-    gate.gate(*lifecycle.project())
+    gate.gate(*load_project())
 
 
 @app.command()
 def teach(name: TeacherArgument) -> None:
     """Fine-tune one teacher."""
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     _known("teacher", name, params.teachers)
     if processes.launch():
         return
@@ -152,7 +91,7 @@ def teach(name: TeacherArgument) -> None:
 @app.command()
 def score(name: TeacherArgument) -> None:
     """Run one teacher over the languages it scores; writes its logits cache."""
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     _known("teacher", name, params.teachers)
     from amtss.logits import score
 
@@ -162,9 +101,9 @@ def score(name: TeacherArgument) -> None:
 @app.command()
 def fetch() -> None:
     """Fetch the registered student that an onboarding goes on from; without one, none."""
-    from amtss.paths import replacing, write_json
+    from amtss.files import replacing, write_json
 
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     origin = params.onboarding
     with replacing(layout.registered) as folder:
         # What hangs on this folder need not know of `continuation` without an onboarding.
@@ -180,7 +119,7 @@ def fetch() -> None:
 @app.command()
 def vocabulary() -> None:
     """Make the student's tokenizer, and the weights that it does not begin at random."""
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     from amtss.student import start
 
     start.start(params, layout)
@@ -189,7 +128,7 @@ def vocabulary() -> None:
 @app.command()
 def distil() -> None:
     """Algorithm 1: distil the teachers into the student; goes on where it was interrupted."""
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     if processes.launch():
         return
     from amtss.distillation import algorithm1
@@ -203,7 +142,7 @@ def distil() -> None:
 @app.command()
 def baseline() -> None:
     """Train X-LM-Tiny, the paper's baseline, on as many examples as the student saw."""
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     if processes.launch():
         return
     from amtss.distillation import baseline
@@ -226,9 +165,9 @@ def _tell(run: "Run", row: dict[str, Any]) -> None:
 @app.command()
 def evaluate() -> None:
     """Read test once: student, baseline and teachers; writes artifacts/metrics.json."""
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     from amtss.evaluation import evaluate
-    from amtss.paths import read_json
+    from amtss.files import read_json
     from amtss.registry import tracking
 
     with tracking.run(params, layout, "evaluate") as run:
@@ -239,7 +178,7 @@ def evaluate() -> None:
 @app.command()
 def report() -> None:
     """Write the report: the paper's tables and figures for this run."""
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     from amtss.registry import tracking
     from amtss.report import report
 
@@ -253,11 +192,11 @@ def results() -> None:
     """Print the results table and where the report lies."""
     from rich.console import Console
 
-    from amtss.paths import read_json
+    from amtss.files import read_json
     from amtss.report import tables
     from amtss.table import rich_table
 
-    params, layout = lifecycle.project()
+    params, layout = load_project()
     metrics = read_json(layout.metrics, "dvc repro")
     console = Console()
     console.print(rich_table(tables.results(metrics, params.languages)))
@@ -270,13 +209,13 @@ def preset(
     force: Annotated[bool, typer.Option(help="Also over a params.yaml of your own.")] = False,
 ) -> None:
     """Make a preset of params/ the active params.yaml; without a name, list them."""
-    from amtss.config import presets
+    from amtss.config.params import activate_preset, preset_names
     from amtss.paths import Layout
 
     if name:
-        presets.activate(Layout(Path()), name, force=force)
+        activate_preset(Layout(Path()), name, force=force)
     else:
-        print("\n".join(presets.names(Layout(Path()))))
+        print("\n".join(preset_names(Layout(Path()))))
 
 
 @app.command()
@@ -290,10 +229,10 @@ def ablate(
     from rich.console import Console
 
     from amtss import ablation
-    from amtss.paths import write_text
+    from amtss.files import write_text
     from amtss.table import markdown, rich_table
 
-    params, _ = lifecycle.project()
+    params, _ = load_project()
     table = ablation.ablate(params, only or list(ablation.VARIANTS), seed or [0], jobs)
     Console(width=None if sys.stdout.isatty() else 160).print(rich_table(table))
     if output is not None:
@@ -324,7 +263,3 @@ def predict(
         lines = predictor.answer(model or Path("artifacts/student"), questions)
     for line in lines:
         print(line)
-
-
-if __name__ == "__main__":
-    main()

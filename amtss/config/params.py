@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from amtss.config.schema import Params
 from amtss.errors import ParamsError
+from amtss.files import write_bytes
+from amtss.paths import Layout
 
 
 def load_params(path: Path) -> Params:
@@ -99,3 +101,32 @@ def _one_line(path: Path, error: ValidationError) -> str:
     message = re.sub("a valid dictionary.*", "keys and values", message).replace("tuple", "list")
     shown = repr(found) if len(repr(found)) <= 60 else f"{repr(found)[:60]}…"
     return f"{where}{message}, found {shown} ({_kind(found)}){others}; {hint}"
+
+
+def load_project() -> tuple[Params, Layout]:
+    """The settings and the paths of the working directory's project."""
+    layout = Layout(Path())
+    return load_params(layout.params), layout
+
+
+def preset_names(layout: Layout) -> list[str]:
+    """Names of all presets, sorted."""
+    return sorted(path.stem for path in (layout.root / "params").glob("*.yaml"))
+
+
+def activate_preset(layout: Layout, name: str, *, force: bool = False) -> None:
+    """Write preset `name` over params.yaml.
+
+    Raises:
+        ParamsError: no such preset, the preset is wrong, or params.yaml is somebody's own work.
+    """
+    folder = layout.root / "params"
+    if name not in preset_names(layout):
+        raise ParamsError(f"preset: expected one of {', '.join(preset_names(layout)) or 'none'} "
+                          f"({folder}/), found {name!r}; name one of them")
+    known = [(folder / f"{each}.yaml").read_bytes() for each in preset_names(layout)]
+    if not force and layout.params.exists() and layout.params.read_bytes() not in known:
+        raise ParamsError(f"{layout.params}: expected an unedited preset, found your own "
+                          f"settings; keep a copy, then `amtss preset {name} --force`")
+    load_params(folder / f"{name}.yaml")
+    write_bytes(layout.params, (folder / f"{name}.yaml").read_bytes())

@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from amtss.errors import DataError
-from amtss.paths import Layout, read_json, replacing, write_json
+from amtss.files import read_json, replacing, write_json
+from amtss.paths import Layout
 
 UNLABELLED = -1
 """The label index of an example without one."""

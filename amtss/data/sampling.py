@@ -43,14 +43,14 @@ def _shares(train: pa.Table, settings: Sample, language: str) -> dict[str, float
     """
     if settings.skew is None:
         return None
-    from amtss.data import demo
+    from amtss.data.appendix_a import COUNTS
 
-    if language not in demo.COUNTS:
+    if language not in COUNTS:
         raise DataError(f"data.sample.skew: expected a language of Appendix A "
-                        f"({', '.join(demo.COUNTS)}), found {language!r}; set it to null")
+                        f"({', '.join(COUNTS)}), found {language!r}; set it to null")
     counted = Counter(train["label"].to_pylist())
     ranked = sorted(counted, key=lambda label: (-counted[label], label))
-    column = demo.COUNTS[language][: len(ranked)]
+    column = COUNTS[language][: len(ranked)]
     return {label: count / sum(column) for label, count in zip(ranked, column, strict=False)}
 
 

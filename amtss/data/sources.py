@@ -16,7 +16,8 @@ import pyarrow as pa
 from amtss import hub
 from amtss.config.schema import Data, Splits
 from amtss.errors import DataError
-from amtss.paths import SPLITS, contents
+from amtss.files import contents
+from amtss.paths import SPLITS
 
 Tables = dict[str, pa.Table]
 
@@ -66,12 +67,13 @@ def _watched(data: Data, language: str) -> list[Path]:
 
 def _demo(data: Data, language: str) -> Source:
     from amtss.data import demo
+    from amtss.data.appendix_a import LABELS
 
     splits = demo.generate(language, scale=data.scale, seed=data.seed)
     tables = {split: pa.table({"id": [row.id for row in rows], "text": [row.text for row in rows],
                                "label": [row.label for row in rows]})
               for split, rows in splits.items()}
-    return Source(tables, data.labels or demo.LABELS)
+    return Source(tables, data.labels or LABELS)
 
 
 def _named(splits: Splits) -> dict[str, str]:

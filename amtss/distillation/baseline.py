@@ -7,10 +7,11 @@ import numpy as np
 
 from amtss import processes
 from amtss.config.schema import Params
-from amtss.distillation.algorithm1 import OnEpoch, finish, prepare, record, soft_targets, validate
+from amtss.distillation import importance
+from amtss.distillation.training import OnEpoch, finish, prepare, record, soft_targets, validate
 from amtss.errors import CheckpointError
-from amtss.logits import pool
-from amtss.paths import Layout, read_json, replacing, write_json, write_text
+from amtss.files import read_json, replacing, write_json, write_text
+from amtss.paths import Layout
 
 HEAD = "all"
 """Its one head's name."""
@@ -35,7 +36,7 @@ def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     budget = cost["examples"]
     lesson = prepare(params, layout, [HEAD], [params.baseline.teacher], "baseline", budget)
     learner, progress = lesson.learner, lesson.progress
-    targets = soft_targets(params, lesson.pool, pool.weigh(lesson.pool, "uniform"))
+    targets = soft_targets(params, lesson.pool, importance.weigh(lesson.pool, "uniform"))
     everything = np.arange(len(lesson.train.labels))
     while progress.examples < budget:
         started, epoch = time.perf_counter(), progress.epoch + 1

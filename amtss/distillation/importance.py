@@ -4,10 +4,11 @@ Shapes: T teachers, L languages, N examples of one language, C classes. A column
 simplex. W is fitted on validation rows only: teachers have seen the training rows.
 """
 
-import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+import numpy as np
+
+from amtss.logits.pool import Array, Pool, Weights
+
 TOLERANCE = 1e-7
 """EM stops when no weight moves by more than this."""
 MAX_STEPS = 1000
@@ -69,20 +70,22 @@ def boosted(gold: Array, student_loss: Array) -> Array:
     return likelihood(gold, student_loss)
 
 
-def soft_targets(probabilities: Array, weights: Array) -> Array:
-    """Equation 4: the W-weighted mixture of teachers' probabilities.
+def weigh(pool: Pool, strategy: str, student_loss: dict[str, Array] | None = None) -> Weights:
+    """W of Equation 4 by `strategy`, fitted on validation rows (line 6 of Algorithm 1).
 
     Args:
-        probabilities: *Shape:* (T, N, C)
-        weights: this language's column of W. *Shape:* (T,)
-
-    Returns: *Shape:* (N, C)
+        student_loss: language -> the student's cross-entropy on each validation example ((N,),
+            nats); what `boosted` weighs them by, None before the first epoch.
     """
-    return np.tensordot(weights, probabilities, axes=1)
-
-
-def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Array:
-    """Probabilities over the last axis."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    exponent = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))
+    weights: Weights = {}
+    for language, members in pool.items():
+        if strategy == "own":
+            column = own(np.array(members.taught), members.accuracy())
+        elif strategy == "uniform":
+            column = uniform(len(members.teachers))
+        elif strategy == "boosted" and student_loss is not None:
+            column = boosted(members.gold_probabilities(), student_loss[language])
+        else:
+            column = likelihood(members.gold_probabilities())
+        weights[language] = dict(zip(members.teachers, column.tolist(), strict=True))
+    return weights

@@ -24,8 +24,8 @@ from amtss.data.corpus import Corpus
 from amtss.distillation.embedding_rows import Rows
 from amtss.distillation.loss import Loss, distillation_loss
 from amtss.errors import AmtssError, CheckpointError
+from amtss.files import read_json, replacing, write_json
 from amtss.models import hardware
-from amtss.paths import read_json, replacing, write_json
 from amtss.progress import track
 from amtss.student.model import StudentModel
 from amtss.tokenization import tokens

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from amtss.config.schema import Evaluation, Params
 from amtss.data import corpus
 from amtss.data.corpus import Corpus
-from amtss.distillation import importance
-from amtss.distillation.importance import Array
 from amtss.evaluation.metrics import (
     accuracy,
     average_interval,
@@ -22,10 +20,11 @@ from amtss.evaluation.metrics import (
     macro_f1,
     paired_test,
 )
+from amtss.files import read_json, read_rows, write_json, write_text
 from amtss.logits import pool
-from amtss.logits.pool import Pool, Weights
+from amtss.logits.pool import Array, Pool, Weights, softmax
 from amtss.models import checkpoint
-from amtss.paths import Layout, read_json, read_rows, write_json, write_text
+from amtss.paths import Layout
 from amtss.tokenization.tokenizer import LEFT_OUT
 
 Probabilities = dict[str, Array]
@@ -122,7 +121,7 @@ def _mixture(teachers: Pool, weights: Weights, language: str) -> Array:
 
 
 def _of_teacher(teachers: Pool, name: str) -> Probabilities:
-    return {language: importance.softmax(members.logits["test"][members.teachers.index(name)])
+    return {language: softmax(members.logits["test"][members.teachers.index(name)])
             for language, members in teachers.items() if name in members.teachers}
 
 

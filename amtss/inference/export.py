@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amtss.errors import AmtssError, CheckpointError
+from amtss.files import replacing, write_bytes, write_json
 from amtss.inference.predictor import Predictor
 from amtss.models import checkpoint
-from amtss.paths import replacing, write_bytes, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amtss.distillation import importance
-from amtss.distillation.importance import Array
 from amtss.errors import CheckpointError
+from amtss.files import read_json, read_text
 from amtss.inference.predictor import heads_of
-from amtss.paths import read_json, read_text
+from amtss.logits import pool
+from amtss.logits.pool import Array
 from amtss.tokenization import tokens
 from amtss.tokenization.tokens import Tokens
 
@@ -71,7 +71,7 @@ class OnnxPredictor:
             ids, mask = encoded.padded(at, self.pad)
             logits, = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask,
                                                     "language": heads[at]})
-            made[at] = importance.softmax(logits)
+            made[at] = pool.softmax(logits)
         return made
 
     def tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from amtss.distillation import importance
-from amtss.distillation.importance import Array
 from amtss.errors import CheckpointError, DataError
-from amtss.paths import read_json
+from amtss.files import read_json
+from amtss.logits import pool
+from amtss.logits.pool import Array
 from amtss.tokenization import tokenizer, tokens
 
 BATCH = 128
@@ -105,7 +105,7 @@ class Predictor:
             with torch.inference_mode():
                 logits = self.model(*(torch.from_numpy(array).to(self.model.device) for array in
                                       (ids, mask, heads[at])))
-            made[at] = importance.softmax(logits.float().cpu().numpy())
+            made[at] = pool.softmax(logits.float().cpu().numpy())
         return made
 
 

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss.config.schema import Params
 from amtss.errors import CacheError
-from amtss.paths import replacing
+from amtss.files import read_json, replacing
+from amtss.paths import Layout
 
 FORMAT = "amtss-logits/1"
 
@@ -122,3 +124,12 @@ def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def origin_of(params: Params, layout: Layout, name: str, language: str) -> Origin:
+    """What teacher `name`'s logits on `language` must have been made from."""
+    about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
+    data = read_json(layout.corpus(language) / "corpus.json", f"dvc repro data@{language}")
+    settings = (f"max_length={params.training_of(name).max_length} "
+                f"precision={params.scoring.precision}")
+    return Origin(about["fingerprint"], data["fingerprint"], tuple(about["labels"]), settings)

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import Params
 from amtss.data.corpus import Corpus
-from amtss.distillation import importance
-from amtss.distillation.importance import Array
 from amtss.logits import cache as logits_cache
-from amtss.logits import score
 from amtss.paths import Layout
+
+Array = NDArray[np.float64]
 
 Weights = dict[str, dict[str, float]]
 """W of Equation 4: language -> teacher -> weight; a language's column sums to 1."""
@@ -37,12 +36,11 @@ class LanguagePool:
                      temperature: float = 1.0) -> Array:
         """Equation 4 on a split. *Shape:* (N, C)"""
         weights = np.array([column[name] for name in self.teachers])
-        return importance.soft_targets(
-            importance.softmax(self.logits[split], temperature), weights)
+        return soft_targets(softmax(self.logits[split], temperature), weights)
 
     def gold_probabilities(self) -> Array:
         """Each teacher's probability of each validation example's label. *Shape:* (T_l, N)"""
-        probabilities = importance.softmax(self.logits["validation"])
+        probabilities = softmax(self.logits["validation"])
         return np.asarray(probabilities[:, np.arange(len(self.gold)), self.gold])
 
     def accuracy(self) -> Array:
@@ -66,7 +64,7 @@ def load(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Sequ
         language = corpus.language
         names = tuple(name for name in teachers if language in params.scored_by(name))
         cached = [logits_cache.read(layout.logits(name, language),
-                                    score.origin(params, layout, name, language), name)
+                                    logits_cache.origin_of(params, layout, name, language), name)
                   for name in names]
         logits = {split: np.stack([each[split].at(table["key"].to_numpy()) for each in cached])
                   for split, table in corpus.splits.items()}
@@ -77,22 +75,20 @@ def load(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Sequ
     return pool
 
 
-def weigh(pool: Pool, strategy: str, student_loss: dict[str, Array] | None = None) -> Weights:
-    """W of Equation 4 by `strategy`, fitted on validation rows (line 6 of Algorithm 1).
+def soft_targets(probabilities: Array, weights: Array) -> Array:
+    """Equation 4: the W-weighted mixture of teachers' probabilities.
 
     Args:
-        student_loss: language -> the student's cross-entropy on each validation example ((N,),
-            nats); what `boosted` weighs them by, None before the first epoch.
+        probabilities: *Shape:* (T, N, C)
+        weights: this language's column of W. *Shape:* (T,)
+
+    Returns: *Shape:* (N, C)
     """
-    weights: Weights = {}
-    for language, members in pool.items():
-        if strategy == "own":
-            column = importance.own(np.array(members.taught), members.accuracy())
-        elif strategy == "uniform":
-            column = importance.uniform(len(members.teachers))
-        elif strategy == "boosted" and student_loss is not None:
-            column = importance.boosted(members.gold_probabilities(), student_loss[language])
-        else:
-            column = importance.likelihood(members.gold_probabilities())
-        weights[language] = dict(zip(members.teachers, column.tolist(), strict=True))
-    return weights
+    return np.tensordot(weights, probabilities, axes=1)
+
+
+def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Array:
+    """Probabilities over the last axis."""
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    exponent = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import Params
 from amtss.data import corpus
+from amtss.files import read_json
 from amtss.logits import cache as logits_cache
-from amtss.logits.cache import Logits, Origin
+from amtss.logits.cache import Logits, origin_of
 from amtss.models import checkpoint, hardware
-from amtss.paths import SPLITS, Layout, read_json
+from amtss.paths import SPLITS, Layout
 from amtss.progress import track
 from amtss.tokenization import tokens
 from amtss.tokenization.tokenizer import load_tokenizer
@@ -18,15 +19,6 @@ from amtss.tokenization.tokens import Tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-
-def origin(params: Params, layout: Layout, name: str, language: str) -> Origin:
-    """What teacher `name`'s logits on `language` must have been made from."""
-    about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
-    data = read_json(layout.corpus(language) / "corpus.json", f"dvc repro data@{language}")
-    settings = (f"max_length={params.training_of(name).max_length} "
-                f"precision={params.scoring.precision}")
-    return Origin(about["fingerprint"], data["fingerprint"], tuple(about["labels"]), settings)
 
 
 @hardware.fitting("lower scoring.batch_size")
@@ -52,7 +44,7 @@ def score(params: Params, layout: Layout, name: str) -> None:
             values = _logits(params, model, tokenizer, cache.of(each, split),
                              f"{name} scores {language}/{split}")
             splits[split] = Logits(each[split]["key"].to_numpy(), values[:, columns])
-        logits_cache.write(layout.logits(name, language), origin(params, layout, name, language),
+        logits_cache.write(layout.logits(name, language), origin_of(params, layout, name, language),
                            splits)
 
 

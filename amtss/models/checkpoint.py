@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from amtss import hub
 from amtss.errors import CheckpointError
+from amtss.files import contents
 from amtss.models import hardware
-from amtss.paths import contents
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -17,7 +17,8 @@ from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.errors import RegistryError
 from amtss.evaluation import evaluate, metrics
-from amtss.paths import Layout, alone
+from amtss.files import alone
+from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.registry.rules import Verdict, compare, verdict_table
 from amtss.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version
@@ -140,7 +141,7 @@ def _measured(params: Params, layout: Layout, champion: Version, candidate: Vers
         versions.fetch(params, layout, champion.number, champion.fingerprint, student)
         made = evaluate.predict_test(student, corpora)
     accuracy = {each.language: metrics.accuracy(made[each.language].argmax(axis=-1),
-                                                 each.label_ids("test", champion.labels))
+                                                each.label_ids("test", champion.labels))
                 for each in corpora}
     return replace(champion, accuracy=champion.accuracy | accuracy,
                    test=champion.test | {code: candidate.test[code] for code in codes})

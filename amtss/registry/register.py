@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
+from amtss.files import alone, read_json
 from amtss.inference import export
 from amtss.models import checkpoint
-from amtss.paths import Layout, alone, read_json
+from amtss.paths import LINEAGE, Layout
 from amtss.registry import tracking, versions
 from amtss.registry.versions import CHALLENGER, CHAMPION, Version
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "tokenizers")
 """What a version needs to answer, besides what its runtime does."""
 RUNTIMES = {"pytorch": ("safetensors", "torch", "transformers"), "onnx": ("onnxruntime",)}
-LINEAGE = ("params.yaml", "dvc.lock")
-"""What a commit must hold to repeat the pipeline."""
 
 
 def register(params: Params, layout: Layout) -> tuple[Version, bool]:
@@ -77,7 +76,7 @@ def _make(params: Params, layout: Layout, student: Version) -> int:
     """Log the student in a run of its own and make a version of it; the version's number."""
     import mlflow
 
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     needed = sorted(REQUIREMENTS + RUNTIMES[params.serving.runtime])
     with (_artifacts(params, layout) as artifacts, versions.answering(params, layout) as client,
           mlflow.start_run(run_name="register") as run):
@@ -86,7 +85,8 @@ def _make(params: Params, layout: Layout, student: Version) -> int:
             mlflow.log_artifacts(str(layout.report), "report")
             tags["report"] = f"runs:/{run.info.run_id}/report/report.html"
         logged = mlflow.pyfunc.log_model(
-            name="student", python_model=str(package / "serving.py"), artifacts=artifacts,
+            name="student", python_model=str(package / "inference" / "mlflow_model.py"),
+            artifacts=artifacts,
             code_paths=[str(package)], signature=_signature(), input_example=_example(student),
             pip_requirements=[f"{each}=={installed(each).split('+')[0]}" for each in needed])
         if not versions.models(params, client):
@@ -105,7 +105,7 @@ def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
         if params.serving.runtime == "onnx":
             folders["onnx"] = f"{temporary}/onnx"
             export.export_onnx(layout.student, Path(folders["onnx"]),
-                                  8 if params.serving.int8 else 32)
+                               8 if params.serving.int8 else 32)
         yield folders
 
 

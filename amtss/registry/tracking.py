@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from amtss import processes
 from amtss.config.schema import Params
 from amtss.errors import AmtssError, RegistryError
-from amtss.paths import Layout, alone, read_json, read_rows, replacing
+from amtss.files import alone, read_json, read_rows, replacing
+from amtss.paths import Layout
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from amtss.config.schema import Params
 from amtss.errors import CheckpointError, RegistryError
+from amtss.files import replacing
 from amtss.models import checkpoint
-from amtss.paths import Layout, replacing
+from amtss.paths import Layout
 from amtss.registry import tracking
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import Params
 from amtss.errors import AmtssError
-from amtss.paths import Layout, read_json, read_rows, read_text, replacing
+from amtss.files import read_json, read_rows, read_text, replacing
+from amtss.paths import Layout
 from amtss.report import figures, page, paper, tables
 from amtss.report.page import Fold, Picture, Section
 from amtss.table import Table

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from amtss.errors import CheckpointError
-from amtss.paths import read_json
+from amtss.files import read_json
 
 NAME = "embeddings.word_embeddings.weight"
 """What they are called in an encoder of BERT's family."""

@@ -109,7 +109,7 @@ class StudentModel(PreTrainedModel):
 
 
 def build_student(settings: Student, languages: list[str], labels: list[str], vocabulary: int,
-          pad: int, start: Path | None = None) -> StudentModel:
+                  pad: int, start: Path | None = None) -> StudentModel:
     """A new student with heads for `languages`; random, but for what its encoder starts with.
 
     Args:

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from amtss.config.schema import Params, Student
 from amtss.data import corpus
 from amtss.errors import CheckpointError
+from amtss.files import replacing
 from amtss.models import checkpoint
-from amtss.paths import Layout, replacing
+from amtss.paths import Layout
 from amtss.student import embeddings, trimming
-from amtss.tokenization.tokenizer import grow, load_tokenizer, train_tokenizer
+from amtss.student.new_languages import grow_tokenizer
+from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -37,7 +39,7 @@ def start(params: Params, layout: Layout) -> None:
     corpora = [corpus.load(layout, language) for language in params.languages]
     if params.onboarding is not None:
         new = [each for each in corpora if each.language in params.onboarding.languages]
-        tokenizer = grow(
+        tokenizer = grow_tokenizer(
             load_tokenizer(str(layout.registered / "student")), new,
             [each for each in corpora if each not in new],
             params.continuation.vocabulary * len(new))

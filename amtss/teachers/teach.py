@@ -10,8 +10,9 @@ from amtss.config.schema import Params, Teacher, Teaching
 from amtss.data import corpus
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
+from amtss.files import read_json, replacing, write_json
 from amtss.models import checkpoint, hardware
-from amtss.paths import Layout, read_json, replacing, write_json
+from amtss.paths import Layout
 from amtss.teachers import trainer
 from amtss.teachers.trainer import EpochDone
 from amtss.tokenization import tokens
@@ -38,7 +39,7 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
         _pad(tokenizer, model)
         cache = tokens.Cache(layout.tokens(name), tokenizer, settings.max_length)
         told = trainer.fine_tune(model, cache, settings, corpora, labels,
-                                    layout.checkpoints(f"teach-{name}"), on_epoch)
+                                 layout.checkpoints(f"teach-{name}"), on_epoch)
         # The tokenizer is saved as it is after encoding, whether the cache was warm or not.
         tokenizer("", truncation=True, max_length=settings.max_length)
         columns = list(range(len(labels)))

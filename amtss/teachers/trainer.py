@@ -21,8 +21,8 @@ from amtss import processes
 from amtss.config.schema import Teaching
 from amtss.data.corpus import Corpus
 from amtss.errors import AmtssError, DataError, ParamsError
+from amtss.files import contents, read_json, write_json
 from amtss.models import hardware
-from amtss.paths import contents, read_json, write_json
 from amtss.tokenization import tokens
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from amtss import hub
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
@@ -20,8 +18,6 @@ Piece = tuple[str, float]
 """A piece of a unigram tokenizer, and its score (nats)."""
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 """In XLM-R's order, so that their ids are 0 to 3 and the mask's."""
-MAX_UNKNOWN = 0.01
-"""Share of unknown tokens up to which a tokenizer still reads a language."""
 STEP = 1e-4
 """Between the scores of the characters that the unigram trainer adds at the end."""
 LEFT_OUT = "left_out"
@@ -98,71 +94,6 @@ def _settled(own: list[Piece]) -> list[Piece]:
     settled = [(piece, round(score, 5)) for piece, score in scores.items()]
     settled.sort(key=lambda each: (-each[1], each[0]))
     return settled
-
-
-def grow(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus], old: Sequence[Corpus],
-         size: int) -> "PreTrainedTokenizerBase":
-    """`tokenizer` with at most `size` more pieces, trained on the texts of `new`.
-
-    Ids of the tokens it has stay, and so do the tokens of every text of `old`: a new piece that
-    one of those would use is left out, unless it has a character that was unknown so far.
-
-    Raises:
-        CheckpointError: the texts of `new` have unknown tokens even so, or it cannot grow.
-    """
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    if state["model"]["type"] != "Unigram":
-        _check_known(tokenizer, new, f"{state['model']['type']}, which cannot grow; distil a "
-                     "student with another student.tokenizer, then register it")
-        return tokenizer
-    state |= {"truncation": None, "padding": None}  # old texts count to their ends
-    own = state["model"]["vocab"]
-    # Tokens beyond the model's would move behind the new pieces.
-    own += [(each["content"], 0.0) for each in state["added_tokens"] if each["id"] >= len(own)]
-    known, lowest = {piece for piece, _ in own}, min(score for _, score in own)
-    # A score below all others would change what an unknown character costs, in old texts too.
-    more = [(piece, max(score, lowest))
-            for piece, score in pieces(tokenizer.backend_tokenizer, new, size)
-            if piece not in known][:size]
-    rivals = _rivals(state, more, old)
-    more = [each for each in more if each not in rivals]
-    grown = remade(tokenizer, _with(state, more))
-    _check_known(grown, new, f"{len(more)} new pieces; raise continuation.vocabulary in "
-                 "params.yaml")
-    return grown
-
-
-def _rivals(state: dict[str, Any], more: Iterable[Piece], old: Sequence[Corpus]) -> set[Piece]:
-    """Those of `more` that texts of `old` would use for tokens they have."""
-    from tokenizers import Tokenizer
-
-    own = state["model"]["vocab"]
-    characters = set().union(*(piece for piece, _ in own))
-    # One with another character stands where a text has an unknown token.
-    left = [each for each in more if characters.issuperset(each[0])]
-    theirs, found = list(training_texts(old)), set()
-    while theirs and left:  # leaving pieces out can bring others into those same texts
-        tokenizer = Tokenizer.from_str(json.dumps(_with(state, left)))
-        ids = [each.ids for each in tokenizer.encode_batch(theirs)]
-        theirs = [text for text, row in zip(theirs, ids, strict=True) if max(row) >= len(own)]
-        found |= {left[i - len(own)] for row in ids for i in row if i >= len(own)}
-        left = [each for each in left if each not in found]
-    return found
-
-
-def _check_known(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
-                 found: str) -> None:
-    for each in corpora:
-        ids = np.concatenate(tokenizer(list(training_texts([each])))["input_ids"])
-        share = float((ids == tokenizer.unk_token_id).mean())
-        if share > MAX_UNKNOWN:
-            raise CheckpointError(
-                f"{each.language}: expected a student's tokenizer that reads it, found "
-                f"{100 * share:.1f}% unknown tokens with {found}")
-
-
-def _with(state: dict[str, Any], more: Iterable[Piece]) -> dict[str, Any]:
-    return state | {"model": state["model"] | {"vocab": [*state["model"]["vocab"], *more]}}
 
 
 def remade(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],

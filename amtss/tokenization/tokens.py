@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from amtss.data.corpus import Corpus
 from amtss.errors import AmtssError
-from amtss.paths import contents, read_json, replacing, write_json
+from amtss.files import contents, read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -64,7 +64,7 @@ class Tokens:
         return {name: self._of(parts, row) for name, parts in columns.items()}
 
     def padded(self, rows: NDArray[np.int64], pad: int) -> tuple[NDArray[np.int64],
-                                                                NDArray[np.int64]]:
+                                                                 NDArray[np.int64]]:
         """Input ids and attention mask of `rows`. *Shape:* (B, S) each"""
         lengths = self.starts[rows + 1] - self.starts[rows]
         mask = np.arange(lengths.max()) < lengths[:, None]

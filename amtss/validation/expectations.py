@@ -14,7 +14,8 @@ import pyarrow as pa
 from amtss.config.schema import Params, Validation
 from amtss.data import corpus as corpora
 from amtss.errors import DataError
-from amtss.paths import Layout, replacing, write_json, write_text
+from amtss.files import replacing, write_json, write_text
+from amtss.paths import Layout
 from amtss.validation import checks, duplicates
 from amtss.validation import labels as label_distribution
 from amtss.validation.checks import LABELLED, Check
@@ -45,8 +46,8 @@ def _report(corpus: corpora.Corpus, settings: Validation, docs: Path) -> Report:
     empty = pa.table({name: pa.array([], pa.string()) for name in ("id", *columns)})
     tables = dict.fromkeys(LABELLED, empty) | corpus.splits
     sound = {split: table for split, table in tables.items() if _is_sound(table, columns)}
-    counts = label_distribution.count_labels({split: table["label"].to_pylist()
-                                  for split, table in sound.items() if split in LABELLED})
+    counts = label_distribution.count_labels({
+        split: table["label"].to_pylist() for split, table in sound.items() if split in LABELLED})
     seen = {split: duplicates.labels_by_text(table) for split, table in sound.items()}
     run = _Run(corpus.language, docs, settings.examples, seen)
     findings: list[Finding] = []

@@ -107,7 +107,7 @@ def _examples(finding: Finding) -> list[str]:
     paired = any(each.pair is not None for each in finding.examples)
     head = ("id", "text", "pair", "labels") if paired else ("id", "text", "labels")
     return findings_table(head, ((each.id, each.text, *((each.pair or "",) if paired else ()),
-                         ", ".join(each.labels)) for each in finding.examples))
+                                  ", ".join(each.labels)) for each in finding.examples))
 
 
 def findings_table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[str]:

@@ -11,7 +11,8 @@ from amtss.config.schema import Params, Validation
 from amtss.data import corpus as corpora
 from amtss.data.corpus import Corpus
 from amtss.errors import DataError
-from amtss.paths import Layout, read_json, replacing, write_json
+from amtss.files import read_json, replacing, write_json
+from amtss.paths import Layout
 from amtss.validation import lengths, summary
 from amtss.validation.checks import LABELLED
 from amtss.validation.labels import divergence, mean_distribution

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.paths import Layout, write_json, write_text
+from amtss.files import write_json, write_text
+from amtss.paths import Layout
 from amtss.validation import labels as label_distribution
 from amtss.validation.checks import LABELLED
 from amtss.validation.findings import findings_table

@@ -1,0 +1,72 @@
+"""The entry point: a command's mistakes are one line on stderr, and libraries keep quiet."""
+
+import gc
+import logging
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import typer
+
+from amtss import processes
+from amtss.cli.stages import app
+from amtss.errors import AmtssError
+
+
+def main() -> None:
+    """Run a command; a user's mistake is one line on stderr and a non-zero exit status."""
+    gc.set_threshold(100_000, 10, 10)  # the default costs a sixth of the start of a training
+    quiet()
+    processes.join()
+    try:
+        raise SystemExit(app(standalone_mode=False) or 0)
+    except typer.Abort:
+        raise SystemExit(130) from None
+    except typer.TyperException as error:
+        message = str(error.format_message())
+        if message:  # none where the help has been printed instead
+            _fail(f"{message.rstrip('.')}; see `amtss --help`")
+        raise SystemExit(2) from None
+    except AmtssError as error:
+        _fail(str(error))
+    except Exception as error:
+        from amtss.files import is_full
+
+        if not is_full(error):
+            if processes.hand_over(repr(error), traceback.format_exc()):
+                raise SystemExit(1) from None
+            raise
+        _fail(f"expected to be able to write, found: {error}; free space, then run the same "
+              "command again")
+
+
+def _fail(message: str) -> NoReturn:
+    line = " ".join(message.split())
+    if not processes.hand_over(line):
+        print(f"amtss: {line}", file=sys.stderr)
+    raise SystemExit(1) from None
+
+
+def quiet() -> None:
+    """No telemetry anywhere, and no libraries' bars where nobody watches. The user's own wins.
+
+    Threads wait without spinning: on a busy machine that is the difference between a minute and
+    ten for a small model.
+    """
+    defaults = {"OMP_WAIT_POLICY": "PASSIVE", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
+                "GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+                "MLFLOW_LOGGING_LEVEL": "CRITICAL", "TRANSFORMERS_VERBOSITY": "error",
+                "DATASETS_VERBOSITY": "critical", "HF_HUB_VERBOSITY": "error",
+                "HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "TOKENIZERS_PARALLELISM": "true"}
+    if not sys.stderr.isatty():
+        defaults |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1",
+                     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    # They log what they raise, or try again, all the same.
+    for name in ("great_expectations", "urllib3"):
+        logger = logging.getLogger(name)
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False  # to whoever has set up logging in this process
