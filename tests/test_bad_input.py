@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import yaml
-from conftest import PARAMS, Project, examples, full_disk, run
+from support.project import PARAMS, Project, examples, full_disk, run
 
 Spoil = Callable[[Project], Any]
 SPLITS = ("train", "validation", "test")

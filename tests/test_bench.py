@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training import LABELS, LANGUAGES, scored
+from support.training import LABELS, LANGUAGES, scored
 
 from amtss.data import corpus
 from amtss.paths import Layout

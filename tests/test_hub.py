@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import hub
 import pytest
-from conftest import Project
+from support.project import Project
 
 ROBERTA, COMMIT = "FacebookAI/roberta-large", hub.pinned()["FacebookAI/roberta-large"]
 ASK = """

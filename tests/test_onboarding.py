@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from registered import database, unregistered
-from test_pipeline import BIN, Pipeline, demo
-from training import LABELS, Project, table
+from support.pipeline import BIN, Pipeline, demo
+from support.registered import database, unregistered
+from support.training import LABELS, Project, table
 
 from amtss import onboarding
 from amtss.config.params import Params, load_params

@@ -3,31 +3,34 @@
 import ast
 import csv
 import json
-import os
 import re
-import shutil
-import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from training import Project
+from support.pipeline import Pipeline, demo
+from support.project import ROOT
+from support.training import Project
 
 from amtss.config.schema import Data
 from amtss.data import sources
 from amtss.validation import gate
 
-ROOT = Path(__file__).parents[1]
-BIN = Path(sys.executable).parent
-NO_DEPS = {"cli", "config", "params", "errors", "layout", "bar", "tracking", "launching", "hub"}
-"""Modules that many stages run and that compute nothing; dvc.yaml says why."""
-STARTS = {"sources": ("sources",), "data": ("sources", "sampling", "corpus"),
-          "validate": ("validation",), "fetch": ("registry",),
-          "gate": ("gating",), "teach": ("teaching",), "score": ("scoring",),
-          "vocabulary": ("starting",), "distil": ("distilling",), "baseline": ("baseline",),
-          "evaluate": ("evaluating",), "report": ("reporting",)}
+NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/errors.py", "amtss/files.py", "amtss/git.py",
+           "amtss/hub.py", "amtss/paths.py", "amtss/processes.py", "amtss/progress.py",
+           "amtss/registry/tracking.py")
+"""Code that many stages run and that computes nothing; dvc.yaml says why."""
+STARTS = {
+    "sources": ("data/sources.py",),
+    "data": ("data/corpus.py", "data/sampling.py", "data/sources.py"),
+    "validate": ("validation/expectations.py",), "fetch": ("registry/versions.py",),
+    "gate": ("validation/gate.py",), "teach": ("teachers/teach.py",),
+    "score": ("logits/score.py",), "vocabulary": ("student/start.py",),
+    "distil": ("distillation/algorithm1.py",), "baseline": ("distillation/baseline.py",),
+    "evaluate": ("evaluation/evaluate.py",), "report": ("report/report.py",)}
 """Stage -> the modules that its command calls."""
 
 
@@ -37,31 +40,37 @@ def stages() -> dict[str, dict[str, Any]]:
     return {name: stage.get("do", stage) for name, stage in read.items()}
 
 
-def imported(module: str) -> set[str]:
-    """Modules of amtss that `module` imports itself, wherever in its text."""
-    tree = ast.parse((ROOT / "amtss" / f"{module}.py").read_text(encoding="utf-8"))
-    found: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "amtss":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("amtss."):
-            found.add(str(node.module).split(".")[1])
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names
-                      if alias.name.startswith("amtss.")}
-    return {name for name in found if (ROOT / "amtss" / f"{name}.py").is_file()}
-
-
-def needed(starts: tuple[str, ...]) -> set[str]:
-    """All modules that run when `starts` do."""
-    seen: set[str] = set()
-    waiting = list(starts)
+def imported(tree: ast.AST) -> set[str]:
+    """Paths of the modules of amtss that the code imports, wherever in its text; type checking
+    does not count."""
+    names: set[str] = set()
+    waiting = [tree]
     while waiting:
-        module = waiting.pop()
-        if module not in seen:
-            seen.add(module)
-            waiting += imported(module)
-    return seen - NO_DEPS
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("amtss"):
+            names |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            waiting += ast.iter_child_nodes(node)
+    paths = {f"{name.replace('.', '/')}.py" for name in names}
+    return {path for path in paths if (ROOT / path).is_file() and not path.startswith(NO_DEPS)}
+
+
+def needed(starts: Iterable[str]) -> set[str]:
+    """Paths of all modules that run when `starts` do."""
+    seen: set[str] = set()
+    waiting = [f"amtss/{start}" for start in starts]
+    while waiting:
+        path = waiting.pop()
+        if path not in seen:
+            seen.add(path)
+            waiting += imported(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+    return seen
+
+
+def modules(folder: str) -> set[str]:
+    """Paths of a package's modules."""
+    return {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).glob("*.py")
+            if path.name != "__init__.py"}
 
 
 class TestDeclared:
@@ -72,23 +81,26 @@ class TestDeclared:
 
     @pytest.mark.parametrize("name", STARTS)
     def test_deps_are_the_modules_that_run(self, name: str) -> None:
-        declared = {Path(dep).stem for dep in stages()[name]["deps"]
-                    if re.fullmatch(r"amtss/\w+\.py", str(dep))}
+        deps = [str(dep) for dep in stages()[name]["deps"] if str(dep).startswith("amtss/")]
+        declared = set().union(*(modules(dep) if dep.endswith("/") else {dep} for dep in deps))
         assert declared == needed(STARTS[name])
 
     @pytest.mark.parametrize("name", STARTS)
+    def test_a_package_that_runs_whole_is_declared_as_its_folder(self, name: str) -> None:
+        deps = {str(dep) for dep in stages()[name]["deps"]}
+        for folder in {Path(path).parent.as_posix() for path in needed(STARTS[name])} - {"amtss"}:
+            assert (f"{folder}/" in deps) == (modules(folder) <= needed(STARTS[name]))
+
+    @pytest.mark.parametrize("name", STARTS)
     def test_starts_are_what_the_command_calls(self, name: str) -> None:
-        tree = ast.parse((ROOT / "amtss" / "cli.py").read_text(encoding="utf-8"))
+        tree = ast.parse((ROOT / "amtss/cli/stages.py").read_text(encoding="utf-8"))
         command = next(node for node in tree.body
                        if isinstance(node, ast.FunctionDef) and node.name == name)
-        called = {alias.name for node in ast.walk(command) if isinstance(node, ast.ImportFrom)
-                  and node.module == "amtss" for alias in node.names}
-        assert called - NO_DEPS <= set(STARTS[name]) | {"config"}
-        assert called >= set(STARTS[name]) - {"corpus", "sampling"}
+        assert imported(command) == {f"amtss/{start}" for start in STARTS[name]}
 
-    def test_exceptions_are_told(self) -> None:
-        comment = (ROOT / "dvc.yaml").read_text(encoding="utf-8").split("stages:")[0]
-        assert all(f"{name}.py" in comment for name in NO_DEPS)
+    def test_exceptions_are_named(self) -> None:
+        comment = (ROOT / "dvc.yaml").read_text(encoding="utf-8").split("stages:\n")[0]
+        assert all(path in comment for path in NO_DEPS)
 
 
 class TestKeys:
@@ -137,70 +149,6 @@ class TestKeys:
         assert sources.fingerprint(Data(scale=0.5), "en") != before
         assert sources.fingerprint(Data(configs={"ko": "k"}), "en") == before
         assert sources.fingerprint(Data(configs={"en": "k"}), "en") != before
-
-
-class Pipeline:
-    """A git and DVC project with this tree's dvc.yaml."""
-
-    def __init__(self, root: Path, params: dict[str, Any], path: Path | None = None) -> None:
-        self.root = root
-        self.environment = os.environ | {
-            "PATH": os.pathsep.join([*([str(path)] if path else []), str(BIN), os.environ["PATH"]]),
-            "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
-            "GIT_COMMITTER_EMAIL": "a@b"}
-        root.mkdir(parents=True, exist_ok=True)
-        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-            shutil.copy(ROOT / name, root / name)
-        shutil.copytree(ROOT / "amtss", root / "amtss",
-                        ignore=shutil.ignore_patterns("__pycache__"))
-        (root / "data").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "data" / "README.md", root / "data")
-        self.set(params)
-        self.run("git", "init", "-q")
-        self.run("dvc", "init", "-q")
-        shutil.copytree(ROOT / ".dvc", root / ".dvc", dirs_exist_ok=True,
-                        ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
-        self.commit()
-
-    def set(self, params: dict[str, Any]) -> None:
-        self.params = params
-        (self.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-
-    def commit(self) -> None:
-        self.run("git", "add", "-A")
-        self.run("git", "commit", "-q", "-m", "state")
-
-    def run(self, *command: str) -> str:
-        done = subprocess.run(command, cwd=self.root, text=True, capture_output=True, check=False,
-                              env=self.environment)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def repro(self) -> list[str]:
-        """Names of the stages that ran."""
-        return re.findall(r"Running stage '([^']+)'", self.run("dvc", "repro"))
-
-
-SMALL = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300}
-
-
-def demo(*languages: str, scores: list[str] | None) -> dict[str, Any]:
-    """A tiny demo; the multilingual teacher is taught on the first three languages."""
-    return {
-        "project": "demo", "languages": list(languages),
-        "data": {"source": "demo", "path": "data", "scale": 0.01},
-        "validation": {"max_characters": 400}, "scoring": {"batch_size": 64},
-        "report": {"title": "Demo"},
-        "teaching": {"epochs": 1, "max_length": 16},
-        "teachers": {**{code: {"languages": [code], "architecture": SMALL} for code in languages},
-                     "multilingual": {"languages": list(languages[:3]), "architecture": SMALL}
-                     | ({"scores": scores} if scores else {})},
-        "student": {"architecture": SMALL, "max_length": 16},
-        "distil": {"top_k": 2, "max_epochs": 2, "batch_size": 16, "learning_rate": 1.0e-3,
-                   "kd_weight": 0.5, "temperature": 1.0, "weight_decay": 0.01, "warmup": 0.1,
-                   "precision": "auto", "seed": 0}, "baseline": {"teacher": "multilingual"},
-        "onboarding": None, "continuation": {}, "evaluation": {"bootstrap": 100}}
 
 
 LAST = ["vocabulary", "distil", "baseline", "evaluate", "report"]
@@ -274,7 +222,7 @@ CODES = ("ar", "bg", "cs", "da", "de", "el", "en", "es", "fi", "fr", "he", "hi",
          "ko", "nl", "pl", "pt", "ru")
 QUICK = """#!{python} -SE
 # Stands for the command line, to test which stages DVC runs: every stage writes its outs from
-# the names of what it would read; `gate` writes the keys that amtss.gating would.
+# the names of what it would read; `gate` writes the keys that amtss.validation.gate would.
 import hashlib, json, os, pathlib, sys
 stage, *rest = sys.argv[1:]
 A = pathlib.Path("artifacts")

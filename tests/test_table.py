@@ -3,7 +3,7 @@
 import io
 
 from rich.console import Console
-from test_tables import FIVE, TWENTY, metrics
+from support.metrics import FIVE, TWENTY, metrics
 
 from amtss.report import tables
 from amtss.table import Best, Table, html, markdown, rich_table

@@ -8,9 +8,9 @@ import hub
 import pytest
 import torch
 import yaml
-from conftest import Project, run
 from huggingface_hub.constants import HF_HUB_CACHE
-from test_pipeline import Pipeline
+from support.pipeline import Pipeline
+from support.project import ROOT, Project, run
 
 from amtss.config.params import load_params
 from amtss.config.schema import Params, Student
@@ -18,7 +18,6 @@ from amtss.files import read_json
 from amtss.report import paper
 from amtss.student import model
 
-ROOT = Path(__file__).parents[1]
 XNLI, AE = (load_params(ROOT / "params" / f"{name}.yaml") for name in ("xnli", "ae"))
 LANGUAGES = ["ar", "en", "es", "fr", "ru"]
 TOKENS = 250_002

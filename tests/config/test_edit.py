@@ -1,0 +1,139 @@
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.project import ROOT
+
+from amtss.config import edit
+from amtss.config.params import load_params
+from amtss.config.schema import Onboarding, Params
+from amtss.errors import ParamsError
+
+PRESETS = sorted((ROOT / "params").glob("*.yaml"))
+
+
+def onboarding(*codes: str) -> Onboarding:
+    return Onboarding(version=3, fingerprint="0123456789abcdef", languages=codes)
+
+
+def read(text: str) -> Params:
+    Path("made.yaml").write_text(text, encoding="utf-8")
+    return load_params(Path("made.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+class TestPresets:
+    def test_change_where_they_must_alone(self, preset: Path) -> None:
+        text = preset.read_text(encoding="utf-8")
+        before = load_params(preset)
+        made = read(edit.pinned(text, before, onboarding("ko", "pl"), None, None))
+        assert made.languages == (*before.languages, "ko", "pl")
+        assert made.newcomers == ("ko", "pl")
+        assert made.onboarding == onboarding("ko", "pl")
+        assert [made.taught_on(name) for name in before.teachers] == [
+            before.taught_on(name) for name in before.teachers]
+        assert [made.scored_by(name) for name in before.teachers] == [
+            before.scored_by(name) for name in before.teachers]
+        assert set(made.pool) == {*before.pool, "ko", "pl"}
+        assert made.teachers["ko"].architecture == before.teachers["ar"].architecture
+        changed = {"languages", "teachers", "onboarding", "distil"}
+        assert made.model_dump(exclude=changed) == before.model_dump(exclude=changed)
+
+    def test_keep_their_comments(self, preset: Path) -> None:
+        text = preset.read_text(encoding="utf-8")
+        made = edit.pinned(text, load_params(preset), onboarding("ko"), None, None)
+        assert set(re.findall("#.*", text)) <= set(re.findall("#.*", made))
+
+
+BASE = """\
+languages: [en, fr]
+teachers:
+  both: {languages: [all], scores: [all]}     # all of them
+  large: {languages: [en], checkpoint: roberta}
+  fr: &small
+    languages: [fr]
+    architecture: {layers: 1}
+  fr2: {<<: *small, languages: [fr]}
+distil: {teachers: [both, fr], top_k: 2}
+baseline: {teacher: both}
+"""
+
+
+def pinned(*codes: str, data: str | None = None, checkpoint: str | None = None,
+           text: str = BASE) -> str:
+    return edit.pinned(text, read(text), onboarding(*codes), data, checkpoint)
+
+
+def test_all_becomes_what_it_was() -> None:
+    made = read(pinned("ko"))
+    assert made.teachers["both"].languages == made.teachers["both"].scores == ("en", "fr")
+
+
+def test_a_teacher_is_like_most() -> None:
+    made = read(pinned("ko"))
+    assert made.teachers["ko"].architecture.layers == 1
+    assert made.teachers["ko"].checkpoint is None
+    assert made.distil.teachers == ("both", "fr", "ko")
+
+
+def test_a_checkpoint_of_its_own() -> None:
+    made = read(pinned("ko", checkpoint="hub/klue")).teachers["ko"]
+    assert (made.checkpoint, made.languages) == ("hub/klue", ("ko",))
+
+
+def test_where_its_data_is() -> None:
+    assert read(pinned("ko", data="ko-KR")).data.configs == {"ko": "ko-KR"}
+
+
+@pytest.mark.parametrize("code", ["no", "zh-CN", "pt-BR"])
+def test_codes_that_yaml_or_dvc_would_not_take(code: str) -> None:
+    made = read(pinned(code))
+    assert made.newcomers == (code,)
+    assert made.teachers[edit.teacher_name(code)].languages == (code,)
+
+
+def test_a_second_onboarding_follows_the_first() -> None:
+    first = pinned("ko")
+    made = read(pinned("pl", text=first))
+    assert made.languages == ("en", "fr", "ko", "pl")
+    assert made.newcomers == ("pl",)
+    assert made.distil.teachers == ("both", "fr", "ko", "pl")
+
+
+def test_the_same_again_changes_nothing() -> None:
+    first = pinned("ko")
+    assert pinned("ko", text=first) == first
+
+
+@given(st.text("0123456789abcdef", min_size=16, max_size=16))
+def test_any_fingerprint_is_read_as_text(fingerprint: str) -> None:
+    origin = Onboarding(version=1, fingerprint=fingerprint, languages=("ko",))
+    assert read(edit.pinned(BASE, read(BASE), origin, None, None)).onboarding == origin
+
+
+class TestChanged:
+    def test_sets_what_is_there_and_what_is_not(self) -> None:
+        made = read(edit.changed(BASE, ("distil.top_k=1", "continuation.learning_rate=1.0e-3",
+                                        "teachers.fr.training.epochs=2")))
+        assert made.distil.top_k == 1
+        assert made.continuation.learning_rate == 1.0e-3
+        assert made.teachers["fr"].training.epochs == 2
+
+    def test_none_changes_no_character(self) -> None:
+        assert edit.changed(BASE, ()) == BASE
+
+    @pytest.mark.parametrize("change", ["distil.top_k", "=3"])
+    def test_another_form(self, change: str) -> None:
+        with pytest.raises(ParamsError, match=r"--set: expected KEY=VALUE, found"):
+            edit.changed(BASE, (change,))
+
+    def test_into_what_is_no_section(self) -> None:
+        with pytest.raises(ParamsError, match=r"--set: languages.ko: expected a section"):
+            edit.changed(BASE, ("languages.ko=1",))

@@ -1,0 +1,191 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from support.project import PARAMS, ROOT
+
+from amtss.config import schema
+from amtss.config.params import _tuples
+from amtss.config.schema import Data, Params, Section, Serving, Student, Teaching, TeachingOverrides
+
+SECTIONS = [each for each in vars(schema).values()
+            if isinstance(each, type) and issubclass(each, Section) and each is not Section]
+PLAIN = {"epochs", "batch_size", "learning_rate", "weight_decay", "warmup", "max_length", "dropout",
+         "label_smoothing", "precision", "seed", "layers", "width", "heads", "feed_forward",
+         "vocabulary", "train", "validation", "test", "title", "revision", "project"}
+"""Keys that say what they are by their names."""
+
+
+def params(**changes: Any) -> Params:
+    return Params.model_validate(_tuples(PARAMS | changes))
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_sections_are_frozen_strict_and_told(section: type[Section]) -> None:
+    assert section.__doc__
+    assert section.model_config == Section.model_config
+    for key, field in section.model_fields.items():
+        assert field.annotation is not float or field.metadata, f"{key} has no limits"
+
+
+def test_keys_that_do_not_explain_themselves_have_a_docstring() -> None:
+    lines = (ROOT / "amtss/config.py").read_text(encoding="utf-8").splitlines()
+    for section in (schema.Data, schema.Sample, schema.Distil, schema.Onboarding, schema.Promotion,
+                    schema.Evaluation):
+        for key in section.model_fields.keys() - PLAIN - {"columns", "splits", "sample"}:
+            at = next(i for i, line in enumerate(lines) if line.startswith(f"    {key}: "))
+            own = lines[at + 1: at + 3]
+            assert any('"""' in line for line in own), f"{section.__name__}.{key}"
+
+
+@pytest.mark.parametrize(("section", "key", "good", "bad"), [
+    (schema.Data, "scale", [0.01, 1], [0, 1.1]),
+    (schema.Sample, "rows", [1, None], [0, -1, 1.5]),
+    (schema.Sample, "skew", ["appendix-a", None], ["appendix-b"]),
+    (schema.Validation, "max_leaked", [0, 0.5, 1], [-0.1, 1.1, "0"]),
+    (schema.Validation, "warn_imbalance", [0.1, 9], [0]),
+    (schema.Teaching, "epochs", [1], [0, "1", True, 1.0]),
+    (schema.Teaching, "learning_rate", [1, 1e-5], [0, -1, "1e-5", float("inf")]),
+    (schema.Teaching, "dropout", [0, 0.9], [1, -0.1]),
+    (schema.Teaching, "label_smoothing", [0, 0.9], [1]),
+    (schema.Teaching, "max_length", [8], [7]),
+    (schema.Teaching, "precision", ["auto", "fp16"], ["fp8", "half"]),
+    (schema.Teaching, "seed", [0, 2**32 - 1], [-1, 2**32]),
+    (schema.Architecture, "vocabulary", [300], [299]),
+    (schema.Student, "heads", ["own", "residual"], ["shared"]),
+    (schema.Distil, "replay", [0, 1], [1.5]),
+    (schema.Distil, "margin_threshold", [None, -1.0, 0], ["0"]),
+    (schema.Distil, "temperature", [0.5], [0]),
+    (schema.Distil, "labels_only", [True], ["yes", 1]),
+    (schema.Continuation, "max_epochs", [1], [0]),
+    (schema.Continuation, "top_k", [1], [0]),
+    (schema.Continuation, "share", [0, 0.4, 1], [1.1, -0.1]),
+    (schema.Continuation, "replay", [0, 1], [1.5]),
+    (schema.Continuation, "learning_rate", [None, 1e-5], [0, -1]),
+    (schema.Continuation, "batch_size", [None, 1], [0]),
+    (schema.Continuation, "vocabulary", [0, 3200], [-1, 1.5]),
+    (schema.Promotion, "max_average_drop", [0, 0.3], [-0.1]),
+    (schema.Promotion, "required", [(), ("ko",)], [("KO",), ("ko", "ko")]),
+    (schema.Evaluation, "bootstrap", [100], [99]),
+    (schema.Report, "paper", [None, "ae", "xnli"], ["ours"]),
+])
+def test_limits(section: type[Section], key: str, good: list[Any], bad: list[Any]) -> None:
+    for value in good:
+        assert getattr(section(**{key: value}), key) == value
+    for value in bad:
+        with pytest.raises(ValidationError, match=key):
+            section(**{key: value})
+
+
+@pytest.mark.parametrize(("code", "is_one"), [
+    ("en", True), ("kab", True), ("zh-CN", True), ("zh-Hant-TW", True),
+    ("EN", False), ("english", False), ("e", False), ("en_US", False), ("", False), ("all", True)])
+def test_language_codes(code: str, is_one: bool) -> None:
+    assert bool(schema.CODE.fullmatch(code)) is is_one
+
+
+def test_a_section_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        params().project = "other"
+
+
+def test_overrides_name_all_of_teaching() -> None:
+    assert TeachingOverrides.model_fields.keys() == Teaching.model_fields.keys()
+    assert TeachingOverrides() == TeachingOverrides(**dict.fromkeys(Teaching.model_fields))
+
+
+def test_a_teacher_s_training_lies_over_teaching() -> None:
+    made = params(teachers=PARAMS["teachers"] | {
+        "en": {"languages": ["en"], "training": {"epochs": 9, "seed": 0}}})
+    assert made.training_of("en") == made.teaching.model_copy(update={"epochs": 9})
+    assert made.training_of("multilingual") == made.teaching
+
+
+def test_who_is_taught_and_scores_what() -> None:
+    made = params(teachers=PARAMS["teachers"] | {
+        "wide": {"languages": ["fr"], "scores": ["all"]},
+        "both": {"languages": ["fr", "en"]}, "none": {"languages": ["en"], "scores": []}})
+    assert made.taught_on("multilingual") == ("en", "fr")
+    assert (made.taught_on("wide"), made.scored_by("wide")) == (("fr",), ("en", "fr"))
+    assert made.taught_on("both") == ("en", "fr")
+    assert made.scored_by("none") == ()
+    assert made.pool == tuple(made.teachers)
+    assert params(distil={"teachers": ["multilingual"], "top_k": 1}).pool == ("multilingual",)
+
+
+def test_a_column_may_be_one_name_or_several() -> None:
+    columns = schema.Columns.model_validate({"text": "utterance", "label": ("a", "b")})
+    assert (columns.text, columns.label) == (("utterance",), ("a", "b"))
+
+
+@pytest.mark.parametrize("given", [{}, {"checkpoint": "a/b", "tokenizer": "c/d"}], ids=str)
+def test_a_revision_is_of_one_checkpoint(given: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match=r"expected (`revision` beside|one of) "):
+        Student(revision="main", **given)
+    assert Student(revision="main", tokenizer="c/d").revision == "main"
+
+
+def test_int8_is_of_onnx() -> None:
+    with pytest.raises(ValidationError, match="int8: expected runtime: onnx beside it, found pyt"):
+        Serving(int8=True)
+    assert Serving(runtime="onnx", int8=True).int8
+
+
+def test_a_data_set_needs_a_place() -> None:
+    with pytest.raises(ValidationError, match=r"`path` .* or `hub`"):
+        Data(source="dataset")
+    assert Data(source="dataset", hub="a/b").hub == "a/b"
+    assert Data(source="dataset", path="folder").path == "folder"
+
+
+ORIGIN = {"version": 3, "fingerprint": "0123456789abcdef", "languages": ["fr"]}
+
+
+class TestOnboarding:
+    @pytest.mark.parametrize(("key", "bad"), [
+        ("version", 0), ("version", "3"), ("version", None), ("fingerprint", "0123456789ABCDEF"),
+        ("fingerprint", "0123456789abcde"), ("fingerprint", "0123456789abcdef0"),
+        ("fingerprint", "../../etc/passwd"), ("fingerprint", "0123456789abcdef\n"),
+        ("languages", ["FR"]), ("languages", ["fr", "fr"]), ("languages", ["../../fr"]),
+        ("more", 1)])
+    def test_is_checked(self, key: str, bad: Any) -> None:
+        assert params(onboarding=ORIGIN).onboarding == schema.Onboarding(
+            version=3, fingerprint="0123456789abcdef", languages=("fr",))
+        with pytest.raises(ValidationError, match=f"onboarding.{key}"):
+            params(onboarding=ORIGIN | {key: bad})
+
+    @pytest.mark.parametrize(("languages", "found"), [
+        (["fr", "ko"], "fr, ko"), (["ko"], "ko"), (["fr", "en"], "fr, en"), ([], "none")])
+    def test_is_of_some_languages_that_are_there(self, languages: list[str], found: str) -> None:
+        with pytest.raises(ValidationError, match=r"onboarding\.languages: expected some, not all, "
+                                                  f"of en, fr, found {found}"):
+            params(onboarding=ORIGIN | {"languages": languages})
+
+    def test_newcomers(self) -> None:
+        assert params().newcomers == ("en", "fr")
+        assert params(onboarding=ORIGIN).newcomers == ("fr",)
+
+    def test_the_schedule_is_distils_without_one(self) -> None:
+        made = params(continuation={"max_epochs": 7, "learning_rate": 0.5})
+        assert made.schedule == made.distil
+
+    def test_the_schedule_is_the_continuations_over_distils(self) -> None:
+        made = params(onboarding=ORIGIN, distil=PARAMS["distil"] | {
+            "learning_rate": 0.004, "seed": 5, "temperature": 2.0})
+        assert made.schedule == made.distil.model_copy(update={"learning_rate": 0.002} | {
+            key: getattr(schema.Continuation(), key)
+            for key in ("max_epochs", "top_k", "share", "replay")})
+        assert made.schedule.batch_size == made.distil.batch_size == 8
+        made = params(onboarding=ORIGIN, continuation={
+            "max_epochs": 7, "top_k": 1, "share": 1, "replay": 0, "learning_rate": 0.5,
+            "batch_size": 4, "vocabulary": 10})
+        assert made.schedule == made.distil.model_copy(update={
+            "max_epochs": 7, "top_k": 1, "share": 1.0, "replay": 0.0, "learning_rate": 0.5,
+            "batch_size": 4})
+
+    def test_the_baselines_teacher_need_not_score_the_new_ones(self) -> None:
+        teachers = PARAMS["teachers"] | {"multilingual": {"languages": ["en"]},
+                                         "fr": {"languages": ["fr"]}}
+        assert params(teachers=teachers, onboarding=ORIGIN).baseline.teacher == "multilingual"
+        with pytest.raises(ValidationError, match=r"baseline\.teacher.*without fr"):
+            params(teachers=teachers)

@@ -1,0 +1,198 @@
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+import yaml
+from support.project import Project, examples
+
+from amtss.config.schema import Columns, Data, Splits
+from amtss.data import demo, sources
+from amtss.data.appendix_a import LABELS
+from amtss.errors import DataError
+
+SPLITS = ("train", "validation", "test")
+Rows = list[dict[str, Any]]
+
+
+def rows_of(table: pa.Table) -> Rows:
+    found: Rows = table.to_pylist()
+    return found
+
+
+def csv_of(rows: Rows) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def parquet_of(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(table, sink)
+    return sink.getvalue()
+
+
+def one_file(project: Project, suffix: str, content: bytes, **settings: Any) -> sources.Source:
+    """A source whose splits are all the same file."""
+    for split in SPLITS:
+        project.write(f"data/en/{split}.{suffix}", content)
+    return sources.read(Data(source="files", files=f"{{language}}/{{split}}.{suffix}", **settings),
+                        "en")
+
+
+def hub(project: Project, **tables: pa.Table) -> None:
+    """A folder in the hub's layout, config `en`, with the features that `datasets` writes."""
+    files = [{"split": split, "path": f"en/{split}-*"} for split in tables]
+    about = {"configs": [{"config_name": "en", "data_files": files}]}
+    project.write("set/README.md", f"---\n{yaml.safe_dump(about)}---\n")
+    for split, table in tables.items():
+        project.write(f"set/en/{split}-00000-of-00001.parquet", parquet_of(table))
+
+
+def test_demo() -> None:
+    source = sources.read(Data(scale=0.01), "fr")
+    assert source.labels == LABELS
+    assert set(source.tables) == set(SPLITS)
+    made = demo.generate("fr", scale=0.01)
+    assert rows_of(source.tables["test"]) == [row._asdict() for row in made["test"]]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_files(project: Project, suffix: str) -> None:
+    wanted = {split: examples("fr", split) for split in SPLITS}
+    for split, rows in wanted.items():
+        if suffix == "csv":
+            project.write(f"data/fr/{split}.csv", csv_of(rows))
+        elif suffix == "parquet":
+            project.write(f"data/fr/{split}.parquet", parquet_of(pa.Table.from_pylist(rows)))
+    source = sources.read(Data(source="files", files=f"{{language}}/{{split}}.{suffix}"), "fr")
+    assert source.labels is None
+    assert {split: rows_of(table) for split, table in source.tables.items()} == wanted
+
+
+def test_csv_columns_stay_text(project: Project) -> None:
+    content = 'id,text,label\n007,"1,5\nand more",01\n1.0,true,NA\n'.encode("utf-8-sig")
+    assert rows_of(one_file(project, "csv", content).tables["train"]) == [
+        {"id": "007", "text": "1,5\nand more", "label": "01"},
+        {"id": "1.0", "text": "true", "label": "NA"}]
+
+
+def test_rows_without_an_id_are_numbered(project: Project) -> None:
+    table = one_file(project, "csv", b"text,label\na,x\nb,y\n").tables["train"]
+    assert table["id"].to_pylist() == ["0", "1"]
+
+
+def test_the_first_column_that_is_there_is_taken(project: Project) -> None:
+    columns = Columns(text=("utterance", "text"), label=("intent", "scenario"), id=("key",))
+    table = one_file(project, "csv", b"text,scenario,label,key\na,x,no,7\n",
+                     columns=columns).tables["train"]
+    assert rows_of(table) == [{"id": "7", "text": "a", "label": "x"}]
+
+
+def test_pairs(project: Project) -> None:
+    columns = Columns(text=("premise",), pair=("hypothesis",))
+    table = one_file(project, "jsonl", b'{"premise": "a", "hypothesis": "b", "label": "x"}\n',
+                     columns=columns).tables["train"]
+    assert rows_of(table) == [{"id": "0", "text": "a", "pair": "b", "label": "x"}]
+
+
+def test_an_unlabelled_split_needs_no_labels(project: Project) -> None:
+    project.rows("data/en/logs.jsonl", [{"text": "a"}, {"text": "b", "label": "pay"}])
+    source = sources.read(Data(source="files", files="{language}/{split}.jsonl",
+                               splits=Splits(unlabelled="logs")), "en")
+    assert source.tables["unlabelled"]["label"].to_pylist() == [None, None]
+    assert set(source.tables) == {*SPLITS, "unlabelled"}
+
+
+@pytest.mark.parametrize("source", ["files", "dataset"])
+def test_a_language_may_lack_the_unlabelled_split(project: Project, source: str) -> None:
+    for split in SPLITS:
+        project.write(f"data/mine/en/{split}.csv", csv_of(examples("en", split)))
+    files = "".join(f"  - {{split: {split}, path: en/{split}.csv}}\n" for split in SPLITS)
+    project.write("data/mine/README.md",
+                  f"---\nconfigs:\n- config_name: en\n  data_files:\n{files}---\n")
+    settings = Data(source=source, path="data/mine", splits=Splits(unlabelled="logs"))
+    assert set(sources.read(settings, "en").tables) == set(SPLITS)
+
+
+def test_splits_by_the_source_s_names(project: Project) -> None:
+    Path("data/en/validation.jsonl").rename("data/en/dev.jsonl")
+    source = sources.read(Data(source="files", files="{language}/{split}.jsonl",
+                               splits=Splits(validation="dev")), "en")
+    assert len(source.tables["validation"]) == 12
+
+
+def test_integer_labels_index_params_list(project: Project) -> None:
+    content = b'{"text": "a", "label": 1}\n{"text": "b", "label": 7}\n{"text": "c", "label": -1}\n'
+    source = one_file(project, "jsonl", content, labels=("no", "yes"))
+    assert source.labels == ("no", "yes")
+    assert source.tables["train"]["label"].to_pylist() == ["yes", "7", None]
+
+
+def test_class_labels_of_a_data_set(project: Project) -> None:
+    import datasets
+
+    features = datasets.Features({"text": datasets.Value("string"),
+                                  "label": datasets.ClassLabel(names=["no", "yes"])})
+    made = datasets.Dataset.from_dict({"text": ["a", "b", "c"], "label": [1, 0, -1]}, features)
+    hub(project, **dict.fromkeys(SPLITS, made.with_format("arrow")[:].replace_schema_metadata(
+        features.arrow_schema.metadata)))
+    source = sources.read(Data(source="dataset", path="set"), "en")
+    assert source.labels == ("no", "yes")
+    assert source.tables["test"]["label"].to_pylist() == ["yes", "no", None]
+    renamed = sources.read(Data(source="dataset", path="set", labels=("yes", "no")), "en")
+    assert renamed.labels == ("yes", "no")
+    assert renamed.tables["test"]["label"].to_pylist() == ["yes", "no", None]
+
+
+def test_a_data_set_of_texts(project: Project) -> None:
+    hub(project, **dict.fromkeys(SPLITS, pa.table({"text": ["a"], "label": ["x"]})))
+    source = sources.read(Data(source="dataset", path="set", configs={"fr": "en"}), "fr")
+    assert source.labels is None
+    assert rows_of(source.tables["train"]) == [{"id": "0", "text": "a", "label": "x"}]
+
+
+def test_a_data_set_s_files_are_read_as_they_are_now(project: Project) -> None:
+    for text in ("old", "new"):
+        hub(project, **dict.fromkeys(SPLITS, pa.table({"text": [text], "label": ["x"]})))
+        source = sources.read(Data(source="dataset", path="set"), "en")
+        assert source.tables["train"]["text"].to_pylist() == [text]
+
+
+def test_a_categorical_column(project: Project) -> None:
+    table = pa.table({"text": pa.array(["a", "b"], pa.large_string()),
+                      "label": pa.array(["x", "y"]).dictionary_encode()})
+    read = one_file(project, "parquet", parquet_of(table)).tables["train"]
+    assert read["label"].to_pylist() == ["x", "y"]
+    assert read.schema.field("text").type == pa.string()
+
+
+@pytest.mark.parametrize(("column", "classes"), [("scenario", 18), ("intent", 60)])
+def test_massive_as_it_lies(massive: Path, column: str, classes: int) -> None:
+    source = sources.read(Data(source="dataset", path=str(massive),
+                               columns=Columns(label=(column,))), "ko")
+    sizes = {split: len(table) for split, table in source.tables.items()}
+    assert sizes == {"train": 11514, "validation": 2033, "test": 2974}
+    assert len(Counter(source.tables["train"]["label"].to_pylist())) == classes
+    assert source.tables["train"]["id"][0].as_py() == "1"
+
+
+def test_xnli_as_it_lies(xnli: Path) -> None:
+    data = Data(source="dataset", path=str(xnli), labels=("entailment", "neutral", "contradiction"),
+                columns=Columns(text=("premise",), pair=("hypothesis",)))
+    source = sources.read(data, "ru")
+    assert len(source.tables["train"]) == 1659
+    assert set(source.tables["train"]["label"].to_pylist()) == set(data.labels or ())
+    assert source.tables["test"].column_names == ["id", "text", "pair", "label"]
+
+
+def test_a_missing_column_names_those_there(project: Project) -> None:
+    with pytest.raises(DataError, match=r"en/train: expected a column 'text' .* found a, label; "
+                                        r"set data\.columns\.text"):
+        one_file(project, "csv", b"a,label\nx,y\n")

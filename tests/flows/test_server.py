@@ -1,0 +1,113 @@
+"""Flows and a Prefect server: what is missing is one line, and a registry that is away for some
+seconds stops no run."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import yaml
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+from support.prefect import free_port, tiny
+
+from amtss.errors import AmtssError
+from flows import remote_teachers, tasks, workspace
+from flows import server as prefect_server
+from flows.distill import distill
+from flows.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
+    """A real one, with neither deployments nor workers."""
+    with prefect_test_harness():
+        yield
+
+
+@pytest.mark.usefixtures("server")
+def test_what_is_missing_is_one_line() -> None:
+    with pytest.raises(AmtssError, match="expected one of none, found 'distill/demo'; name one"):
+        prefect_server.run("distill/demo", [])
+    with get_client(sync_client=True) as client:
+        client.create_deployment(client.create_flow(distill), "demo")
+    with pytest.raises(AmtssError, match="expected one of distill/demo, found 'distill/deom'"):
+        prefect_server.run("distill/deom", [])
+    with pytest.raises(AmtssError, match="work pool local: expected a worker, found none; run"):
+        prefect_server.run("distill/demo", [])
+    with pytest.raises(AmtssError, match="work pool machines: expected a worker, found none; run"):
+        remote_teachers.check()
+
+
+def test_a_worker_without_a_server_or_with_nothing_to_do(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(workspace, "remote", lambda project: ("shared", "s3://there"))
+    with (temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
+          pytest.raises(AmtssError, match="expected a Prefect server, found none; run `python")):
+        prefect_server.work(None)
+    with pytest.raises(AmtssError, match="--at-once: expected 1 or more, found 0"):
+        prefect_server.work(0)
+
+
+def test_up_where_the_port_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prefect.yaml").touch()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with (temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}),
+              pytest.raises(AmtssError, match=f"expected a free port, found {port} taken; stop")):
+            prefect_server.up()
+
+
+class Registry(BaseHTTPRequestHandler):
+    """MLflow's, without any model: as long as `busy` lasts, a 503."""
+
+    busy = 2
+
+    def do_GET(self) -> None:
+        Registry.busy -= 1
+        self.send_response(200 if Registry.busy < 0 else 503)
+        self.end_headers()
+        self.wfile.write(json.dumps({"experiment": {
+            "experiment_id": "1", "name": "amtss-demo", "lifecycle_stage": "active"}}).encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("server")
+def test_a_registry_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny()))
+    (tmp_path / "artifacts").mkdir()
+    one = {"en": 80.0}
+    (tmp_path / "artifacts" / "metrics.json").write_text(json.dumps({
+        "student": {"accuracy": one}, "baseline": {"accuracy": one},
+        "teachers": {"en": {"accuracy": one}}, "best_teacher": {"en": "en"}}))
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    work = Workspace(tmp_path, tmp_path, os.open(tmp_path / "lock", os.O_CREAT))
+    compare = tasks.compare.with_options(retry_delay_seconds=3.0)
+
+    @flow
+    def trial() -> int:
+        state = compare(work, return_state=True)
+        assert state.is_completed()
+        with get_client(sync_client=True) as client:
+            return int(client.read_task_run(state.state_details.task_run_id).run_count)
+
+    def come_back() -> None:
+        ThreadingHTTPServer(("127.0.0.1", port), Registry).serve_forever()
+
+    coming = threading.Timer(2.0, come_back)
+    coming.daemon = True
+    coming.start()
+    assert trial() > 1

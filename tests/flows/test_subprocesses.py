@@ -1,0 +1,67 @@
+import os
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows import subprocesses
+from flows.subprocesses import CommandError, Commands, StoppedError
+
+SHELL = ("sh", "-c")
+
+
+def runner(folder: Path) -> Commands:
+    with open(folder / "lock", "a") as lock:
+        return Commands(folder, os.environ, os.dup(lock.fileno()))
+
+
+class TestCommands:
+    def test_lines_come_as_they_are_written(self, tmp_path: Path) -> None:
+        told: list[str] = []
+        assert runner(tmp_path).run([*SHELL, "echo a; echo; echo b >&2"], told.append) == [
+            "a", "", "b"]
+        assert told == ["a", "b"]
+
+    def test_a_failure_tells_its_last_lines(self, tmp_path: Path) -> None:
+        with pytest.raises(CommandError, match=r"exit status 3\n11\n(.*\n)*30$") as caught:
+            runner(tmp_path).run([*SHELL, "seq 30; exit 3"], print)
+        assert not caught.value.passing
+
+    @pytest.mark.parametrize(("line", "passing"), [
+        ("amtss: MLFLOW_TRACKING_URI: expected MLflow to answer at http://h, found: no", True),
+        ("requests.exceptions.ConnectionError: refused", True),
+        ("ERROR: failed to run: amtss teach en, exited with -9", True),
+        ("python -m dvc repro gate: exit status -15", True),
+        ("found: Couldn't reach 'owner/name' on the Hub (LocalEntryNotFoundError)", True),
+        ("ERROR: failed to run: amtss teach en, exited with 1", False),
+        ("such as 'it timed out'\nERROR: failed to run: amtss validate en, exited with 1", False),
+        ("such as 'it timed out'\nERROR: failed to run: amtss validate en, exited with -9", True),
+        ("amtss: version 2 does not pass the gate", False),
+        ("amtss: params.yaml: distil.top_k: expected a valid integer, found 'x'", False)])
+    def test_only_what_may_pass_is_tried_again(self, line: str, passing: bool) -> None:
+        assert CommandError(line).passing == passing
+
+    def test_stopping_ends_whole_groups_and_what_would_begin(
+            self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import threading
+
+        monkeypatch.setattr(subprocesses, "PATIENCE", 1.0)
+        made, ended = runner(tmp_path), []
+
+        def run() -> None:
+            with pytest.raises(StoppedError, match="stopped"):
+                made.run([*SHELL, "trap '' INT; sleep 60 & echo $! > pid; wait; wait"], print)
+            ended.append(True)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text().strip():
+            time.sleep(0.02)
+        grandchild = psutil.Process(int((tmp_path / "pid").read_text()))
+        made.stop()
+        thread.join(timeout=10)
+        assert ended
+        assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
+        with pytest.raises(StoppedError, match="before it began"):
+            made.run(["true"], print)

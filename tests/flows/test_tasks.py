@@ -1,0 +1,28 @@
+import pytest
+from support.prefect import tiny
+
+from amtss.config.params import _tuples
+from amtss.config.schema import Params
+from amtss.errors import ParamsError, RegistryError
+from flows import tasks
+from flows.subprocesses import CommandError, StoppedError
+
+
+class TestStages:
+    def test_trainings_have_epochs(self) -> None:
+        params = Params.model_validate(_tuples(tiny()))
+        assert [tasks.longest(params, target) for target in (
+            "teach@en", "score@en", "distil", "baseline", "evaluate")] == [1, 0, 2, 2, 0]
+
+    def test_the_registered_version_is_found(self) -> None:
+        assert tasks.registered(["2026 Creating", "amtss-demo version 12, registered before: 2 "
+                                 "points; now champion"]) == "12"
+
+    @pytest.mark.parametrize(("error", "again"), [
+        (CommandError("exited with -9"), True), (CommandError("exited with 1"), False),
+        (RegistryError("MLFLOW_TRACKING_URI: expected MLflow to answer at h, found: no"), True),
+        (ParamsError("Connection refused"), False), (StoppedError("stopped"), False)], ids=str)
+    def test_tries_again_where_that_may_help(self, error: Exception, again: bool) -> None:
+        from prefect.states import Failed
+
+        assert tasks.may_help(None, None, Failed(data=error)) == again

@@ -1,0 +1,243 @@
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc import PyFuncModel
+from support.registered import database, evaluated
+from support.training import LANGUAGES, Project
+
+from amtss.data import corpus
+from amtss.inference import predictor
+from amtss.inference.predictor import Question
+from amtss.registry import register, tracking, versions
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A student that is champion."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", database())
+        made = evaluated(tmp_path_factory.mktemp("served"), project=f"s-{uuid.uuid4().hex}")
+        register.register(made.params, made.layout)
+        versions.point(made.params, made.layout, "champion", 1)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def uri(project: Project) -> str:
+    return f"models:/{versions.name(project.params)}@champion"
+
+
+@pytest.fixture(scope="module")
+def served(project: Project, uri: str) -> PyFuncModel:
+    tracking.connect(project.params, project.layout)
+    return mlflow.pyfunc.load_model(uri)
+
+
+def questions(project: Project) -> list[Question]:
+    """All test texts, languages taking turns."""
+    texts = [corpus.load(project.layout, code)["test"]["text"].to_pylist() for code in LANGUAGES]
+    return [Question(text, code) for row in zip(*texts, strict=True)
+            for text, code in zip(row, LANGUAGES, strict=True)]
+
+
+def rows(asked: list[Question]) -> list[dict[str, Any]]:
+    return [{"text": each.text, "lang": each.language} for each in asked]
+
+
+def agree(project: Project, asked: list[Question], found: list[dict[str, Any]]) -> None:
+    """`found` is what `amtss predict` answers to `asked`."""
+    expected = [json.loads(line) for line in predictor.answer(project.layout.student, asked)]
+    assert [each["label"] for each in found] == [each["label"] for each in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
+        assert one["score"] == one["probabilities"][one["label"]]
+
+
+class TestServed:
+    def test_a_batch_of_all_languages(self, project: Project, served: PyFuncModel) -> None:
+        asked = questions(project)
+        agree(project, asked, served.predict(pd.DataFrame(rows(asked))))
+
+    def test_the_parameter(self, project: Project, served: PyFuncModel) -> None:
+        for code in LANGUAGES:
+            texts = pd.DataFrame({"text": ["enpay1", "frship2 frship1"]})
+            agree(project, [Question(text, code) for text in texts["text"]],
+                  served.predict(texts, params={"lang": code}))
+
+    def test_the_column_wins(self, project: Project, served: PyFuncModel) -> None:
+        asked = pd.DataFrame({"text": ["enpay1"] * 3, "lang": ["fr", None, ""]})
+        agree(project, [Question("enpay1", code) for code in ("fr", "ru", "ru")],
+              served.predict(asked, params={"lang": "ru"}))
+
+    def test_pairs(self, project: Project, served: PyFuncModel) -> None:
+        asked = pd.DataFrame({"text": ["enpay1"] * 2, "pair": ["enship2 enship1", None]})
+        agree(project, [Question("enpay1", "en", "enship2 enship1"), Question("enpay1", "en")],
+              served.predict(asked, params={"lang": "en"}))
+
+    def test_many_threads(self, project: Project, served: PyFuncModel) -> None:
+        asked = questions(project)
+        with ThreadPoolExecutor(8) as threads:
+            for found in threads.map(lambda _: served.predict(pd.DataFrame(rows(asked))), range(8)):
+                agree(project, asked, found)
+
+    @pytest.mark.parametrize(("columns", "params", "message"), [
+        ({"text": ["a", "b"], "lang": ["en", "ko"]}, None,
+         r"^lang: expected one of en, fr, ru, found 'ko' in row 2; name one of them in the column "
+         r"or the parameter `lang`$"),
+        ({"text": ["a"]}, {"lang": "KO "}, "found 'KO ' in row 1"),
+        ({"text": ["a"]}, None, "^lang: expected one of en, fr, ru, found none in row 1"),
+        ({"text": ["a", None], "lang": ["en", "en"]}, None,
+         r"^text: expected text, found none in row 2; fill it in or leave the row out$"),
+        ({"text": ["a", 3], "lang": ["en", "en"]}, None, "^text: expected text, found 3 in row 2"),
+        ({"text": ["a", "b"], "lang": [["en"], "en"]}, None, "lang"),
+        ({"lang": ["en"]}, None, r"missing inputs \['text'\]")])
+    def test_refused(self, served: PyFuncModel, columns: dict[str, Any],
+                     params: dict[str, str] | None, message: str) -> None:
+        with pytest.raises(MlflowException, match=message) as refused:
+            served.predict(pd.DataFrame(columns), params=params)
+        assert refused.value.get_http_status_code() == 400
+
+
+def test_one_language_needs_no_name(project: Project) -> None:
+    from amtss.inference.mlflow_model import Served
+
+    model = Served()
+    model.load_context(mlflow.pyfunc.PythonModelContext(
+        {"student": str(project.layout.student)}, None))
+    model.predictor.model.config.languages = ["en"]
+    agree(project, [Question("enpay1", "en")],
+          model.predict(None, pd.DataFrame({"text": ["enpay1"]})))
+
+
+@pytest.fixture(scope="module")
+def light(project: Project) -> str:
+    """A version of the same student that onnxruntime answers for."""
+    project.set(serving={"runtime": "onnx"})
+    version, _ = register.register(project.params, project.layout)
+    return f"models:/{versions.name(project.params)}/{version.number}"
+
+
+def test_onnx_without_torch(project: Project, light: str) -> None:
+    asked = questions(project)
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCKING + LOADING, light, json.dumps(rows(asked))],
+        capture_output=True, text=True, check=True)
+    agree(project, asked, json.loads(done.stdout.splitlines()[0]))
+
+
+BLOCKING = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "onnx"):
+            raise ModuleNotFoundError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocker())
+"""
+LOADING = """
+import json, sys
+import mlflow, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+print(json.dumps(model.predict(pd.DataFrame(json.loads(sys.argv[2])))))
+import amtss
+print(amtss.__file__)
+"""
+
+
+@pytest.mark.slow
+class TestElsewhere:
+    def test_answers_with_its_own_code(self, project: Project, uri: str, tmp_path: Path) -> None:
+        asked = questions(project)[:6]
+        # -S and the path again: libraries are found, but nothing that is installed as editable.
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", LOADING, uri, json.dumps(rows(asked))], cwd=tmp_path,
+            capture_output=True, text=True, check=True,
+            env=os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")})
+        found, module = done.stdout.splitlines()
+        agree(project, asked, json.loads(found))
+        assert module.endswith("/code/amtss/__init__.py")
+
+    def test_the_server(self, server: int, project: Project) -> None:
+        asked = questions(project)
+        status, told = post(server, {"dataframe_records": rows(asked)})
+        assert status == 200
+        agree(project, asked, told["predictions"])
+        for code in LANGUAGES:
+            texts = [each.text for each in asked[:5]]
+            status, told = post(server, {"inputs": {"text": texts}, "params": {"lang": code}})
+            assert status == 200
+            agree(project, [Question(text, code) for text in texts], told["predictions"])
+
+    @pytest.mark.parametrize(("asked", "message"), [
+        ({"dataframe_records": [{"text": "a", "lang": "ko"}]},
+         "lang: expected one of en, fr, ru, found 'ko' in row 1; name one of them in the column or "
+         "the parameter `lang`"),
+        ({"inputs": {"text": ["a"]}, "params": {"lang": "ko"}}, "found 'ko' in row 1"),
+        ({"inputs": {"text": ["a"]}}, "lang: expected one of en, fr, ru, found none in row 1"),
+        ({"dataframe_records": [{"text": None, "lang": "en"}]},
+         "text: expected text, found none in row 1; fill it in or leave the row out"),
+        ({"dataframe_split": {"columns": ["text", "lang"], "data": [["a", "en"], [None, "en"]]}},
+         "text: expected text, found none in row 2"),
+        ({"dataframe_records": [{"lang": "en"}]}, "text"),
+        ({"dataframe_records": [{"text": 3, "lang": "en"}]}, "text"),
+        ({"texts": ["a"]}, "dataframe_split")])
+    def test_the_server_refuses(self, server: int, asked: Any, message: str) -> None:
+        status, told = post(server, asked)
+        assert status == 400
+        assert message in told["message"]
+
+
+@pytest.fixture(scope="module")
+def server(project: Project, uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of `mlflow models serve`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log.txt"
+    with open(log, "w") as out:
+        started = subprocess.Popen(
+            [Path(sys.executable).parent / "mlflow", "models", "serve", "-m", uri,
+             "--env-manager", "local", "--port", str(port)], stdout=out, stderr=out,
+            start_new_session=True, env=os.environ | {
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"})
+    try:
+        _wait(port, log)
+        yield port
+    finally:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+
+
+def _wait(port: int, log: Path) -> None:
+    for _ in range(600):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"the server does not answer: {log.read_text()}")
+
+
+def post(port: int, asked: Any) -> tuple[int, Any]:
+    """Status and JSON of the answer."""
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request("POST", "/invocations", json.dumps(asked),
+                           {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, json.load(answer)

@@ -1,0 +1,171 @@
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from support.training import LABELS
+from transformers import AutoConfig
+
+from amtss.inference import onnx_graph
+from amtss.student.model import StudentConfig, StudentModel
+
+CODES = ["en", "fr", "ko"]
+LENGTH = 12
+PAD = 1
+
+
+def make(kind: str = "xlm-roberta", heads: str = "own", layers: int = 2) -> StudentModel:
+    """A student whose every weight matters."""
+    encoder = AutoConfig.for_model(
+        kind, vocab_size=60, hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=40, pad_token_id=PAD,
+        type_vocab_size=2 if kind == "bert" else 1)
+    torch.manual_seed(0)
+    model = StudentModel(StudentConfig(
+        encoder=encoder, languages=CODES, heads=heads, max_tokens=LENGTH,
+        id2label=dict(enumerate(LABELS)))).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model
+
+
+def texts(lengths: list[int]) -> dict[str, np.ndarray]:
+    """Padded texts, languages taking turns."""
+    draw = np.random.default_rng(0)
+    mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
+    return {"input_ids": np.where(mask, draw.integers(5, 60, mask.shape), PAD),
+            "attention_mask": mask.astype(np.int64),
+            "language": np.arange(len(lengths)) % len(CODES)}
+
+
+def expected(model: StudentModel, asked: dict[str, np.ndarray]) -> np.ndarray:
+    with torch.inference_mode():
+        logits: np.ndarray = model(**{key: torch.from_numpy(each)
+                                      for key, each in asked.items()}).numpy()
+    return logits
+
+
+def told(made: onnx.ModelProto, asked: dict[str, np.ndarray]) -> np.ndarray:
+    logits: np.ndarray = onnxruntime.InferenceSession(made.SerializeToString()).run(None, asked)[0]
+    return logits
+
+
+class TestLogits:
+    @pytest.mark.parametrize("kind", ["bert", "camembert", "roberta", "xlm-roberta"])
+    @pytest.mark.parametrize("heads", ["own", "residual"])
+    def test_are_the_students(self, kind: str, heads: str) -> None:
+        model = make(kind, heads)
+        made = onnx_graph.build(model, 32)
+        onnx.checker.check_model(made)
+        for lengths in ([7], [LENGTH], [3, 12, 5, 12, 1, 8, 2]):
+            asked = texts(lengths)
+            assert np.ptp(expected(model, asked)) > 0.5
+            np.testing.assert_allclose(told(made, asked), expected(model, asked), atol=1e-5)
+
+    def test_of_one_layer(self) -> None:
+        model, asked = make(layers=1), texts([4, 9, 2])
+        np.testing.assert_allclose(told(onnx_graph.build(model, 32), asked),
+                                   expected(model, asked), atol=1e-5)
+
+    def test_of_a_text_with_a_padding_token_in_it(self) -> None:
+        model, asked = make(), texts([9])
+        asked["input_ids"][0, 4] = PAD
+        np.testing.assert_allclose(told(onnx_graph.build(model, 32), asked),
+                                   expected(model, asked), atol=1e-5)
+
+    def test_depend_on_the_language(self) -> None:
+        asked = texts([8] * 3)
+        asked["input_ids"][:] = asked["input_ids"][0]
+        first, second, third = told(onnx_graph.build(make(), 32), asked)
+        assert min(abs(first - second).max(), abs(second - third).max()) > 0.1
+
+    @pytest.mark.parametrize("bits", [8, 4])
+    @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+    def test_of_whole_numbers_are_near(self, kind: str, bits: onnx_graph.Bits) -> None:
+        model, asked = make(kind, "residual"), texts([3, 12, 5, 12, 1, 8, 2] * 9)
+        found, right = told(onnx_graph.build(model, bits), asked), expected(model, asked)
+        assert 1e-4 < abs(found - right).max() < 0.15 * np.ptp(right)
+        assert (found.argmax(1) == right.argmax(1)).mean() > 0.9
+
+
+class TestTheFile:
+    def test_names_and_dimensions(self) -> None:
+        session = onnxruntime.InferenceSession(
+            onnx_graph.build(make(), 8).SerializeToString())
+        assert {each.name: (each.shape, each.type) for each in session.get_inputs()} == {
+            "input_ids": (["batch", "length"], "tensor(int64)"),
+            "attention_mask": (["batch", "length"], "tensor(int64)"),
+            "language": (["batch"], "tensor(int64)")}
+        assert [(each.name, each.shape) for each in session.get_outputs()] == [
+            ("logits", ["batch", len(LABELS)])]
+
+    @pytest.mark.parametrize("bits", [32, 8, 4])
+    def test_is_the_same_every_time(self, bits: onnx_graph.Bits) -> None:
+        first, second = (onnx_graph.build(make(), bits).SerializeToString() for _ in range(2))
+        assert first == second
+
+    @pytest.mark.parametrize("bits", [8, 4])
+    def test_has_no_matrix_of_floats_but_positions(self, bits: onnx_graph.Bits) -> None:
+        weights = {each.name: onnx.numpy_helper.to_array(each)
+                   for each in onnx_graph.build(make(), bits).graph.initializer}
+        assert [each.shape for each in weights.values()
+                if each.dtype == np.float32 and each.ndim == 2 and min(each.shape) > 1] == [
+                    (LENGTH + PAD + 1, 32)]
+
+
+FLOATS = st.floats(-100, 100, width=32)
+
+
+class TestQuantised:
+    @given(arrays(np.float32, (3, 5), elements=FLOATS), st.sampled_from([onnx_graph.LARGEST, 127]))
+    def test_is_within_half_a_step(self, rows: Any, largest: int) -> None:
+        values, scales = onnx_graph.quantised(rows, largest)
+        assert values.dtype == np.int8
+        assert abs(values.astype(int)).max() <= largest
+        assert (abs(values * scales[:, None] - rows) <= 0.501 * scales[:, None]).all()
+
+    def test_of_nothing_is_nothing(self) -> None:
+        values, scales = onnx_graph.quantised(np.zeros((2, 4), np.float32), 127)
+        assert not values.any()
+        assert np.isfinite(scales).all()
+
+
+def looked_up(table: np.ndarray, bits: onnx_graph.Bits, index: list[int]) -> np.ndarray:
+    """The rows that a graph of one table gives."""
+    made = onnx_graph.Graph(bits)
+    name = made.rows(table, "index")
+    value = onnx.helper.make_tensor_value_info
+    model = onnx.helper.make_model(onnx.helper.make_graph(
+        made.nodes, "rows", [value("index", onnx.TensorProto.INT64, [1, None])],
+        [value(name, onnx.TensorProto.FLOAT, [1, None, table.shape[1]])], made.weights),
+        ir_version=onnx_graph.IR, opset_imports=[onnx.helper.make_opsetid("", onnx_graph.OPSET)])
+    return told(model, {"index": np.array([index])})[0]
+
+
+class TestFourBits:
+    @given(arrays(np.float32, (3, 6), elements=FLOATS) | arrays(np.float32, (4, 5),
+                                                                elements=FLOATS))
+    def test_a_row_is_within_half_a_step(self, table: np.ndarray) -> None:
+        _, scales, columns = onnx_graph.packed(table)
+        found = looked_up(table, 4, list(range(len(table))))
+        steps = scales[:, None] * columns + 1e-30  # which floats hardly tell from 0
+        assert (abs(found - table) <= 0.501 * steps).all()
+        assert (abs(found) <= 7.01 * steps).all()
+
+    def test_take_half_a_byte_each(self) -> None:
+        pairs, _, _ = onnx_graph.packed(np.ones((3, 6), np.float32))
+        assert (pairs.shape, pairs.dtype) == ((3, 3), np.uint8)
+
+    def test_small_columns_are_as_exact_as_large_ones(self) -> None:
+        size = np.array([100.0, 1.0, 0.01, 1e-4], np.float32)
+        table = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32) * size
+        found = looked_up(table, 4, list(range(500)))
+        error = np.sqrt(np.square(found - table).mean(axis=0)) / size
+        assert error.max() < 0.15
+        assert error.max() < 1.2 * error.min()

@@ -1,0 +1,209 @@
+import json
+import random
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from support.training import LABELS, LANGUAGES, Project, distilled
+
+from amtss.config.schema import Architecture, Columns, Data, Student
+from amtss.data import corpus, sources
+from amtss.errors import AmtssError, CheckpointError, DataError
+from amtss.inference import export
+from amtss.inference.onnx_predictor import OnnxPredictor
+from amtss.inference.predictor import BATCH, Predictor, Question, answer
+from amtss.paths import Layout
+from amtss.student.model import build_student
+from amtss.tokenization.tokenizer import train_tokenizer
+
+LONG = " ".join(["enpay1 enchat2"] * 40)
+
+CHILD = """
+import sys
+
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "transformers", "onnx"):
+            raise ModuleNotFoundError(f"{name} is blocked")
+
+sys.meta_path.insert(0, Blocker())
+from amtss.cli.main import main
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A student and its exports, `onnx`, `int8` and `int4`."""
+    made = distilled(tmp_path_factory.mktemp("exported"))
+    for name, bits in (("onnx", 32), ("int8", 8), ("int4", 4)):
+        export.export_onnx(made.layout.student, made.layout.root / name, bits)
+    return made
+
+
+@pytest.fixture(scope="module")
+def onnx(project: Project) -> Path:
+    return project.layout.root / "onnx"
+
+
+def texts_of(project: Project, code: str) -> list[str]:
+    texts: list[str] = corpus.load(project.layout, code)["test"]["text"].to_pylist()
+    return texts
+
+
+class TestOnnxPredictor:
+    @pytest.mark.parametrize("code", LANGUAGES)
+    def test_answers_as_the_student(self, project: Project, onnx: Path, code: str) -> None:
+        texts = [*texts_of(project, code), LONG, "", "<pad> <s> </s>", "\u3042\u0645"]
+        pairs = [*reversed(texts[1:]), ""]
+        for second in (None, pairs):
+            np.testing.assert_allclose(
+                OnnxPredictor(onnx).probabilities(texts, second, code),
+                Predictor(project.layout.student).probabilities(texts, second, code), atol=1e-5)
+
+    @pytest.mark.parametrize("name", ["int8", "int4"])
+    def test_of_whole_numbers_names_the_same_labels(self, project: Project, name: str) -> None:
+        student, small = Predictor(project.layout.student), OnnxPredictor(
+            project.layout.root / name)
+        same = [small.probabilities(texts, None, code).argmax(1)
+                == student.probabilities(texts, None, code).argmax(1)
+                for code in LANGUAGES for texts in [texts_of(project, code)]]
+        assert np.concatenate(same).mean() > 0.97
+
+    @pytest.mark.parametrize("kind", ["onnx", "student"])
+    def test_languages_may_be_mixed(self, project: Project, onnx: Path, kind: str) -> None:
+        predictor = OnnxPredictor(onnx) if kind == "onnx" else Predictor(project.layout.student)
+        asked = [(text, code) for code in LANGUAGES for text in texts_of(project, code)[:5]]
+        texts, codes = zip(*random.Random(0).sample(asked, len(asked)), strict=True)
+        mixed = predictor.probabilities(list(texts), None, codes)
+        for text, code, row in zip(texts, codes, mixed, strict=True):
+            np.testing.assert_allclose(predictor.probabilities([text], None, code)[0], row,
+                                       atol=1e-5)
+
+    def test_labels_and_languages(self, onnx: Path) -> None:
+        predictor = OnnxPredictor(onnx)
+        assert (predictor.labels, predictor.languages) == (list(LABELS), list(LANGUAGES))
+
+    def test_no_texts(self, onnx: Path) -> None:
+        assert OnnxPredictor(onnx).probabilities([], None, "en").shape == (0, 3)
+
+    def test_more_than_a_batch_in_order(self, project: Project, onnx: Path) -> None:
+        asked = [Question(text, code) for code in LANGUAGES for text in texts_of(project, code)] * 3
+        assert len(asked) > BATCH
+        found, right = (list(answer(folder, asked, load)) for folder, load in
+                        ((onnx, OnnxPredictor), (project.layout.student, Predictor)))
+        for one, other in zip(map(json.loads, found), map(json.loads, right), strict=True):
+            assert (one["text"], one["label"]) == (other["text"], other["label"])
+            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
+
+    def test_many_threads(self, project: Project, onnx: Path) -> None:
+        predictor, texts = OnnxPredictor(onnx), texts_of(project, "en")
+        with ThreadPoolExecutor(8) as threads:
+            found = list(threads.map(
+                lambda _: predictor.probabilities(texts, None, "en"), range(16)))
+        assert all((each == found[0]).all() for each in found)
+
+    def test_x_lm_tiny(self, project: Project, tmp_path: Path) -> None:
+        export.export_onnx(project.layout.baseline, tmp_path / "to", 32)
+        for code in (*LANGUAGES, "ko"):
+            np.testing.assert_allclose(
+                OnnxPredictor(tmp_path / "to").probabilities(["enpay1"], None, code),
+                Predictor(project.layout.baseline).probabilities(["enpay1"], None, code),
+                atol=1e-5)
+
+    def test_another_language(self, onnx: Path) -> None:
+        with pytest.raises(DataError, match="--lang: expected one of en, fr, ru, found 'ko'"):
+            OnnxPredictor(onnx).probabilities(["x"], None, "ko")
+
+
+class TestRefused:
+    @pytest.fixture
+    def spoilt(self, onnx: Path, tmp_path: Path) -> Path:
+        return Path(shutil.copytree(onnx, tmp_path / "spoilt"))
+
+    def test_no_export(self, project: Project) -> None:
+        with pytest.raises(CheckpointError, match=r"student: expected an export with model.onnx, "
+                           r"found none; run `amtss export --format onnx`"):
+            OnnxPredictor(project.layout.student)
+
+    @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+    def test_a_file_is_missing(self, spoilt: Path, name: str) -> None:
+        (spoilt / name).unlink()
+        with pytest.raises(AmtssError, match=rf"{name}: expected a file, found none; run `amtss"):
+            OnnxPredictor(spoilt)
+
+    @pytest.mark.parametrize("kept", [0, 999, -9])
+    def test_a_truncated_file(self, spoilt: Path, kept: int) -> None:
+        path = spoilt / "model.onnx"
+        path.write_bytes(path.read_bytes()[:kept])
+        with pytest.raises(CheckpointError, match=r"model.onnx: expected what an export "
+                           r"writes, found: .*; run `amtss export"):
+            OnnxPredictor(spoilt)
+
+    @pytest.mark.parametrize("content", ["[]", "{}", "5"])
+    def test_another_config(self, spoilt: Path, content: str) -> None:
+        (spoilt / "config.json").write_text(content)
+        with pytest.raises(CheckpointError, match="found: no labels, languages, pad_token_id; r"):
+            OnnxPredictor(spoilt)
+
+    def test_a_truncated_tokenizer(self, spoilt: Path) -> None:
+        path = spoilt / "tokenizer.json"
+        path.write_bytes(path.read_bytes()[:999])
+        with pytest.raises(CheckpointError, match="expected what an export writes, found: "):
+            OnnxPredictor(spoilt)
+
+
+class TestTheCommand:
+    def test_needs_no_torch(self, project: Project, onnx: Path) -> None:
+        asked = [Question("enpay1 enpay2", "en"), Question(LONG, "en")]
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD, "predict", "--runtime", "onnx", "--model", str(onnx),
+             "--lang", "en", *(each.text for each in asked)],
+            capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        expected = [json.loads(line)
+                    for line in answer(project.layout.student, asked)]
+        for one, other in zip(map(json.loads, done.stdout.splitlines()), expected, strict=True):
+            assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
+
+
+@pytest.fixture(scope="module")
+def real(massive: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """MASSIVE in three scripts, with a random student of XLM-R's shape."""
+    layout = Layout(tmp_path_factory.mktemp("real"))
+    data = Data(source="dataset", path=str(massive), columns=Columns(label=("scenario",)))
+    codes = ("ar", "fr", "ko")
+    for code in codes:
+        source = sources.read(data, code)
+        corpus.write(layout, code, {split: table.slice(0, 400) for split, table
+                                    in source.tables.items()}, source.labels)
+    tokenizer = train_tokenizer([corpus.load(layout, code) for code in codes], 2000)
+    torch.manual_seed(0)
+    model = build_student(
+        Student(architecture=Architecture(layers=2, width=64, heads=4, feed_forward=128),
+                heads="residual", max_length=32), list(codes), list(LABELS), len(tokenizer), 1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    model.save_pretrained(layout.student)
+    tokenizer.save_pretrained(layout.student)
+    return layout
+
+
+@pytest.mark.parametrize("code", ["ar", "fr", "ko"])
+def test_parity_on_real_texts(real: Layout, tmp_path: Path, code: str) -> None:
+    texts = corpus.load(real, code)["test"]["text"].to_pylist()
+    right = Predictor(real.student).probabilities(texts, None, code)
+    assert right.std(axis=0).min() > 0.01
+    export.export_onnx(real.student, tmp_path / "to", 32)
+    np.testing.assert_allclose(OnnxPredictor(tmp_path / "to").probabilities(texts, None, code),
+                               right, atol=1e-4)
+    export.export_onnx(real.student, tmp_path / "to", 8)
+    found = OnnxPredictor(tmp_path / "to").probabilities(texts, None, code)
+    assert abs(found - right).mean() < 0.02
+    assert (found.argmax(1) == right.argmax(1)).mean() > 0.95

@@ -1,0 +1,235 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.project import run
+from support.registered import place, register, retrained, unregistered
+from support.training import LABELS, LANGUAGES, Project
+
+from amtss.data import corpus
+from amtss.errors import AmtssError, CheckpointError, RegistryError
+from amtss.files import alone, read_json, write_json, write_text
+from amtss.models import checkpoint
+from amtss.registry import tracking, versions
+from amtss.registry.register import REQUIREMENTS, _description, _dirty
+from amtss.registry.versions import Version
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    return unregistered(tmp_path, monkeypatch)
+
+
+def entity(project: Project, number: int = 1) -> Any:
+    client = tracking.connect(project.params, project.layout)
+    return client.get_model_version(versions.name(project.params), str(number))
+
+
+class TestRegister:
+    def test_tells_what_was_measured(self, project: Project) -> None:
+        (project.layout.root / "dvc.lock").write_text("schema: '2.0'\n")
+        write_json(project.layout.validation("fr") / "validation.json", {"errors": 2})
+        version, new = register(project)
+        accuracy = read_json(project.layout.metrics, "")["student"]["accuracy"]
+        average = accuracy.pop("average")
+        assert new
+        assert version == Version(
+            1, checkpoint.fingerprint(project.layout.student), None, LANGUAGES, LABELS, accuracy,
+            {code: corpus.test_fingerprint(project.layout, code) for code in LANGUAGES},
+            {"en": 0, "fr": 2, "ru": 0}, "", tracking.lock(project.layout), None,
+            ("challenger",))
+        assert version.average == pytest.approx(average)
+        assert len(version.lock) == 64
+        assert entity(project).tags["average"] == f"{average:.2f}".rstrip("0")
+        assert f"| fr | {accuracy['fr']:.2f} |" in entity(project).description
+        assert "parent" not in entity(project).tags
+
+    def test_twice(self, project: Project) -> None:
+        first, _ = register(project)
+        versions.point(project.params, project.layout, "challenger", None)
+        assert register(project) == (first, False)
+        assert versions.versions(project.params, project.layout) == [first]
+
+    def test_a_champion_challenges_nobody(self, project: Project) -> None:
+        register(project)
+        versions.point(project.params, project.layout, "champion", 1)
+        versions.point(project.params, project.layout, "challenger", None)
+        version, new = register(project)
+        assert (version.aliases, new) == (("champion",), False)
+
+    def test_another_student(self, project: Project) -> None:
+        first, _ = register(project)
+        metrics = read_json(retrained(project).layout.metrics, "")
+        write_json(project.layout.metrics, metrics | {"onboarded": {"version": 1}})
+        second, new = register(project)
+        assert (second.number, second.parent, second.aliases, new) == (2, 1, ("challenger",), True)
+        assert second.fingerprint != first.fingerprint
+        assert [each.aliases for each in versions.versions(project.params, project.layout)] == [
+            (), ("challenger",)]
+
+    def test_another_runtime_is_another_version(self, project: Project) -> None:
+        first, _ = register(project)
+        project.set(serving={"runtime": "onnx", "int8": True})
+        second, new = register(project)
+        assert (second.number, second.runtime, new) == (2, "onnx int8", True)
+        assert second.fingerprint == first.fingerprint
+        assert register(project) == (second, False)
+        assert {path.name for path in (place(project, 2) / "artifacts").iterdir()} == {
+            "student", "onnx"}
+        assert "torch" not in (place(project, 2) / "requirements.txt").read_text()
+        assert "It answers by onnx int8" in entity(project, 2).description
+        project.set(serving=None)
+        assert register(project)[0].number == 1
+
+    def test_keeps_the_report(self, project: Project) -> None:
+        from mlflow.artifacts import load_text
+
+        write_text(project.layout.report / "report.html", "<p>Good.</p>")
+        register(project)
+        assert load_text(entity(project).tags["report"]) == "<p>Good.</p>"
+
+    def test_writes_no_pickle_and_no_paths(self, project: Project) -> None:
+        register(project)
+        folder = place(project)
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert folder / "artifacts" / "student" / "model.safetensors" in files
+        assert folder / "code" / "amtss" / "inference" / "predictor.py" in files
+        assert not {path.suffix for path in files} & {".pkl", ".pickle", ".bin", ".pt", ".pth"}
+        assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # pickle's first
+        wanted = (folder / "requirements.txt").read_text().split()
+        assert {each.partition("==")[0] for each in wanted} == {
+            *REQUIREMENTS, "safetensors", "torch", "transformers"}
+        assert not [each for each in wanted if "/" in each or "+" in each or "==" not in each]
+
+    def test_waits_for_a_promotion(self, project: Project) -> None:
+        register(project)  # so that the next one is a matter of milliseconds
+        with ThreadPoolExecutor(1) as threads:
+            with alone(project.layout.registry_lock):
+                waiting = threads.submit(register, project)
+                assert wait([waiting], timeout=1).not_done
+            assert not waiting.result()[1]
+
+    def test_figures_of_another_student(self, project: Project) -> None:
+        config = project.layout.student / "config.json"
+        config.write_text(config.read_text() + " ")
+        with pytest.raises(RegistryError, match=r"metrics.json: expected figures of the student "
+                           r"\w{16}, found \w{16}; run `dvc repro`$"):
+            register(project)
+        assert versions.versions(project.params, project.layout) == []
+
+    def test_no_figures(self, project: Project) -> None:
+        project.layout.metrics.unlink()
+        with pytest.raises(RegistryError, match="found none; run `dvc repro`"):
+            register(project)
+
+    def test_no_student(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match="found none; run `dvc repro`"):
+            register(Project(tmp_path))
+
+    def test_not_validated(self, project: Project) -> None:
+        (project.layout.validation("ru") / "validation.json").unlink()
+        with pytest.raises(AmtssError, match="found none; run `dvc repro validate@ru`"):
+            register(project)
+
+    def test_the_registry_does_not_answer(self, project: Project,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with pytest.raises(RegistryError, match=r"127\.0\.0\.1:9.*run the same command again$"):
+            register(project)
+
+    def test_many_languages_and_labels(self) -> None:
+        languages = tuple(f"l{index}-Latn" for index in range(20))
+        labels = tuple(f"a label that says what it is of {index}" for index in range(60))
+        version = Version(1, "0" * 16, 7, languages, labels, dict.fromkeys(languages, 100 / 3),
+                          dict.fromkeys(languages, "0" * 16), dict.fromkeys(languages, 100),
+                          "0" * 40, "0" * 64)
+        assert max(map(len, versions.tags(version).values())) < 5000
+        assert len(_description(version)) < 5000
+
+
+@pytest.fixture
+def committed(project: Project) -> Project:
+    """The same under git, with its dvc.lock; nothing has changed since."""
+    write_text(project.layout.root / "dvc.lock", "schema: '2.0'\n")
+    git(project, "init", "-q")
+    git(project, "add", "params.yaml", "dvc.lock")
+    git(project, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "state")
+    return project
+
+
+def git(project: Project, *words: str) -> str:
+    return subprocess.run(["git", *words], cwd=project.layout.root, check=True, text=True,
+                          capture_output=True).stdout.strip()
+
+
+class TestDirty:
+    @pytest.mark.parametrize(("changed", "dirty"), [
+        ((), None), (("params.yaml",), "params.yaml"), (("dvc.lock",), "dvc.lock"),
+        (("params.yaml", "dvc.lock"), "params.yaml, dvc.lock"), (("README.md",), None)])
+    def test_changed(self, committed: Project, changed: tuple[str, ...], dirty: str | None
+                     ) -> None:
+        for file in changed:
+            write_text(committed.layout.root / file, "# another\n")
+        assert _dirty(committed.layout) == dirty
+
+    @pytest.mark.parametrize("ignored", ["", "dvc.lock\n"])
+    def test_never_committed(self, committed: Project, ignored: str) -> None:
+        git(committed, "rm", "-q", "--cached", "dvc.lock")
+        write_text(committed.layout.root / ".gitignore", ignored)
+        git(committed, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "less")
+        git(committed, "config", "status.showUntrackedFiles", "no")
+        assert _dirty(committed.layout) == "dvc.lock"
+
+    def test_in_a_folder_of_a_repository(self, tmp_path: Path) -> None:
+        project = Project(tmp_path / "deep" / "project")
+        subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+        assert _dirty(project.layout) == "params.yaml"
+
+    def test_is_told_and_no_refusal(self, committed: Project, monkeypatch: pytest.MonkeyPatch,
+                                    capfd: pytest.CaptureFixture[str]) -> None:
+        monkeypatch.chdir(committed.layout.root)
+        with open("params.yaml", "a") as file:
+            file.write("# another\n")
+        assert run("register") == 0
+        assert capfd.readouterr().out.splitlines()[1] == (
+            "params.yaml: not committed; `git add params.yaml && git commit`, then a later "
+            "onboarding or `dvc repro` can repeat it")
+        found = versions.find(committed.params, committed.layout, 1)
+        assert (found.commit, found.dirty) == (git(committed, "rev-parse", "HEAD"), "params.yaml")
+        assert entity(committed).tags["dirty"] == "params.yaml"
+        assert run("register") == 0
+        assert "not committed" not in capfd.readouterr().out
+
+    def test_clean(self, committed: Project) -> None:
+        version, _ = register(committed)
+        assert (version.commit, version.dirty) == (git(committed, "rev-parse", "HEAD"), None)
+        assert "dirty" not in entity(committed).tags
+
+
+@pytest.mark.slow
+class TestCommand:
+    def amtss(self, project: Project) -> "subprocess.Popen[str]":
+        return subprocess.Popen([sys.executable, "-m", "amtss", "register"], text=True,
+                                cwd=project.layout.root, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+
+    def test_two_at_once(self, project: Project) -> None:
+        both = [self.amtss(project) for _ in range(2)]
+        told = sorted(each.communicate()[0] for each in both)
+        assert [each.returncode for each in both] == [0, 0]
+        name = versions.name(project.params)
+        assert told[0].startswith(f"{name} version 1, new: ")
+        assert told[1].startswith(f"{name} version 1, registered before: ")
+        assert told[1].endswith("on average over en, fr, ru; now challenger\n")
+        assert len(versions.versions(project.params, project.layout)) == 1
+
+    def test_a_mistake_is_one_line(self, project: Project) -> None:
+        project.layout.metrics.unlink()
+        out, error = self.amtss(project).communicate()
+        assert out == ""
+        assert error.startswith("amtss: artifacts/metrics.json: expected figures of the student ")
+        assert error.count("\n") == 1

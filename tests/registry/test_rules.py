@@ -1,0 +1,151 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.registered import settings, version
+from support.training import LABELS
+
+from amtss.errors import RegistryError
+from amtss.registry.rules import Verdict, compare, verdict_table
+from amtss.registry.versions import Version
+from amtss.table import NONE, markdown
+
+
+def failed(verdict: Verdict) -> list[tuple[str, str]]:
+    return [(check.rule, check.language) for check in verdict.failed]
+
+
+OLD = version(1, en=80.0, fr=70.0)
+
+
+class TestRules:
+    @pytest.mark.parametrize(("candidate", "broken"), [
+        (version(2, en=80.0, fr=70.0), []),
+        (version(2, en=80.7, fr=69.0), []),
+        (version(2, en=79.4, fr=70.0), []),
+        (version(2, en=79.39, fr=70.0), [("max_average_drop", "all")]),
+        (version(2, en=90.0, fr=68.99), [("max_language_drop", "fr")]),
+        (version(2, en=78.9, fr=69.5), [("max_average_drop", "all"),
+                                        ("max_language_drop", "en")]),
+        (version(2, en=99.0), [("required", "fr")]),
+        (version(2, en=80.0, fr=70.0, ko=1.0), []),
+        (version(2, errors=1, en=80.0, fr=70.0), [("validation", "en"), ("validation", "fr")]),
+        (version(2, labels=LABELS[::-1], en=80.0, fr=70.0), []),
+        (version(2, labels=(*LABELS, "lost"), en=80.0, fr=70.0), [("labels", "all")]),
+        (version(2, test="other", en=80.0, fr=70.0), [("test", "en"), ("test", "fr")]),
+        (version(2, en=float("nan"), fr=70.0), [("max_average_drop", "all"),
+                                                ("max_language_drop", "en")]),
+    ])
+    def test_against_a_champion(self, candidate: Version, broken: list[tuple[str, str]]) -> None:
+        assert failed(compare(candidate, OLD, settings())) == broken
+
+    def test_without_a_champion(self) -> None:
+        assert failed(compare(version(2, en=1.0, fr=1.0), None, settings())) == []
+        assert failed(compare(version(2, errors=1, en=1.0), None, settings(required=("ko",)))) == [
+            ("required", "fr"), ("required", "ko"), ("validation", "en")]
+
+    def test_languages_of_the_champion_are_required(self) -> None:
+        champion = version(1, en=80.0, fr=70.0, ru=60.0)
+        assert failed(compare(version(2, en=80.0, fr=70.0), champion, settings())) == [
+            ("required", "ru")]
+
+    def test_a_drop_may_be_the_whole_tolerance(self) -> None:
+        # 80.3 - 0.3 is a little less than 80 in binary
+        params = settings(max_average_drop=0.3, max_language_drop=0.3)
+        assert not failed(compare(version(2, en=80.0, fr=70.0), version(1, en=80.3, fr=70.3),
+                                  params))
+
+
+CODES = ("ar", "en", "fr", "ru")
+POINTS = st.floats(0, 100).map(lambda value: round(value, 2))
+FIGURES = st.fixed_dictionaries({"en": POINTS, "fr": POINTS},
+                                optional={"ar": POINTS, "ru": POINTS})
+TOLERANCES = st.fixed_dictionaries({"max_average_drop": st.floats(0, 20),
+                                    "max_language_drop": st.floats(0, 20)})
+
+
+class TestProperties:
+    @given(FIGURES, TOLERANCES)
+    def test_a_version_is_as_good_as_itself(self, figures: dict[str, float],
+                                            tolerances: dict[str, float]) -> None:
+        assert not failed(compare(version(2, **figures), version(1, **figures),
+                                  settings(**tolerances)))
+
+    @given(FIGURES, FIGURES, TOLERANCES)
+    def test_passing_is_what_the_rules_say(self, new: dict[str, float], old: dict[str, float],
+                                           tolerances: dict[str, float]) -> None:
+        verdict = compare(version(2, **new), version(1, **old), settings(**tolerances))
+        drops = [old[code] - new[code] for code in old if code in new]
+        expected = (len(drops) == len(old)
+                    and sum(drops) / len(drops) <= tolerances["max_average_drop"] + 1e-9
+                    and max(drops) <= tolerances["max_language_drop"] + 1e-9)
+        assert (not verdict.failed) == expected
+
+    @given(FIGURES, FIGURES, TOLERANCES, st.floats(0, 5))
+    def test_better_figures_never_hurt(self, new: dict[str, float], old: dict[str, float],
+                                       tolerances: dict[str, float], more: float) -> None:
+        params, champion = settings(**tolerances), version(1, **old)
+        better = {code: value + more for code, value in new.items()}
+        assert {*failed(compare(version(2, **better), champion, params))} <= {
+            *failed(compare(version(2, **new), champion, params))}
+
+    @given(FIGURES, FIGURES, TOLERANCES, POINTS)
+    def test_a_new_language_changes_nothing(self, new: dict[str, float], old: dict[str, float],
+                                            tolerances: dict[str, float], other: float) -> None:
+        params, champion = settings(**tolerances), version(1, **old)
+        assert failed(compare(version(2, **new, ko=other), champion, params)) == failed(
+            compare(version(2, **new), champion, params))
+
+    @given(FIGURES, FIGURES, TOLERANCES, st.sampled_from(["errors", "labels", "test"]))
+    def test_no_figures_make_up_for_the_rest(self, new: dict[str, float], old: dict[str, float],
+                                             tolerances: dict[str, float], broken: str) -> None:
+        spoilt: dict[str, Any] = {"errors": 1, "labels": ("a", "b"), "test": "other"}
+        candidate = version(2, **{broken: spoilt[broken]}, **new)
+        verdict = compare(candidate, version(1, **old), settings(**tolerances))
+        with pytest.raises(RegistryError, match="version 2 does not pass the gate: "):
+            verdict.enforce()
+
+
+class TestTold:
+    def test_the_table(self) -> None:
+        verdict = compare(version(7, en=80.5, fr=68.0, ko=66.0), replace(OLD, number=3),
+                          settings(required=("pl",)))
+        assert [line for line in markdown(verdict_table(verdict)).splitlines() if line] == [
+            "**Version 7 against version 3**",
+            "| language | version 3 | version 7 | difference | allowed drop | verdict |",
+            "| --- | ---: | ---: | ---: | ---: | --- |",
+            "| average | 75.00 | 74.25 | -0.75 | 0.30 | fails: max_average_drop |",
+            "| en | 80.00 | 80.50 | +0.50 | 1.00 | passes |",
+            "| fr | 70.00 | 68.00 | -2.00 | 1.00 | fails: max_language_drop |",
+            f"| pl | {NONE} | {NONE} | {NONE} | {NONE} | fails: required |",
+            f"| ko | {NONE} | 66.00 | {NONE} | {NONE} | passes |"]
+
+    def test_the_table_of_a_first_version(self) -> None:
+        made = verdict_table(compare(OLD, None, settings()))
+        assert made.title == "Version 1 against no champion yet"
+        assert made.header[1] == "champion"
+        assert made.rows[0] == ("average", NONE, "75.00", NONE, NONE, "passes")
+
+    @pytest.mark.parametrize(("candidate", "message"), [
+        (version(2, en=79.0, fr=69.0),
+         r"max_average_drop: expected at most 0\.30 points below version 1's 75\.00 on average "
+         r"over its languages, found 74\.00 \(-1\.00\); train a better student, or raise "
+         r"promotion\.max_average_drop in params.yaml"),
+        (version(2, en=90.0, fr=60.0),
+         r"max_language_drop: expected at most 1\.00 points below version 1's 70\.00 in fr, found "
+         r"60\.00 \(-10\.00\); train"),
+        (version(2, en=90.0), "required: expected fr among its languages, found en; run `amtss "
+                              "onboard-language --lang fr`"),
+        (version(2, errors=3, en=90.0, fr=70.0),
+         r"validation: expected no errors in the validation of en, found 3 \(and 1 more\); mend"),
+        (version(2, labels=("chat", "pay", "x"), en=80.0, fr=70.0),
+         "labels: expected the labels of version 1, found ship, x in one of the two alone; reg"),
+        (version(2, test="new", en=80.0, fr=70.0),
+         r"test: expected version 1 .*test rows of en that it was measured on \(new\), found others"
+         r" \(same\).*\(and 1 more\); run `dvc repro` and `amtss register` again"),
+    ])
+    def test_the_refusal(self, candidate: Version, message: str) -> None:
+        with pytest.raises(RegistryError, match=f"^version 2 does not pass the gate: {message}"):
+            compare(candidate, OLD, settings()).enforce()

@@ -1,0 +1,258 @@
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from support.training import KINDS, LANGUAGES, scored, table, write_checkpoint
+from transformers import PreTrainedTokenizerBase
+
+from amtss.config.schema import Trimming
+from amtss.data.corpus import Corpus
+from amtss.errors import CheckpointError, ParamsError
+from amtss.student import embeddings, trimming
+from amtss.student.new_languages import grow_tokenizer
+from amtss.tokenization.tokenizer import LEFT_OUT, SPECIAL, load_tokenizer, remade, train_tokenizer
+
+FAMILIES = tuple(kind for kind in KINDS if kind != "roberta")
+ALL = [*LANGUAGES, "ko"]
+"""Languages of the full tokenizers' texts."""
+
+
+def of(code: str, *given: str) -> Corpus:
+    return Corpus(code, {"train": pa.table({"text": given}) if given else table(code, "train", 60)},
+                  "", None)
+
+
+def every(codes: list[str]) -> list[str]:
+    return [text for code in codes for text in table(code, "train", 200)["text"].to_pylist()]
+
+
+@pytest.fixture(scope="module", params=["own", *FAMILIES])
+def full(request: pytest.FixtureRequest,
+         tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerBase:
+    """A tokenizer of four languages, trained here or in a checkpoint's own form."""
+    if request.param == "own":
+        return train_tokenizer([of(code) for code in ALL], 400)
+    folder = tmp_path_factory.mktemp(request.param) / request.param
+    return load_tokenizer(str(write_checkpoint(folder, request.param, texts=every(ALL))))
+
+
+def pieces(tokenizer: PreTrainedTokenizerBase, text: str, second: str | None = None) -> list[str]:
+    found: list[str] = tokenizer.convert_ids_to_tokens(tokenizer(text, second)["input_ids"])
+    return found
+
+
+def spelling(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
+    """The text as its pieces spell it."""
+    return "".join(piece.removeprefix("##") for piece in pieces(tokenizer, text))
+
+
+WORDS = sorted({word for text in every(ALL) for word in text.split()})
+TEXTS = st.lists(st.sampled_from(WORDS) | st.text("enfrupayship0123 é漢?", max_size=8),
+                 max_size=8).map(" ".join)
+
+
+@pytest.fixture(scope="module")
+def trimmed(full: PreTrainedTokenizerBase) -> tuple[PreTrainedTokenizerBase, NDArray[np.int64]]:
+    return trimming.trim(full, [of("en"), of("fr")], Trimming(coverage=0.9, at_least=0))
+
+
+class TestExact:
+    """Against the full tokenizer, on texts of all its languages, and others."""
+
+    @settings(max_examples=150)
+    @given(text=TEXTS)
+    def test_a_word_whose_pieces_are_kept_is_split_as_before(
+            self, full: PreTrainedTokenizerBase, text: str,
+            trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
+        made, kept = trimmed
+        known = set(full.convert_ids_to_tokens(kept.tolist()))
+        for word in (text, *text.split()):
+            before, after = pieces(full, word), pieces(made, word)
+            if known.issuperset(before):
+                assert after == before
+                assert [kept[each] for each in made(word)["input_ids"]] == full(word)["input_ids"]
+            assert spelling(made, word) == spelling(full, word)
+            assert after.count(made.unk_token) == before.count(full.unk_token)
+
+    def test_words_of_a_language_left_out_fall_apart(
+            self, full: PreTrainedTokenizerBase,
+            trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
+        made, kept = trimmed
+        assert len(made) == len(kept) < len(full)
+        texts = every(["ko"])
+        lengths = [sum(len(pieces(each, text)) for text in texts) for each in (made, full)]
+        assert lengths[0] > lengths[1]
+
+    def test_keeps_what_is_around_a_text(
+            self, full: PreTrainedTokenizerBase,
+            trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
+        made, _ = trimmed
+        assert pieces(made, "a", "a") == pieces(full, "a", "a")
+        assert made.special_tokens_map == full.special_tokens_map
+        assert made.pad_token_id == full.pad_token_id
+        assert made.convert_ids_to_tokens(made.mask_token_id) == full.mask_token
+        assert type(made) is type(full)
+        assert sorted(made.get_vocab().values()) == list(range(len(made)))
+
+    def test_what_is_written_can_be_read(
+            self, full: PreTrainedTokenizerBase, tmp_path: Path,
+            trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
+        made, kept = trimmed
+        made.save_pretrained(tmp_path)
+        read = load_tokenizer(str(tmp_path))
+        assert read.get_vocab() == made.get_vocab()
+        assert [pieces(read, text) for text in WORDS] == [pieces(made, text) for text in WORDS]
+        assert read.init_kwargs[LEFT_OUT] == len(full) - len(kept)
+
+    def test_again_loses_nothing(
+            self, full: PreTrainedTokenizerBase,
+            trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
+        corpora = [of("en"), of("fr")]
+        made, _ = trimming.trim(full, corpora, Trimming(coverage=1.0, at_least=0))
+        again, kept = trimming.trim(made, corpora, Trimming(coverage=1.0, at_least=0))
+        assert again.get_vocab() == made.get_vocab()
+        assert kept.tolist() == list(range(len(made)))
+        assert again.init_kwargs[LEFT_OUT] == made.init_kwargs[LEFT_OUT]
+
+    def test_grows(self, full: PreTrainedTokenizerBase,
+                   trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
+        made, _ = trimmed
+        if "##a" in made.get_vocab():
+            return  # one that cannot
+        grown = grow_tokenizer(made, [of("ru")], [of("en"), of("fr")], 60)
+        assert len(grown) > len(made)
+        assert [pieces(grown, text) for text in every(["en", "fr"])[:60]] == [
+            pieces(made, text) for text in every(["en", "fr"])[:60]]
+        assert grown.init_kwargs[LEFT_OUT] == made.init_kwargs[LEFT_OUT]
+
+
+def handmade(**scores: float) -> PreTrainedTokenizerBase:
+    """A unigram tokenizer of these pieces, where _ is for the space before a word."""
+    made = train_tokenizer([of("en")], 300)
+    state = json.loads(made.backend_tokenizer.to_str())
+    state["model"]["vocab"] = [(piece, 0.0) for piece in SPECIAL] + [
+        (piece.replace("_", "▁"), score) for piece, score in scores.items()]
+    return remade(made, state)
+
+
+class TestUnknown:
+    """An unknown character costs the lowest score less ten; x stands in bx alone."""
+
+    FULL = handmade(_=-1.0, a=-12.0, b=-12.0, aab=-2.0, bx=-20.0, bb=-30.0, aaaa=-40.0)
+
+    def test_costs_what_it_did(self) -> None:
+        made, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming(at_least=0))
+        assert "bb" not in made.get_vocab()
+        # were aaaa left out too, aab and an unknown x would be the better split
+        assert pieces(self.FULL, "aabx")[1:-1] == ["▁", "a", "a", "bx"]
+        assert pieces(made, "aabx") == pieces(self.FULL, "aabx")
+
+    def test_a_piece_with_a_character_of_its_own_stays(self) -> None:
+        made, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming(at_least=0))
+        assert "bx" in made.get_vocab()
+
+
+class TestKept:
+    TEXTS = ("aa bb",) * 8 + ("aa cc",) * 2
+
+    def made(self, *corpora: Corpus, **changed: Any) -> PreTrainedTokenizerBase:
+        full = handmade(_=-3.0, **dict.fromkeys("abcdef", -9.0), _aa=-1.0, _bb=-1.0, _cc=-1.0,
+                        _dd=-1.0, _ee=-1.0, _ff=-1.0)
+        return trimming.trim(full, corpora or [of("en", *self.TEXTS)],
+                             Trimming(**{"coverage": 1.0, "at_least": 0} | changed))[0]
+
+    def kept(self, *corpora: Corpus, **changed: Any) -> set[str]:
+        return {piece for piece in self.made(*corpora, **changed).get_vocab()
+                if len(piece) > 2 and piece[0] == "▁"}
+
+    def test_all_that_is_used(self) -> None:
+        assert self.kept() >= {"▁aa", "▁bb", "▁cc"}
+        assert not self.kept() & {"▁dd", "▁ee"}
+
+    def test_the_commonest(self) -> None:
+        assert self.kept(coverage=0.9) & {"▁aa", "▁bb", "▁cc"} == {"▁aa", "▁bb"}
+        assert self.kept(coverage=0.5) & {"▁aa", "▁bb", "▁cc"} == {"▁aa"}
+
+    def test_those_that_stand_often_enough(self) -> None:
+        assert "▁cc" in self.kept(min_count=2)
+        assert "▁cc" not in self.kept(min_count=3)
+
+    def test_the_first_others_of_the_same_characters_up_to_a_number(self) -> None:
+        given = of("en", "aa bb", "cc d e")
+        size, used = len(self.made(given)), {"▁aa", "▁bb", "▁cc"}
+        assert self.kept(given, at_least=size) == used
+        assert self.kept(given, at_least=size + 1) == used | {"▁dd"}
+        assert self.kept(given, at_least=99) == used | {"▁dd", "▁ee"}
+
+    def test_others_that_are_spelt_like_a_language_s_before_others(self) -> None:
+        full = handmade(_=-3.0, **dict.fromkeys("abcd", -9.0), _abab=-1.0, _cdcd=-1.0, abb=-2.0,
+                        dacb=-2.0, _aba=-2.0)
+        given = [of("en", "abab", "a b"), of("fr", "cdcd", "c d")]
+        size = len(trimming.trim(full, given, Trimming(at_least=0))[0])
+        made, _ = trimming.trim(full, given, Trimming(at_least=size + 2))
+        assert set(made.get_vocab()) >= {"▁aba", "abb"}
+        assert "dacb" not in made.get_vocab()
+
+    def test_a_small_language_s_count_as_much(self) -> None:
+        corpora = of("en", *["aa bb"] * 500), of("fr", "dd ee")
+        assert self.kept(*corpora, coverage=0.9) >= {"▁aa", "▁bb", "▁dd", "▁ee"}
+
+    def test_of_unlabelled_texts_and_both_of_a_pair(self) -> None:
+        splits = {"train": pa.table({"text": ["aa"], "pair": ["bb"]}),
+                  "unlabelled": pa.table({"text": ["cc"], "pair": ["dd"]}),
+                  "validation": pa.table({"text": ["ee"], "pair": ["ee"]})}
+        assert self.kept(Corpus("en", splits, "", None)) & {"▁aa", "▁bb", "▁cc", "▁dd", "▁ee"} == {
+            "▁aa", "▁bb", "▁cc", "▁dd"}
+
+
+def test_is_deterministic(tmp_path: Path) -> None:
+    full = train_tokenizer([of(code) for code in ALL], 400)
+    for name in ("one", "two"):
+        trimming.trim(full, [of("en")], Trimming(at_least=0))[0].save_pretrained(tmp_path / name)
+    one, two = ({path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+                 for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two
+
+
+def test_byte_pairs_are_refused(tmp_path: Path) -> None:
+    full = load_tokenizer(str(write_checkpoint(tmp_path / "roberta", "roberta")))
+    with pytest.raises(CheckpointError, match=r"^student: expected a Unigram or WordPiece "
+                       r"tokenizer to trim, found BPE; set student\.vocabulary: full in params"):
+        trimming.trim(full, [of("en")], Trimming(at_least=0))
+
+
+@pytest.mark.parametrize("settings", [{"embeddings": "pca"}, {"encoder": "first-layers"}],
+                         ids=["pca", "first-layers"])
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+def test_rows_of_the_kept_tokens_come_along(tmp_path: Path, kind: str,
+                                            settings: dict[str, Any]) -> None:
+    source = write_checkpoint(tmp_path / "big", kind, texts=every(ALL))
+    project = scored(tmp_path / "project", student={
+        "checkpoint": str(source), "vocabulary": "trimmed",
+        "trimming": {"coverage": 0.9, "at_least": 0},
+        "architecture": {"layers": 2}} | settings)
+    project.vocabulary()
+    full, own = (load_tokenizer(str(folder)) for folder in (source, project.layout.tokenizer))
+    assert len(own) < len(full)
+    rows = full.convert_tokens_to_ids(own.convert_ids_to_tokens(list(range(len(own)))))
+    made = load_file(project.layout.start / "model.safetensors")[embeddings.NAME]
+    expected = embeddings.read(str(source), None, np.array(rows))
+    if "embeddings" in settings:
+        expected = embeddings.reduce(expected, 32)
+        expected[own.pad_token_id] = 0
+    assert made.equal(expected)
+    history = project.distil(max_epochs=1)
+    assert history[0]["average"] > 0
+
+
+def test_coverage_is_a_share(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"student\.trimming\.coverage"):
+        scored(tmp_path, student={"trimming": {"coverage": 99.9}})

@@ -1,0 +1,1 @@
+"""What tests share: small projects, real corpora, real models, real registries."""

@@ -1,0 +1,201 @@
+"""A small hub, for runs of params/xnli.yaml where the real one is out of reach.
+
+    python tests/hub.py FOLDER [XNLI]
+
+writes what the preset names into FOLDER/hub, in the layout of the hub's cache: random checkpoints
+of the very architectures, each with its own tokenizer, and XNLI's columns, from the folder XNLI or
+generated. It prints the environment that makes every stage read them, offline.
+"""
+
+import hashlib
+import json
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet
+import yaml
+
+from amtss.config.params import load_params
+from support.project import ROOT
+from support.training import write_checkpoint
+
+XNLI = load_params(ROOT / "params" / "xnli.yaml")
+KINDS = {"FacebookAI/xlm-roberta-large": "xlm-roberta", "FacebookAI/roberta-large": "roberta",
+         "almanach/camembert-large": "camembert"}
+LABELS = ("entailment", "neutral", "contradiction")
+MAIN = "0123456789abcdef0123456789abcdef01234567"
+"""The commit that `main` stands for, where the preset pins none."""
+ROWS = {"train": 60, "validation": 30, "test": 30}
+SIZES = {"data.sample": {"rows": 60}, "teaching.epochs": 1, "distil.max_epochs": 2}
+"""What a run on a few rows changes in the preset, besides where things lie."""
+PREMISES = {
+    "ar": "الطالب {} يقرأ كتابا جديدا في المكتبة كل يوم",
+    "en": "The student {} reads a new book in the library every day",
+    "es": "El estudiante {} lee un libro nuevo en la biblioteca todos los días",
+    "fr": "L'étudiant {} lit un nouveau livre à la bibliothèque tous les jours",
+    "ru": "Студент {} каждый день читает в библиотеке новую книгу"}
+HYPOTHESES = {
+    "ar": ("شخص {} يقرأ", "الطالب {} يحب المدرسة", "لا أحد {} يقرأ شيئا"),
+    "en": ("Somebody {} is reading", "The student {} likes the school", "Nobody {} reads at all"),
+    "es": ("Alguien {} está leyendo", "Al estudiante {} le gusta la escuela", "Nadie {} lee nada"),
+    "fr": ("Quelqu'un {} lit", "L'étudiant {} aime l'école", "Personne {} ne lit rien"),
+    "ru": ("Кто-то {} читает", "Студент {} любит школу", "Никто {} ничего не читает")}
+
+
+def pairs(code: str, split: str, rows: int) -> pa.Table:
+    """XNLI's columns for one language; a hypothesis tells its label."""
+    draw = random.Random(f"{code}-{split}")
+    labels = [index % 3 for index in range(rows)]
+    words = [f"{split[:2]}{index}-{draw.randrange(100)}" for index in range(rows)]
+    return pa.table({"premise": [PREMISES[code].format(word) for word in words],
+                     "hypothesis": [HYPOTHESES[code][label].format(word)
+                                    for label, word in zip(labels, words, strict=True)],
+                     "label": labels})
+
+
+def write_xnli(folder: Path, codes: Sequence[str] = XNLI.languages) -> Path:
+    """The data set as the hub has it: a config per language, Parquet, ClassLabel in the card."""
+    features = [{"name": name, "dtype": "string"} for name in ("premise", "hypothesis")]
+    features.append({"name": "label", "dtype": {"class_label": {"names": dict(enumerate(LABELS))}}})
+    files = {code: [{"split": split, "path": f"{code}/{split}-*"} for split in ROWS]
+             for code in codes}
+    card = {"dataset_info": [{"config_name": code, "features": features} for code in codes],
+            "configs": [{"config_name": code, "data_files": files[code]} for code in codes]}
+    for code in codes:
+        (folder / code).mkdir(parents=True)
+        for split, rows in ROWS.items():
+            pyarrow.parquet.write_table(pairs(code, split, rows),
+                                        folder / code / f"{split}-00000-of-00001.parquet")
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(card)}---\n", encoding="utf-8")
+    return folder
+
+
+@cache
+def repositories() -> Path:
+    """Folders OWNER/NAME of all that the preset names; made once per process."""
+    root = Path(tempfile.mkdtemp(prefix="amtss-hub-"))
+    write_xnli(root / str(XNLI.data.hub))
+    read = {"xlm-roberta": XNLI.languages, "roberta": ("en",), "camembert": ("fr",)}
+    for name, kind in KINDS.items():  # without a classifier's head, as the hub has them
+        tables = [pairs(code, "train", ROWS["train"]) for code in read[kind]]
+        texts = [text for table in tables for column in ("premise", "hypothesis")
+                 for text in table[column].to_pylist()]
+        write_checkpoint(root / name, kind, texts=texts, positions=512)
+    return root
+
+
+def pinned() -> dict[str, str]:
+    """The hub ids of the preset and the commit of each."""
+    found = {str(each.checkpoint): each.revision for each in XNLI.teachers.values()}
+    found |= {str(XNLI.data.hub): XNLI.data.revision}
+    return {name: MAIN if revision in (None, "main") else str(revision)
+            for name, revision in found.items()}
+
+
+def fill(cache_folder: Path, data: Path | None = None) -> None:
+    """Write all that the preset names in the layout of the hub's cache.
+
+    Args:
+        data: a folder in the hub's layout that stands for XNLI; None for generated rows.
+    """
+    for name, commit in pinned().items():
+        kind = "datasets" if name == XNLI.data.hub else "models"
+        folder = cache_folder / "--".join([kind, *name.split("/")])
+        source = data if data and kind == "datasets" else repositories() / name
+        shutil.copytree(source, folder / "snapshots" / commit, dirs_exist_ok=True)
+        (folder / "refs").mkdir(exist_ok=True)
+        (folder / "refs" / "main").write_text(commit)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """What the hub's own server says of `repositories()`, and to who may not read."""
+
+    def do_HEAD(self) -> None:
+        self._answer(b"")
+
+    def do_GET(self) -> None:
+        self._answer(None)
+
+    def log_message(self, *told: object) -> None:
+        pass
+
+    def _answer(self, body: bytes | None) -> None:
+        path = unquote(urlsplit(self.path).path)
+        owner, name, *rest = path.removeprefix("/api/").removeprefix("/").removeprefix(
+            "models/").removeprefix("datasets/").split("/")
+        commit = pinned().get(f"{owner}/{name}")
+        if owner == "gated":
+            self._refuse(401 if name == "asked" else 403, "GatedRepo", "Access is restricted")
+        elif owner == "down":
+            self._refuse(503, "", "Service Unavailable")
+        elif owner == "token":
+            self._refuse(401, "", "Invalid credentials in Authorization header")
+        elif commit is None:
+            self._refuse(401, "RepoNotFound", "Invalid username or password.")
+        elif rest and rest[1] not in (commit, "main"):
+            self._refuse(404, "RevisionNotFound", f"Invalid rev id: {rest[1]}")
+        else:
+            self._serve(repositories() / owner / name, commit, rest, body)
+
+    def _serve(self, root: Path, commit: str, rest: list[str], body: bytes | None) -> None:
+        what, file = rest[0] if rest else "revision", root / "/".join(rest[2:])
+        if what == "revision":
+            about = {"id": "/".join(root.parts[-2:]), "sha": commit}
+            self._send(json.dumps(about).encode(), commit)
+        elif what == "tree":
+            self._send(json.dumps([
+                {"type": "file", "path": path.relative_to(root).as_posix(), "oid": _sha(path),
+                 "size": path.stat().st_size} for path in root.rglob("*") if path.is_file()
+            ]).encode(), commit)
+        elif file.is_file():
+            self._send(file.read_bytes(), commit, _sha(file), body)
+        else:
+            self._refuse(404, "EntryNotFound", "Entry not found")
+
+    def _send(self, content: bytes, commit: str, tag: str = "", body: bytes | None = None) -> None:
+        self.send_response(200)
+        for key, value in (("Content-Length", str(len(content))), ("X-Repo-Commit", commit),
+                           ("ETag", f'"{tag}"')):
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(content if body is None else body)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        self.send_response(status)
+        for key, value in (("X-Error-Code", code), ("X-Error-Message", message)):
+            if value:
+                self.send_header(key, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def _sha(path: Path) -> str:
+    return hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """A hub on this machine; its address, for HF_ENDPOINT."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1]).resolve()
+    fill(place / "hub", Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    print(f"HF_HUB_OFFLINE=1 HF_HUB_CACHE={place / 'hub'}")

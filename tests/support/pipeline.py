@@ -1,0 +1,77 @@
+"""A git and DVC project with this tree's dvc.yaml."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from support.project import ROOT
+
+BIN = Path(sys.executable).parent
+SMALL = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300}
+
+
+class Pipeline:
+    """A git and DVC project with this tree's dvc.yaml."""
+
+    def __init__(self, root: Path, params: dict[str, Any], path: Path | None = None) -> None:
+        self.root = root
+        self.environment = os.environ | {
+            "PATH": os.pathsep.join([*([str(path)] if path else []), str(BIN), os.environ["PATH"]]),
+            "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
+            "GIT_COMMITTER_EMAIL": "a@b"}
+        root.mkdir(parents=True, exist_ok=True)
+        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+            shutil.copy(ROOT / name, root / name)
+        shutil.copytree(ROOT / "amtss", root / "amtss",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        (root / "data").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "data" / "README.md", root / "data")
+        self.set(params)
+        self.run("git", "init", "-q")
+        self.run("dvc", "init", "-q")
+        shutil.copytree(ROOT / ".dvc", root / ".dvc", dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
+        self.commit()
+
+    def set(self, params: dict[str, Any]) -> None:
+        self.params = params
+        (self.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+
+    def commit(self) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "-m", "state")
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(command, cwd=self.root, text=True, capture_output=True, check=False,
+                              env=self.environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def repro(self) -> list[str]:
+        """Names of the stages that ran."""
+        return re.findall(r"Running stage '([^']+)'", self.run("dvc", "repro"))
+
+
+def demo(*languages: str, scores: list[str] | None) -> dict[str, Any]:
+    """A tiny demo; the multilingual teacher is taught on the first three languages."""
+    return {
+        "project": "demo", "languages": list(languages),
+        "data": {"source": "demo", "path": "data", "scale": 0.01},
+        "validation": {"max_characters": 400}, "scoring": {"batch_size": 64},
+        "report": {"title": "Demo"},
+        "teaching": {"epochs": 1, "max_length": 16},
+        "teachers": {**{code: {"languages": [code], "architecture": SMALL} for code in languages},
+                     "multilingual": {"languages": list(languages[:3]), "architecture": SMALL}
+                     | ({"scores": scores} if scores else {})},
+        "student": {"architecture": SMALL, "max_length": 16},
+        "distil": {"top_k": 2, "max_epochs": 2, "batch_size": 16, "learning_rate": 1.0e-3,
+                   "kd_weight": 0.5, "temperature": 1.0, "weight_decay": 0.01, "warmup": 0.1,
+                   "precision": "auto", "seed": 0}, "baseline": {"teacher": "multilingual"},
+        "onboarding": None, "continuation": {}, "evaluation": {"bootstrap": 100}}

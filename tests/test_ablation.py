@@ -1,0 +1,88 @@
+"""Ablations: what an experiment sets, and the table that its predictions make."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.project import ROOT
+
+from amtss import ablation
+from amtss.ablation import VARIANTS, Experiment, Right
+from amtss.config.params import load_params
+from amtss.config.schema import Params
+from amtss.errors import AmtssError
+
+
+@pytest.fixture
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+def predictions(rows: list[tuple[str, str, str, str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["language", "id", "actual", "student", "baseline"])
+    writer.writerows((row[0], index, *row[1:]) for index, row in enumerate(rows))
+    return text.getvalue()
+
+
+def test_variants_set_keys_that_params_have(params: Params) -> None:
+    for variant in VARIANTS:
+        for setting in Experiment(variant, 3).settings(params):
+            key, value = setting.split("=")
+            section, name = key.split(".")
+            assert hasattr(getattr(params, section), name)
+            assert value
+
+
+def test_top_k_off_trains_on_every_language(params: Params) -> None:
+    settings = Experiment("all-languages", 0).settings(params)
+    assert f"distil.top_k={len(params.languages)}" in settings
+
+
+def test_a_path_outside_the_project_becomes_absolute(params: Params) -> None:
+    outside = params.model_copy(update={"data": params.data.model_copy(
+        update={"path": "../elsewhere"})})
+    expected = f"data.path={(Path.cwd().parent / 'elsewhere')}"
+    assert expected in Experiment("own", 0).settings(outside)
+    assert not any(each.startswith("data.path") for each in Experiment("own", 0).settings(params))
+
+
+def test_right_of_reads_predictions_by_language() -> None:
+    text = predictions([("ar", "a", "a", "b"), ("ar", "b", "a", "b"), ("en", "a", "a", "a")])
+    right = ablation.right_of(text, 7)
+    assert [each.tolist() for each in right.student] == [[1, 0], [1]]
+    assert [each.tolist() for each in right.baseline] == [[0, 1], [1]]
+    assert right.examples == 7
+
+
+def test_table_averages_seeds_and_pairs_the_difference(params: Params) -> None:
+    two = params.model_copy(update={"languages": ("ar", "en")})
+    draw = np.random.default_rng(0)
+    base = [draw.random(400) < 0.8, draw.random(300) < 0.9]
+    worse = [each & (draw.random(len(each)) < 0.9) for each in base]
+
+    def right(student: list[np.ndarray], examples: int) -> Right:
+        return Right([each.astype(float) for each in student],
+                     [each.astype(float) for each in worse], examples)
+
+    table = ablation.table(two, {
+        Experiment("adaptive", 0): right(base, 100), Experiment("adaptive", 1): right(base, 300),
+        Experiment("own", 0): right(worse, 50)})
+    tiny, adaptive, own = table.rows
+    average = 50 * (base[0].mean() + base[1].mean())
+    assert adaptive[0] == "adaptive"
+    assert adaptive[3] == f"{average:.2f}"
+    assert adaptive[5] == ""
+    assert adaptive[6] == "200"
+    assert own[3] == tiny[3]
+    low, high = (float(part) for part in own[5].split("(")[1].rstrip(")").split(" to "))
+    gap = float(own[3]) - float(adaptive[3])
+    assert low <= gap <= high < 0
+
+
+def test_an_unknown_variant_is_refused(params: Params) -> None:
+    with pytest.raises(AmtssError, match=r"--only: expected some of adaptive, .*found 'magic'"):
+        ablation.ablate(params, ["magic"], [0], 1)

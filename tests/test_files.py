@@ -1,0 +1,207 @@
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from support.project import full_disk
+from tokenizers import Tokenizer, models
+
+from amtss.errors import AmtssError
+from amtss.files import alone, is_full, read_json, replacing, write_bytes, write_json, write_text
+from amtss.paths import Layout
+
+BIG = 100_000
+"""More bytes than the tests' full disk takes."""
+
+
+def save_tensors(path: Path) -> None:
+    save_file({"a": np.zeros(BIG, dtype=np.float32)}, path)
+
+
+def save_model(path: Path) -> None:
+    from transformers import XLMRobertaConfig, XLMRobertaModel
+
+    XLMRobertaModel(XLMRobertaConfig(
+        vocab_size=BIG // 10, hidden_size=4, num_hidden_layers=1, num_attention_heads=1,
+        intermediate_size=4)).save_pretrained(path)
+
+
+def save_torch(path: Path) -> None:
+    torch.save(torch.zeros(BIG), path)
+
+
+def save_tokenizer(path: Path) -> None:
+    Tokenizer(models.WordLevel({f"word{i}": i for i in range(BIG // 10)}, "word0")).save(str(path))
+
+
+WRITERS: list[Callable[[Path], Any]] = [
+    lambda path: path.write_bytes(b"x" * BIG), save_tensors, save_tokenizer, save_model]
+
+
+def test_a_file_is_written_whole(tmp_path: Path) -> None:
+    write_text(tmp_path / "deep/a.txt", "été")
+    assert (tmp_path / "deep/a.txt").read_text(encoding="utf-8") == "été"
+    write_json(tmp_path / "deep/b.json", {"b": 1, "a": "é"})
+    assert (tmp_path / "deep/b.json").read_text() == '{\n  "b": 1,\n  "a": "é"\n}\n'
+    assert sorted(os.listdir(tmp_path / "deep")) == ["a.txt", "b.json"]
+
+
+def test_a_folder_replaces_a_folder(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        with replacing(tmp_path / "made") as folder:
+            folder.mkdir()
+            write_text(folder / name, name)
+    assert os.listdir(tmp_path) == ["made"]
+    assert os.listdir(tmp_path / "made") == ["new"]
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
+    code = ("import os, signal; from pathlib import Path; from amtss.files import replacing\n"
+            "with replacing(Path('made')) as folder: os.kill(os.getpid(), signal.SIGKILL)")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    (tmp_path / ".made-other-12345678").mkdir()
+    assert len(os.listdir(tmp_path)) == 2
+    write_text(tmp_path / "made", "new")
+    assert sorted(os.listdir(tmp_path)) == [".made-other-12345678", "made"]
+
+
+def test_permissions_are_the_umask_s(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "a")
+    (tmp_path / "b").touch()
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_nan_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert not os.listdir(tmp_path)
+
+
+def half_way(path: Path, error: BaseException) -> None:
+    """Write half a folder over `path`, then fail."""
+    with replacing(path) as folder:
+        folder.mkdir()
+        (folder / "half").write_text("ha")
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), KeyboardInterrupt("x"), AmtssError("x")])
+def test_an_error_leaves_the_old_one(tmp_path: Path, error: BaseException) -> None:
+    write_text(tmp_path / "made/old", "old")
+    with pytest.raises(type(error), match="x"):
+        half_way(tmp_path / "made", error)
+    assert os.listdir(tmp_path) == ["made"]
+    assert (tmp_path / "made/old").read_text() == "old"
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_a_full_disk_leaves_the_old_one(tmp_path: Path, write: Callable[[Path], Any]) -> None:
+    write_bytes(tmp_path / "made", b"old")
+    with (pytest.raises(AmtssError, match=r"made: expected .*File too large.*; free space"),
+          full_disk(4000), replacing(tmp_path / "made") as temporary):
+        write(temporary)
+    assert os.listdir(tmp_path) == ["made"]
+    assert (tmp_path / "made").read_bytes() == b"old"
+
+
+def test_a_folder_that_nothing_was_made_for_stays(tmp_path: Path) -> None:
+    write_text(tmp_path / "made/old", "old")
+    with pytest.raises(AmtssError, match="No such file"), replacing(tmp_path / "made"):
+        pass
+    assert (tmp_path / "made/old").read_text() == "old"
+
+
+def test_a_folder_comes_back_when_the_last_step_fails(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*paths: Path) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    write_text(tmp_path / "made/old", "old")
+    monkeypatch.setattr(os, "replace", refuse)
+    with (pytest.raises(AmtssError, match="not permitted"),
+          replacing(tmp_path / "made") as temporary):
+        temporary.mkdir()
+    assert (tmp_path / "made/old").read_text() == "old"
+    assert os.listdir(tmp_path) == ["made"]
+
+
+def test_a_file_is_in_the_folder_s_way(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AmtssError, match="file/a: expected to be able to write"):
+        write_text(tmp_path / "file/a", "a")
+
+
+def test_what_a_full_disk_says(tmp_path: Path) -> None:
+    found = []
+    for at, write in enumerate([*WRITERS, save_torch]):
+        with full_disk(4000):
+            try:
+                write(tmp_path / str(at))
+            except Exception as error:  # noqa: BLE001 - each library has its own
+                found.append(is_full(error))
+    assert found == [True] * (len(WRITERS) + 1)
+    assert not is_full(ValueError("nothing like it"))
+    assert not is_full(FileNotFoundError(2, "No such file"))
+
+
+def test_read_json_names_the_command(tmp_path: Path) -> None:
+    with pytest.raises(AmtssError, match=r"gone\.json: expected a file, found none; run `amtss x`"):
+        read_json(tmp_path / "gone.json", "amtss x")
+    (tmp_path / "bad.json").write_bytes(b"{\xff")
+    with pytest.raises(AmtssError, match=r"bad\.json: expected JSON, found .*; run `amtss x`"):
+        read_json(tmp_path / "bad.json", "amtss x")
+
+
+def test_paths_lie_below_the_root() -> None:
+    layout = Layout(Path("/project"))
+    assert layout.params == Path("/project/params.yaml")
+    assert layout.logits("en", "fr") == Path("/project/artifacts/logits/en/fr.safetensors")
+    made = [layout.corpus("en"), layout.validation("en"), layout.gate, layout.gate_keys,
+            layout.teacher("en"), layout.tokenizer, layout.student, layout.baseline,
+            layout.training("distil"), layout.checkpoints("distil"), layout.metrics,
+            layout.evaluation, layout.report]
+    assert all(path.is_relative_to(layout.artifacts) for path in made)
+    assert len(set(made)) == len(made)
+
+
+HOLDING = """
+import os, signal, sys
+from pathlib import Path
+from amtss.layout import alone
+
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+def hold(path: Path) -> bool:
+    with alone(path):
+        return True
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.lock"
+    with ThreadPoolExecutor(1) as threads:
+        with alone(path):
+            waiting = threads.submit(hold, path)
+            assert wait([waiting], timeout=0.2).not_done
+        assert waiting.result(timeout=60)
+
+
+def test_a_lock_does_not_outlive_its_process(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDING, str(tmp_path / "a.lock")],
+                          stdout=subprocess.PIPE) as holder, ThreadPoolExecutor(1) as threads:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        waiting = threads.submit(hold, tmp_path / "a.lock")
+        assert wait([waiting], timeout=0.2).not_done
+        holder.kill()
+        assert waiting.result(timeout=60)

@@ -1,0 +1,331 @@
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from support.training import write_checkpoint
+
+from amtss.config.schema import Data, Distil, Params, Splits, Student, Teacher, Validation
+from amtss.data import corpus, demo
+from amtss.data.appendix_a import COUNTS, LABELS
+from amtss.errors import CheckpointError, DataError
+from amtss.paths import SPLITS, Layout
+from amtss.validation import expectations
+from amtss.validation import gate as data_gate
+
+NAMES = ("pay", "ship", "chat")
+Edit = Callable[[dict[str, list[str]]], None]
+"""Changes the labels of each split in place."""
+
+
+def params_of(*languages: str, labels: tuple[str, ...] | None = None,
+              **thresholds: Any) -> Params:
+    """A teacher for each language, one for all, one of the first that scores two."""
+    teachers = {code: Teacher(languages=(code,)) for code in languages}
+    teachers["multilingual"] = Teacher(languages=("all",))
+    teachers["wide"] = Teacher(languages=(languages[0],), scores=languages[:2])
+    return Params(languages=languages, teachers=teachers, distil=Distil(top_k=1),
+                  data=Data(labels=labels),
+                  validation=Validation(**thresholds))
+
+
+class Project:
+    """Languages in a folder of their own, written, validated and gated for real."""
+
+    def __init__(self, root: Path) -> None:
+        self.layout = Layout(root)
+
+    def write(self, code: str, edit: Edit | None = None,
+              labels: tuple[str, ...] | None = None, texts: str = "") -> None:
+        """`code`'s corpus and validation: six rows of every label in every split, then `edit`."""
+        splits = {split: [*NAMES] * 6 for split in SPLITS[:3]}
+        if edit:
+            edit(splits)
+        tables = {split: pa.table({
+            "id": [f"{code}-{split}-{i}" for i in range(len(rows))],
+            "text": [f"{texts} {code} {split} {i}" for i in range(len(rows))],
+            "label": rows}) for split, rows in splits.items()}
+        corpus.write(self.layout, code, tables, labels)
+        expectations.validate(params_of("ab"), self.layout, code)
+
+    def gate(self, params: Params) -> dict[str, Any]:
+        """What gate.json says."""
+        data_gate.gate(params, self.layout)
+        return self.read("../gate.json")
+
+    def read(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.layout.gate / name).read_text())
+        return found
+
+    def rows(self, name: str) -> list[list[str]]:
+        with open(self.layout.gate / name, newline="", encoding="utf-8") as file:
+            return list(csv.reader(file))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def only(label: str) -> Edit:
+    """Every row of every split has `label`."""
+    def edit(splits: dict[str, list[str]]) -> None:
+        for rows in splits.values():
+            rows[:] = [label] * len(rows)
+    return edit
+
+
+def without(label: str, *names: str) -> Edit:
+    """Splits without the rows of `label`."""
+    def edit(splits: dict[str, list[str]]) -> None:
+        for name in names:
+            splits[name] = [each for each in splits[name] if each != label]
+    return edit
+
+
+def with_one(label: str, split: str) -> Edit:
+    """One row of `label` more at the end of a split."""
+    return lambda splits: splits[split].append(label)
+
+
+def test_like_languages_pass_without_warnings(project: Project) -> None:
+    for code in ("ab", "cd"):
+        project.write(code)
+    assert project.gate(params_of("ab", "cd"))["labels"] == ["chat", "pay", "ship"]
+    found = project.read("distribution.json")
+    assert found["warnings"] == []
+    assert found["languages"]["ab"] == {
+        "rows": {"train": 18, "validation": 18, "test": 18},
+        "divergence": pytest.approx(0, abs=1e-9), "imbalance": 1.0, "without_examples": [],
+        "split_divergence": {"validation": pytest.approx(0, abs=1e-9),
+                             "test": pytest.approx(0, abs=1e-9)},
+        "errors": 0, "warnings": 0}
+    assert "## Warnings\n\n- none\n" in (project.layout.gate / "summary.md").read_text()
+
+
+def test_the_folder_holds_tables_links_and_a_figure(project: Project) -> None:
+    project.write("ab", without("chat", "train", "validation", "test"))
+    project.write("cd")
+    project.gate(params_of("ab", "cd"))
+    assert sorted(each.name for each in project.layout.gate.iterdir()) == [
+        "appendix_a.csv", "distribution.json", "label_distribution.png", "labels.csv",
+        "summary.md"]
+    assert project.rows("appendix_a.csv") == [
+        ["label", "ab", "cd"], ["chat", "0", "18"], ["pay", "18", "18"], ["ship", "18", "18"],
+        ["Total", "36", "54"]]
+    long = project.rows("labels.csv")
+    assert long[0] == ["language", "split", "label", "count"]
+    assert long[1:5] == [["ab", "train", "chat", "0"], ["ab", "train", "pay", "6"],
+                         ["ab", "train", "ship", "6"], ["ab", "validation", "chat", "0"]]
+    assert len(long) == 1 + 2 * 3 * 3
+    summary = (project.layout.gate / "summary.md").read_text()
+    assert "| ab | 12 | 12 | 12 | 0 | 0 | " in summary
+    assert "| Total | 36 | 54 |" in summary
+    for link in ("../validation/cd/validation.md", "../validation/cd/docs/index.html",
+                 "label_distribution.png"):
+        assert f"({link})" in summary
+        assert (project.layout.gate / link).is_file()
+    assert (project.layout.gate / "label_distribution.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_labels_of_params_come_first_in_their_order(project: Project) -> None:
+    project.write("ab")
+    given = ("ship", "pay", "chat")
+    assert project.gate(params_of("ab", labels=given))["labels"] == [*given]
+
+
+def test_the_list_that_the_sources_agree_on_is_taken_in_its_order(project: Project) -> None:
+    for code in ("ab", "cd"):
+        project.write(code, labels=NAMES)
+    assert project.gate(params_of("ab", "cd"))["labels"] == [*NAMES]
+
+
+def test_a_list_read_from_data_is_all_train_splits_sorted(project: Project) -> None:
+    project.write("ab", without("chat", "train", "validation", "test"))
+    project.write("cd", without("ship", "train", "validation"))  # its test has ship, ab's train too
+    assert project.gate(params_of("ab", "cd"))["labels"] == ["chat", "pay", "ship"]
+
+
+def test_sources_that_disagree_about_the_list_are_refused(project: Project) -> None:
+    project.write("ab", labels=NAMES)
+    project.write("cd", labels=("ship", "pay", "chat"))
+    with pytest.raises(DataError, match=r"^cd: expected the label list of ab, 3 \(pay, ship, chat"
+                                        r"\), found 3 \(ship, pay, chat\); set data\.labels"):
+        project.gate(params_of("ab", "cd"))
+
+
+def test_a_corpus_made_with_another_list_than_params_is_refused(project: Project) -> None:
+    project.write("ab", labels=NAMES)
+    with pytest.raises(DataError, match=r"^ab: expected the label list of params\.yaml, 2"):
+        project.gate(params_of("ab", labels=("pay", "ship")))
+
+
+def test_one_label_is_nothing_to_classify(project: Project) -> None:
+    project.write("ab", only("pay"))
+    with pytest.raises(DataError, match=r"expected at least 2 labels in train, found 1 \(pay\)"):
+        project.gate(params_of("ab"))
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("labels", [None, (*NAMES, "refund")])
+def test_a_label_that_no_train_split_has_is_refused_with_its_row(
+        project: Project, split: str, labels: tuple[str, ...] | None) -> None:
+    project.write("ab", labels=labels)
+    project.write("cd", with_one("refund", split), labels=labels)
+    with pytest.raises(DataError, match=rf"^cd/{split}: expected a label that some language's "
+                                        rf"train has, found 'refund' at id 'cd-{split}-18'; .*"
+                                        r"`dvc repro validate@cd`"):
+        project.gate(params_of("ab", "cd"))
+    assert not project.layout.gate.exists()
+    assert not project.layout.gate_keys.exists()
+
+
+def test_a_train_label_outside_the_list_of_params_is_refused(project: Project) -> None:
+    project.write("ab")
+    with pytest.raises(DataError, match=r"^ab/train: expected a label of the list, found 'chat'"):
+        project.gate(params_of("ab", labels=("pay", "ship")))
+
+
+def test_a_listed_label_without_any_example_is_a_warning(project: Project) -> None:
+    for code in ("ab", "cd"):
+        project.write(code, labels=(*NAMES, "refund"))
+    project.gate(params_of("ab", "cd"))
+    assert project.read("distribution.json")["warnings"] == [
+        "all: no training example of refund: it cannot be learnt",
+        "ab: 1 warning of its own validation", "cd: 1 warning of its own validation"]
+
+
+def test_a_label_that_one_language_lacks_is_a_warning(project: Project) -> None:
+    project.write("ab", without("chat", "train", "validation", "test"))
+    project.write("cd")
+    project.gate(params_of("ab", "cd"))
+    found = project.read("distribution.json")
+    assert found["warnings"] == ["ab: no training example of chat"]
+    assert found["languages"]["ab"]["without_examples"] == ["chat"]
+    assert "- ab: no training example of chat\n" in (
+        project.layout.gate / "summary.md").read_text()
+
+
+def test_a_language_without_the_unlabelled_split_is_a_warning(project: Project) -> None:
+    project.write("ab")
+    params = params_of("ab")
+    project.gate(params.model_copy(update={"data": Data(splits=Splits(unlabelled="logs"))}))
+    assert project.read("distribution.json")["warnings"] == ["ab: no unlabelled split 'logs'"]
+
+
+def test_a_language_far_from_the_mean_is_a_warning(project: Project) -> None:
+    for code in ("ab", "cd", "ef"):
+        project.write(code, (lambda splits: splits["train"].extend(["pay"] * 80))
+                      if code == "ef" else None)
+    languages = ("ab", "cd", "ef")
+    project.gate(params_of(*languages, warn_language_divergence=0.1))
+    far = [each for each in project.read("distribution.json")["warnings"] if "mean" in each]
+    assert len(far) == 1
+    assert far[0].startswith("ef: its labels are distributed otherwise than in the mean of all")
+    before = project.layout.gate_keys.read_bytes()
+    project.gate(params_of(*languages, warn_language_divergence=2.0))
+    assert not any("mean" in each for each in project.read("distribution.json")["warnings"])
+    assert project.layout.gate_keys.read_bytes() == before  # thresholds retrain nothing
+
+
+def test_validation_must_be_there_fresh_and_without_errors(project: Project) -> None:
+    project.write("ab", texts="old")
+    path = project.layout.validation("ab") / "validation.json"
+    kept = path.read_text()
+    path.unlink()
+    with pytest.raises(DataError, match=r"expected ab's validation, found none; "
+                                        r"run `dvc repro validate@ab`"):
+        project.gate(params_of("ab"))
+    project.write("ab", texts="new")
+    path.write_text(kept)
+    with pytest.raises(DataError, match=r"expected the validation of corpus \w+, found that of "
+                                        r"\w+; run `dvc repro validate@ab`"):
+        project.gate(params_of("ab"))
+    with pytest.raises(DataError, match="expected at least one row"):
+        project.write("ab", lambda splits: splits["test"].clear())
+    with pytest.raises(DataError, match=r"expected no errors, found 1; .*`dvc repro validate@ab`"):
+        project.gate(params_of("ab"))
+
+
+def test_a_new_language_changes_only_the_keys_of_teachers_that_read_it(project: Project) -> None:
+    for code in ("ab", "cd", "ef"):
+        project.write(code)
+    before = project.gate(params_of("ab", "cd"))
+    after = project.gate(params_of("ab", "cd", "ef"))
+    for stage in ("teach", "score"):
+        changed = {name for name, key in before[stage].items() if key != after[stage][name]}
+        assert changed == {"multilingual"}
+        assert all(len(key) == 16 and int(key, 16) >= 0 for key in after[stage].values())
+    assert before["student"] != after["student"]
+
+
+def test_new_texts_change_the_keys_of_those_that_read_them(project: Project) -> None:
+    for code in ("ab", "cd"):
+        project.write(code)
+    before = project.gate(params_of("ab", "cd"))
+    project.write("cd", texts="new")
+    after = project.gate(params_of("ab", "cd"))
+    changed = {(stage, name) for stage in ("teach", "score") for name, key in before[stage].items()
+               if key != after[stage][name]}
+    assert changed == {("teach", "cd"), ("teach", "multilingual"), ("score", "cd"),
+                       ("score", "multilingual"), ("score", "wide")}
+
+
+def test_another_label_list_changes_every_key(project: Project) -> None:
+    project.write("ab")
+    before = project.gate(params_of("ab"))
+    after = project.gate(params_of("ab", labels=("ship", "pay", "chat")))
+    assert not set(before["teach"].values()) & set(after["teach"].values())
+
+
+def test_the_demo_warns_of_what_appendix_a_is_known_for(project: Project) -> None:
+    languages = ("ar", "en", "es", "fr", "ru")
+    params = params_of(*languages)
+    for code in languages:
+        tables = {split: pa.table({key: [getattr(row, key) for row in rows]
+                                   for key in ("id", "text", "label")})
+                  for split, rows in demo.generate(code).items()}
+        corpus.write(project.layout, code, tables, LABELS)
+        expectations.validate(params, project.layout, code)
+    assert project.gate(params)["labels"] == [*LABELS]
+    warnings = project.read("distribution.json")["warnings"]
+    assert "en: no training example of route_ae_others" in warnings
+    assert [each[:2] for each in warnings if "mean" in each] == ["fr"]
+    total = [int(each) for each in project.rows("appendix_a.csv")[-1][1:]]
+    assert total == pytest.approx([0.04 * sum(COUNTS[code]) for code in languages], rel=0.02)
+
+
+def test_the_same_corpora_give_the_same_bytes(project: Project) -> None:
+    project.write("ab")
+    project.gate(params_of("ab"))
+    before = {each.name: each.read_bytes() for each in project.layout.gate.iterdir()}
+    project.gate(params_of("ab"))
+    assert {each.name: each.read_bytes() for each in project.layout.gate.iterdir()} == before
+
+
+def test_what_a_checkpoint_cuts_is_told(project: Project) -> None:
+    for code in ("en", "fr"):
+        project.write(code, texts="library " * 20)
+    made = params_of("en", "fr")
+    checkpoint = write_checkpoint(project.layout.root / "hub", "roberta")
+    teachers = made.teachers | {"en": Teacher(languages=("en",), checkpoint=str(checkpoint))}
+    project.gate(made.model_copy(update={"teachers": teachers}))
+    summary = (project.layout.gate / "summary.md").read_text()
+    warning = r"- en: 54 of 54 rows \(100\.0%\) are longer than the 64 tokens that en read; raise"
+    assert re.search(warning, summary)
+    (told,) = project.read("distribution.json")["lengths"]
+    assert (told["language"], told["teachers"], told["longer"]) == ("en", ["en"], 54)
+    assert f"| {told['usual']} | {told['longest']} | 64 | 54 (100.00%) |" in summary
+    project.gate(made)
+    assert "## Lengths" not in (project.layout.gate / "summary.md").read_text()
+
+
+def test_the_student_s_checkpoint_is_asked_for_before_teachers_are_taught(project: Project) -> None:
+    project.write("en")
+    made = params_of("en").model_copy(update={"student": Student(tokenizer="nobody/nothing")})
+    with pytest.raises(CheckpointError, match="nobody/nothing: expected a folder or a copy"):
+        project.gate(made)
