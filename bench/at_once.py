@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import measuring
-import yaml
 from prefect import flow
 from prefect.testing.utilities import prefect_test_harness
 
+from amtss.config import yaml
 from amtss.files import contents
 from amtss.paths import Layout
 from flows import tasks, workspace
@@ -30,12 +30,12 @@ LANGUAGES = ("ar", "en", "es", "fr", "ru")
 def project(folder: Path, epochs: int) -> Path:
     """A project with five teachers of the demo, its data validated and nothing taught."""
     subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
-    params = yaml.safe_load(Path("params/demo.yaml").read_text(encoding="utf-8"))
+    params = yaml.load(Path("params/demo.yaml").read_text(encoding="utf-8"))
     del params["teachers"]["multilingual"]
     params["teachers"]["en"]["scores"] = ["all"]
     params["baseline"]["teacher"] = "en"  # it must score every language
     params["teaching"] |= {"epochs": epochs, "patience": epochs}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (folder / "params.yaml").write_text(yaml.dump(params), encoding="utf-8")
     dvc(folder, "repro", "gate")
     return folder
 

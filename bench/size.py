@@ -23,7 +23,8 @@ import measuring
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import yaml
+
+from amtss.config import yaml
 
 LETTERS = {"ar": ("بتثجحدرسعفقكلمنهوي", "اوي"), "en": ("bcdfghklmnprstvw", "aeiou"),
            "es": ("bcdfglmnprstvz", "aeioá"), "fr": ("bcdfglmnprstvj", "aeiué"),
@@ -96,9 +97,9 @@ def synthesise(root: Path, size: int) -> None:
         configs.append({"config_name": language, "data_files": [
             {"split": split, "path": f"{language}/{split}.parquet"}
             for split in counts]})
-    (root / "source" / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
+    (root / "source" / "README.md").write_text(f"---\n{yaml.dump({'configs': configs})}---\n")
     settings = PARAMS | {"data": PARAMS["data"] | {"labels": list(LABELS)}}
-    (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    (root / "params.yaml").write_text(yaml.dump(settings))
     checkpoint(root / "teacher")
 
 

@@ -10,7 +10,7 @@ from amtss.paths import Layout
 from flows.workspace import OWN
 
 PRESETS = [*preset_names(Layout()), OWN]
-KEY = rf"^({'|'.join(Params.model_fields)})(\.\w+)*$"
+KEY = rf"^({'|'.join(Params.model_fields)})(\.[\w-]+)*$"
 
 
 def _known(name: str) -> str:

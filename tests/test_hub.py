@@ -8,14 +8,14 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import hub
 import pytest
+from support import hub
 from support.project import Project
 
 ROBERTA, COMMIT = "FacebookAI/roberta-large", hub.pinned()["FacebookAI/roberta-large"]
 ASK = """
 import json, sys
-from amtss import hub
+from amtss from support import hub
 from amtss.errors import AmtssError
 for kind, name, revision in json.load(sys.stdin):
     try:

@@ -20,7 +20,7 @@ from amtss.registry.versions import CHALLENGER, CHAMPION, Version
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "tokenizers")
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tokenizers")
 """What a version needs to answer, besides what its runtime does."""
 RUNTIMES = {"pytorch": ("safetensors", "torch", "transformers"), "onnx": ("onnxruntime",)}
 

@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 from support.pipeline import Pipeline
 from support.prefect import tiny
 from support.project import ROOT
+
+from amtss.config import yaml
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     for name in ("prefect.yaml", "prefect.toml"):
         shutil.copy(ROOT / name, made.root)
     (made.root / "params").mkdir()
-    (made.root / "params" / "demo.yaml").write_text(yaml.safe_dump(tiny(), sort_keys=False))
+    (made.root / "params" / "demo.yaml").write_text(yaml.dump(tiny()))
     made.commit()
     monkeypatch.chdir(made.root)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)

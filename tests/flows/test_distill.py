@@ -6,11 +6,11 @@ import sys
 
 import httpx
 import pytest
-import yaml
 from support.pipeline import Pipeline
 from support.prefect import ask, free_port
 from support.project import ROOT
 
+from amtss.config import yaml
 from flows import tasks
 from flows.distill import distill
 from flows.onboard import onboard_language
@@ -21,7 +21,7 @@ class TestDeployments:
     def test_are_of_flows_and_presets_that_are_there(self) -> None:
         flows = {"flows/distill.py:distill": distill,
                  "flows/onboard.py:onboard_language": onboard_language}
-        declared = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+        declared = yaml.load((ROOT / "prefect.yaml").read_text())["deployments"]
         assert [f"{each['entrypoint']} {each['name']}" for each in declared
                 if each["entrypoint"] not in flows] == ["flows/teacher.py:teacher remote"]
         for each in (each for each in declared if each["entrypoint"] in flows):
@@ -38,10 +38,10 @@ class TestDeployments:
 @pytest.mark.slow
 def test_a_deployment_runs_from_data_to_champion(pipeline: Pipeline) -> None:
     declared = pipeline.root / "prefect.yaml"
-    read = yaml.safe_load(declared.read_text())
+    read = yaml.load(declared.read_text())
     read["deployments"] = [each for each in read["deployments"]
                            if each.get("parameters") == {"preset": "demo"}]
-    declared.write_text(yaml.safe_dump(read))
+    declared.write_text(yaml.dump(read))
     pipeline.commit()
     url = f"http://127.0.0.1:{free_port()}/api"
     pipeline.environment |= {"PREFECT_API_URL": url,

@@ -11,6 +11,10 @@ class TestParameters:
         with pytest.raises(ValidationError, match="match pattern"):
             TypeAdapter(parameters.Overrides).validate_python({key: 1})
 
+    @pytest.mark.parametrize("key", ["distil.top_k", "data.configs.zh-Hans", "languages"])
+    def test_any_key_of_params_yaml_is_accepted(self, key: str) -> None:
+        assert TypeAdapter(parameters.Overrides).validate_python({key: 1}) == {key: 1}
+
     def test_a_preset_that_is_not_there_is_refused(self) -> None:
         with pytest.raises(ValidationError, match=r"expected one of .*demo.*, found 'nosuch'"):
             TypeAdapter(parameters.Preset).validate_python("nosuch")

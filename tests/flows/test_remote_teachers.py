@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import yaml
 from support.pipeline import SMALL, Pipeline
 from support.prefect import ask, free_port, tiny
 from support.project import ROOT
 
+from amtss.config import yaml
 from amtss.errors import AmtssError
 from flows import tasks, workspace
 
@@ -71,12 +71,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     shutil.copytree(ROOT / "flows", made.root / "flows",
                     ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "prefect.toml", made.root)
-    declared = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    declared = yaml.load((ROOT / "prefect.yaml").read_text())
     declared["deployments"] = [each for each in declared["deployments"] if each["name"] == "remote"]
     declared["deployments"].append({"name": "here", "entrypoint": "flows/trial.py:trial",
                                     "work_pool": {"name": "local"}})
-    for name, text in {"params/demo.yaml": yaml.safe_dump(params, sort_keys=False),
-                       "prefect.yaml": yaml.safe_dump(declared), "stand_in.py": STAND_IN,
+    for name, text in {"params/demo.yaml": yaml.dump(params),
+                       "prefect.yaml": yaml.dump(declared), "stand_in.py": STAND_IN,
                        "flows/trial.py": TRIAL,
                        "dvc.yaml": (ROOT / "dvc.yaml").read_text().replace(
                            "cmd: amtss", f"cmd: {sys.executable} -SE stand_in.py")}.items():

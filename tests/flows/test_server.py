@@ -10,13 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import yaml
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 from support.prefect import free_port, tiny
 
+from amtss.config import yaml
 from amtss.errors import AmtssError
 from flows import remote_teachers, tasks, workspace
 from flows import server as prefect_server
@@ -86,7 +86,7 @@ class Registry(BaseHTTPRequestHandler):
 
 @pytest.mark.usefixtures("server")
 def test_a_registry_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny()))
+    (tmp_path / "params.yaml").write_text(yaml.dump(tiny()))
     (tmp_path / "artifacts").mkdir()
     one = {"en": 80.0}
     (tmp_path / "artifacts" / "metrics.json").write_text(json.dumps({

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from support.project import Project, run
 from support.registered import settings, version
 
+from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.data import corpus
 from amtss.errors import RegistryError
@@ -281,7 +281,7 @@ promoting.promote(params.load(Path("params.yaml")), Layout(), 2,
 
 def child(store: Store, *arguments: str) -> "subprocess.Popen[str]":
     """Another process in the store's project."""
-    (store.layout.root / "params.yaml").write_text(yaml.safe_dump(
+    (store.layout.root / "params.yaml").write_text(yaml.dump(
         json.loads(store.params.model_dump_json())))
     return subprocess.Popen([sys.executable, *arguments], cwd=store.layout.root, text=True,
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)

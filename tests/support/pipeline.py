@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from amtss.config import yaml
 from support.project import ROOT
 
 BIN = Path(sys.executable).parent
@@ -42,7 +41,7 @@ class Pipeline:
 
     def set(self, params: dict[str, Any]) -> None:
         self.params = params
-        (self.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        (self.root / "params.yaml").write_text(yaml.dump(params))
 
     def commit(self) -> None:
         self.run("git", "add", "-A")

@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from amtss.cli.main import main
+from amtss.config import yaml
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -61,7 +60,7 @@ class Project:
         values = json.loads(json.dumps(PARAMS))
         if edit:
             edit(values)
-        self.write("params.yaml", yaml.safe_dump(values, sort_keys=False))
+        self.write("params.yaml", yaml.dump(values))
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write the file `name` of the project."""

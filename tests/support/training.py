@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 from numpy.typing import NDArray
 
+from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.config.schema import Params
 from amtss.data import corpus
@@ -109,7 +109,7 @@ class Project:
         """Change params.yaml."""
         self.settings = merged(self.settings, changed)
         self.layout.root.mkdir(parents=True, exist_ok=True)
-        self.layout.params.write_text(yaml.safe_dump(self.settings, sort_keys=False))
+        self.layout.params.write_text(yaml.dump(self.settings))
         write_json(self.layout.gate_keys, {"labels": LABELS})
         return self.params
 
