@@ -1,6 +1,5 @@
 """A version of the registered model, made from the evaluated student."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as installed
@@ -8,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from amtss import git
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
 from amtss.files import alone, read_json
@@ -60,16 +60,9 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         test=measured["test"],
         errors={code: read_json(layout.validation(code) / "validation.json",
                                 f"dvc repro validate@{code}")["errors"] for code in languages},
-        commit=tracking.commit(layout), lock=tracking.lock(layout), dirty=_dirty(layout),
+        commit=git.head(layout.root), lock=tracking.lock(layout),
+        dirty=", ".join(git.changed(layout.root, LINEAGE)) or None,
         runtime=params.serving.runtime + " int8" * params.serving.int8)
-
-
-def _dirty(layout: Layout) -> str | None:
-    """Which files of `LINEAGE` are not as in the commit; None where all are, or outside git."""
-    changed = [file for file in LINEAGE if subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=all", "--ignored", "--", file],
-        cwd=layout.root, capture_output=True, check=False).stdout]
-    return ", ".join(changed) or None
 
 
 def _make(params: Params, layout: Layout, student: Version) -> int:

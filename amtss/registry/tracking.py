@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from amtss import processes
+from amtss import git, processes
 from amtss.config.schema import Params
 from amtss.errors import AmtssError, RegistryError
 from amtss.files import alone, read_json, read_rows, replacing
@@ -83,13 +82,6 @@ def told(error: BaseException, outer: BaseException | None = None) -> str:
     return _public(shorten(str(error) or type(error).__name__, 200))
 
 
-def commit(layout: Layout) -> str:
-    """The commit that is checked out; empty outside git."""
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=layout.root, capture_output=True,
-                          text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def lock(layout: Layout) -> str:
     """SHA-256 of dvc.lock; empty where there is none."""
     path = layout.root / "dvc.lock"
@@ -125,7 +117,7 @@ class Run:
     def start(self, params: Params, layout: Layout, settings: Mapping[str, Any]) -> None:
         """Make the run in MLflow, with its tags and its settings."""
         with self._lenient():
-            tags = {"stage": self._name, "mlflow.source.git.commit": commit(layout),
+            tags = {"stage": self._name, "mlflow.source.git.commit": git.head(layout.root),
                     "dvc.lock": lock(layout)}
             client = connect(params, layout, patience=5)
             from mlflow.entities import Param
