@@ -1,6 +1,5 @@
 """What the training of the student and of X-LM-Tiny share: from the first batch to the files."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,7 +13,7 @@ from amtss import processes
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.distillation.importance import weigh
-from amtss.files import contents, read_json, replacing, write_json, write_text
+from amtss.files import contents, fingerprint, read_json, replacing, write_json, write_text
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights, softmax
 from amtss.paths import Layout
@@ -115,10 +114,8 @@ def _fingerprint(params: Params, layout: Layout, teachers: Sequence[str],
                                        "continuation"})
     origins = [repr(logits_cache.origin_of(params, layout, name, language))
                for name in teachers for language in params.scored_by(name)]
-    text = json.dumps([about, origins, list(teachers), budget, rows], sort_keys=True)
-    made = [path for path in sorted(layout.tokenizer.rglob("*")) if path.is_file()]
-    digest = hashlib.sha256(text.encode() + contents(made))
-    return digest.hexdigest()[:16]
+    tokenizer = [path for path in sorted(layout.tokenizer.rglob("*")) if path.is_file()]
+    return fingerprint(about, origins, list(teachers), budget, rows, contents(tokenizer))
 
 
 def soft_targets(params: Params, teachers: Pool, weights: Weights) -> NDArray[np.float32]:

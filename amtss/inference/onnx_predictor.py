@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amtss.errors import CheckpointError
+from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, read_text
 from amtss.inference.predictor import heads_of
 from amtss.logits import pool
@@ -92,7 +92,7 @@ def _session(path: Path) -> "InferenceSession":
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except (known.Fail, known.InvalidArgument, known.InvalidGraph, known.InvalidProtobuf) as error:
-        raise _not_whole(path, str(error)) from error
+        raise _not_whole(path, first_line(error)) from error
 
 
 def _tokenizer(path: Path) -> "Tokenizer":
@@ -102,11 +102,11 @@ def _tokenizer(path: Path) -> "Tokenizer":
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # it raises nothing more precise
-        raise _not_whole(path, str(error)) from error
+        raise _not_whole(path, first_line(error)) from error
     tokenizer.no_padding()  # texts are padded by batches of like length
     return tokenizer
 
 
 def _not_whole(path: Path, found: str) -> CheckpointError:
     return CheckpointError(f"{path}: expected what an export writes, found: "
-                           f"{found.splitlines()[0]}; run `{COMMAND}`")
+                           f"{found}; run `{COMMAND}`")

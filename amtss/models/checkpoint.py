@@ -1,12 +1,10 @@
 """Load a transformers checkpoint: safetensors only, no code of its own, no weight left random."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amtss import hub
-from amtss.errors import CheckpointError
-from amtss.files import contents
+from amtss import files, hub
+from amtss.errors import CheckpointError, first_line
 from amtss.models import hardware
 
 if TYPE_CHECKING:
@@ -36,9 +34,8 @@ def load(make: Any, checkpoint: str, mend: str, *, head: bool = True,
             checkpoint, use_safetensors=True, dtype=torch.float32, output_loading_info=True,
             attn_implementation=hardware.attention(), **options)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError, SafetensorError) as error:
-        found = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{checkpoint}: expected a checkpoint with safetensors weights, "
-                              f"found: {found}; {mend}") from error
+                              f"found: {first_line(error)}; {mend}") from error
     encoder = f"{model.base_model_prefix}."
     missing = sorted(name for name in told["missing_keys"] if head or (
         name.startswith(encoder) and not name.startswith(f"{encoder}pooler.")))
@@ -74,4 +71,4 @@ def fingerprint(folder: Path) -> str:
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: expected a model's folder, found none; run `dvc repro`")
-    return hashlib.sha256(contents(sorted(folder.iterdir()))).hexdigest()[:16]
+    return files.fingerprint(files.contents(sorted(folder.iterdir())))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from amtss.config.schema import Params, Student
 from amtss.data import corpus
-from amtss.errors import CheckpointError
+from amtss.errors import CheckpointError, first_line
 from amtss.files import replacing
 from amtss.models import checkpoint
 from amtss.paths import Layout
@@ -141,7 +141,7 @@ def _config(settings: Student, source: str) -> "PreTrainedConfig":
         config = AutoConfig.from_pretrained(source, revision=settings.revision or "main")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{source}: expected a checkpoint, found: "
-                              f"{str(error).strip().splitlines()[0]}; {_mend(settings)}") from error
+                              f"{first_line(error)}; {_mend(settings)}") from error
     try:
         with torch.device("meta"):
             AutoModel.from_config(config, add_pooling_layer=False)

@@ -1,6 +1,5 @@
 """Fine-tune one teacher: section 2.1.1, with transformers' Trainer."""
 
-import hashlib
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from amtss.config.schema import Params, Teacher, Teaching
 from amtss.data import corpus
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
-from amtss.files import read_json, replacing, write_json
+from amtss.files import fingerprint, read_json, replacing, write_json
 from amtss.models import checkpoint, hardware
 from amtss.paths import Layout
 from amtss.teachers import trainer
@@ -148,5 +147,4 @@ def _pad(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None
 
 def _fingerprint(folder: Path, columns: list[int]) -> str:
     """Of the weights, the tokenizer and the order of labels."""
-    told = f"{checkpoint.fingerprint(folder)} {columns}"
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    return fingerprint(checkpoint.fingerprint(folder), columns)

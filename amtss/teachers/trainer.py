@@ -4,8 +4,6 @@ A checkpoint is Trainer's own. It is gone on from if what `MARK` says of it hold
 names the training and the bytes of all the other files.
 """
 
-import hashlib
-import json
 import shutil
 import sys
 import time
@@ -21,7 +19,7 @@ from amtss import processes
 from amtss.config.schema import Teaching
 from amtss.data.corpus import Corpus
 from amtss.errors import AmtssError, DataError, ParamsError
-from amtss.files import contents, read_json, write_json
+from amtss.files import contents, fingerprint, read_json, write_json
 from amtss.models import hardware
 from amtss.tokenization import tokens
 
@@ -202,7 +200,7 @@ def _told(made: Path) -> Any:
 def _files(made: Path) -> str:
     """Of all that Trainer has written."""
     paths = sorted(path for path in made.iterdir() if path.name != MARK)
-    return hashlib.sha256(contents(paths)).hexdigest()
+    return fingerprint(contents(paths))
 
 
 def _state(made: Path) -> "TrainerState":
@@ -232,8 +230,7 @@ def _finished(state: "TrainerState", settings: Teaching) -> bool:
 def _fingerprint(model: "PreTrainedModel", settings: Teaching, corpora: Sequence[Corpus],
                  labels: Sequence[str]) -> str:
     """Of all that a training begins with: a checkpoint of another one is not gone on from."""
-    about = [settings.model_dump(), [each.fingerprint for each in corpora], list(labels)]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    weights = [fingerprint(name, tensor.cpu().contiguous().numpy().tobytes())
+               for name, tensor in model.state_dict().items()]
+    return fingerprint(settings.model_dump(), [each.fingerprint for each in corpora],
+                       list(labels), weights)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amtss import hub
 from amtss.data.corpus import Corpus
-from amtss.errors import CheckpointError
+from amtss.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -140,7 +140,7 @@ def load_tokenizer(checkpoint: str, revision: str | None = None) -> "PreTrainedT
         found = AutoTokenizer.from_pretrained(checkpoint, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint}: expected a tokenizer, found: "
-                              f"{str(error).strip().splitlines()[0]}; {mend}") from error
+                              f"{first_line(error)}; {mend}") from error
     if len(found) <= len(set(found.all_special_tokens)):  # transformers' answer to a lone config
         raise CheckpointError(f"{checkpoint}: expected a tokenizer, found none but special tokens; "
                               f"{mend}")
