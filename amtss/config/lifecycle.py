@@ -1,0 +1,54 @@
+"""Settings of what follows training: evaluation, promotion, serving and the report."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from amtss.config.section import Count, Languages, NotNegative, Section, Seed
+
+
+class Evaluation(Section):
+    """How students and teachers are measured on test."""
+
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Resamples behind each 95% interval and each paired test."""
+    bins: Count = 15
+    """Equal-width confidence bins of the expected calibration error (ECE)."""
+    seed: Seed = 0
+    """Seed of the resamples."""
+
+
+class Promotion(Section):
+    """Rules that a version must keep to become champion, in points of test accuracy."""
+
+    max_average_drop: NotNegative = 0.3
+    """Most that the mean over the champion's languages may fall."""
+    max_language_drop: NotNegative = 1.0
+    """Most that any of the champion's languages may fall."""
+    required: Languages = ()
+    """Languages that a version must serve besides the champion's."""
+
+
+class Serving(Section):
+    """What the versions that `amtss register` makes answer with."""
+
+    runtime: Literal["pytorch", "onnx"] = "pytorch"
+    """`onnx` answers on a CPU and without torch; the version then holds the student's export as
+    well."""
+    int8: bool = False
+    """Export the weights as 8-bit integers: a quarter of the size, and faster. For `onnx` only."""
+
+    @model_validator(mode="after")
+    def _int8_is_onnx(self) -> "Serving":
+        if self.int8 and self.runtime != "onnx":
+            raise ValueError(f"int8: expected runtime: onnx beside it, found {self.runtime}")
+        return self
+
+
+class Report(Section):
+    """The report of a run."""
+
+    title: str = "AMTSS"
+    """Its title."""
+    paper: Literal["xnli", "ae"] | None = None
+    """The data set whose figures in the paper are printed beside the run's; null for none."""
