@@ -7,7 +7,8 @@ simplex. W is fitted on validation rows only: teachers have seen the training ro
 
 import numpy as np
 
-from amtss.logits.pool import Array, Pool, Weights
+from amtss.logits.pool import Pool, Weights
+from amtss.logits.softmax import Array
 
 TOLERANCE = 1e-7
 """EM stops when no weight moves by more than this."""

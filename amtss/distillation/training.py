@@ -16,7 +16,8 @@ from amtss.data import corpus
 from amtss.distillation.importance import weigh
 from amtss.files import contents, read_json, replacing, write_json, write_text
 from amtss.logits import pool
-from amtss.logits.pool import Pool, Weights, softmax
+from amtss.logits.pool import Pool, Weights
+from amtss.logits.softmax import softmax
 from amtss.paths import Layout
 from amtss.tokenization.tokenizer import load_tokenizer
 

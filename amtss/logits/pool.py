@@ -1,4 +1,6 @@
-"""The pool of teachers as the student sees it: cached logits, aligned to the corpora by key.
+"""Equation 4: soft targets, the W-weighted mixture of the probabilities that teachers give.
+
+The teachers' logits come from their caches, and follow the corpora by key.
 
 Shapes: T teachers of the pool, T_l those that score language l, N examples, C classes.
 """
@@ -12,9 +14,8 @@ from numpy.typing import NDArray
 from amtss.config.schema import Params
 from amtss.data.corpus import Corpus
 from amtss.logits import cache as logits_cache
+from amtss.logits.softmax import Array, softmax
 from amtss.paths import Layout
-
-Array = NDArray[np.float64]
 
 Weights = dict[str, dict[str, float]]
 """W of Equation 4: language -> teacher -> weight; a language's column sums to 1."""
@@ -85,10 +86,3 @@ def soft_targets(probabilities: Array, weights: Array) -> Array:
     Returns: *Shape:* (N, C)
     """
     return np.tensordot(weights, probabilities, axes=1)
-
-
-def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Array:
-    """Probabilities over the last axis."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    exponent = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))

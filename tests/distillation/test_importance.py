@@ -8,7 +8,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
 
 from amtss.distillation import importance
-from amtss.logits.pool import Array, soft_targets, softmax
+from amtss.logits.pool import soft_targets
+from amtss.logits.softmax import Array, softmax
 
 shares = st.floats(0.01, 1)
 gold_of = st.tuples(st.integers(1, 4), st.integers(1, 12)).flatmap(
@@ -116,21 +117,3 @@ def test_soft_targets_are_distributions(logits: Array, temperature: float) -> No
     assert targets.shape == (6, 4)
     assert (targets >= 0).all()
     assert targets.sum(axis=-1) == pytest.approx(1)
-
-
-def test_equation_4() -> None:
-    probabilities = np.array([[[0.8, 0.2]], [[0.4, 0.6]]])
-    assert soft_targets(probabilities, np.array([0.75, 0.25])) == pytest.approx(
-        np.array([[0.7, 0.3]]))
-
-
-@given(logits_of, st.floats(-1000, 1000))
-def test_softmax_does_not_see_a_shift(logits: Array, shift: float) -> None:
-    assert softmax(logits + shift) == pytest.approx(softmax(logits),
-                                                    abs=1e-9)
-
-
-@given(logits_of)
-def test_a_higher_temperature_is_flatter(logits: Array) -> None:
-    sharp, flat = softmax(logits), softmax(logits, 3.0)
-    assert (flat.max(axis=-1) <= sharp.max(axis=-1) + 1e-12).all()

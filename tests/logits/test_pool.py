@@ -11,7 +11,8 @@ from amtss.errors import CacheError
 from amtss.logits import cache as logits_cache
 from amtss.logits import pool
 from amtss.logits.cache import Logits
-from amtss.logits.pool import Pool, softmax
+from amtss.logits.pool import Pool
+from amtss.logits.softmax import softmax
 
 
 def loaded(project: Project, *teachers: str) -> Pool:
@@ -73,6 +74,11 @@ class TestLoad:
 
 
 class TestSoftTargets:
+    def test_equation_4(self) -> None:
+        probabilities = np.array([[[0.8, 0.2]], [[0.4, 0.6]]])
+        assert pool.soft_targets(probabilities, np.array([0.75, 0.25])) == pytest.approx(
+            np.array([[0.7, 0.3]]))
+
     def test_are_the_weighted_mixture(self, tmp_path: Path) -> None:
         project = scored(tmp_path)
         members = loaded(project)["en"]
