@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import Params
 from amtss.data import corpus
-from amtss.distillation import margin
-from amtss.distillation.importance import weigh
+from amtss.distillation import importance, margin
 from amtss.distillation.margin import Margin
 from amtss.distillation.training import (
     OnEpoch,
@@ -40,7 +39,7 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     lesson = prepare(params, layout, languages, params.pool, "distil")
     learner, progress, teachers = lesson.learner, lesson.progress, lesson.pool
     new = [] if params.onboarding is None else list(params.newcomers)
-    weights: Weights = progress.state.get("weights") or weigh(teachers, settings.weights)
+    weights: Weights = progress.state.get("weights") or importance.fit(teachers, settings.weights)
     selected: list[str] = progress.state.get("selected") or list(params.newcomers)
     for epoch in range(progress.epoch + 1, settings.max_epochs + 1):               # line 3
         if progress.state.get("finished"):
@@ -53,9 +52,8 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
                                0.0 if settings.labels_only else settings.kd_weight)
         outcomes = validate(learner, lesson.validation, languages)                 # lines 7, 8
         trained, used = selected, weights
-        if settings.weights == "boosted":                                          # line 6
-            losses_of = {code: outcome.losses for code, outcome in outcomes.items()}
-            weights = weigh(teachers, "boosted", losses_of)
+        losses_of = {code: outcome.losses for code, outcome in outcomes.items()}
+        weights = importance.update(weights, teachers, settings.weights, losses_of)  # line 6
         margins = {code: _margin(teachers, weights, code, outcomes[code])          # line 9
                    for code in languages}
         ranked = margin.rank(margins)                                              # line 10

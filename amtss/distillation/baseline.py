@@ -36,7 +36,7 @@ def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     budget = cost["examples"]
     lesson = prepare(params, layout, [HEAD], [params.baseline.teacher], "baseline", budget)
     learner, progress = lesson.learner, lesson.progress
-    targets = soft_targets(params, lesson.pool, importance.weigh(lesson.pool, "uniform"))
+    targets = soft_targets(params, lesson.pool, importance.fit(lesson.pool, "uniform"))
     everything = np.arange(len(lesson.train.labels))
     while progress.examples < budget:
         started, epoch = time.perf_counter(), progress.epoch + 1

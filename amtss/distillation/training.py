@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from amtss import processes
 from amtss.config.schema import Params
 from amtss.data import corpus
-from amtss.distillation.importance import weigh
+from amtss.distillation import importance
 from amtss.files import contents, read_json, replacing, write_json, write_text
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
@@ -97,7 +97,7 @@ def _grown(params: Params, layout: Layout, labels: Sequence[str], tokens: int,
     registered = new_languages.load(folder, old, labels, params.student.max_length)
     known = len(load_tokenizer(str(folder)))
     model = new_languages.extend(registered, params.languages, tokens)
-    targets = soft_targets(params, teachers, weigh(teachers, params.distil.weights))
+    targets = soft_targets(params, teachers, importance.fit(teachers, params.distil.weights))
     new = np.isin(np.array(params.languages)[train.language], params.newcomers)
     new_languages.acquaint(model, known, train.tokens, targets, new)
     return model

@@ -172,7 +172,7 @@ class TestWeights:
         history = project.distil(weights=strategy)
         teachers = pool.load(project.params, project.layout, project.corpora(), LABELS,
                              project.params.pool)
-        expected = importance.weigh(teachers, strategy)
+        expected = importance.fit(teachers, strategy)
         for code, column in expected.items():
             for teacher, weight in column.items():
                 assert history[0]["weights"][teacher][code] == pytest.approx(weight)
