@@ -5,7 +5,7 @@ The teachers' logits come from their caches, and follow the corpora by key.
 Shapes: T teachers of the pool, T_l those that score language l, N examples, C classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,7 @@ class LanguagePool:
     gold: NDArray[np.int64]
     """Label index of each validation example. *Shape:* (N,)"""
 
-    def soft_targets(self, split: str, column: dict[str, float],
+    def soft_targets(self, split: str, column: Mapping[str, float],
                      temperature: float = 1.0) -> Array:
         """Equation 4 on a split. *Shape:* (N, C)"""
         weights = np.array([column[name] for name in self.teachers])
