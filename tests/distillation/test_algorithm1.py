@@ -403,13 +403,13 @@ def check_learnt(project: Project, *new: str) -> None:
 
 
 class TestOnboarding:
-    def test_new_languages_first_then_all_are_ranked(self, korean: Project) -> None:
+    def test_a_new_language_stays_selected_and_all_are_ranked(self, korean: Project) -> None:
         history = korean.history("distil")
         assert history[0]["selected"] == ["ko"]
         for before, row in pairwise(history):
             assert set(before["rank"]) == {*LANGUAGES, "ko"}
             ranked = sorted(before["rank"], key=before["rank"].__getitem__)
-            assert row["selected"] == ranked[:3]
+            assert row["selected"] == ["ko", *(code for code in ranked if code != "ko")][:3]
 
     def test_share_and_replay_give_so_many_rows(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", max_epochs=4, top_k=2, share=0.3, replay=0.2)
