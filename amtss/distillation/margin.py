@@ -6,11 +6,14 @@ student can still learn from the teachers.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from amtss.distillation.results import Outcome
 from amtss.logits.pool import LanguagePool
+
+if TYPE_CHECKING:
+    from amtss.distillation.results import Outcome
 
 
 @dataclass(frozen=True, order=True)
@@ -23,7 +26,7 @@ class Margin:
     """Cross-entropy of the student minus that of the teachers, in nats."""
 
 
-def measure(teachers: LanguagePool, weights: Mapping[str, float], outcome: Outcome) -> Margin:
+def measure(teachers: LanguagePool, weights: Mapping[str, float], outcome: "Outcome") -> Margin:
     """Line 9: M_i = Margin(S, W_i T_i) on the language's validation rows.
 
     Args:
