@@ -22,7 +22,8 @@ from amtss.evaluation.metrics import (
 )
 from amtss.files import read_json, read_rows, write_json, write_text
 from amtss.logits import pool
-from amtss.logits.pool import Array, Pool, Weights, softmax
+from amtss.logits.pool import Pool, Weights
+from amtss.logits.softmax import Array, softmax
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.tokenization.tokenizer import LEFT_OUT

@@ -10,8 +10,7 @@ import numpy as np
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, read_text
 from amtss.inference.predictor import heads_of
-from amtss.logits import pool
-from amtss.logits.pool import Array
+from amtss.logits.softmax import Array, softmax
 from amtss.tokenization import tokens
 from amtss.tokenization.tokens import Tokens
 
@@ -71,7 +70,7 @@ class OnnxPredictor:
             ids, mask = encoded.padded(at, self.pad)
             logits, = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask,
                                                     "language": heads[at]})
-            made[at] = pool.softmax(logits)
+            made[at] = softmax(logits)
         return made
 
     def tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from amtss.errors import CheckpointError, DataError
 from amtss.files import read_json
-from amtss.logits import pool
-from amtss.logits.pool import Array
+from amtss.logits.softmax import Array, softmax
 from amtss.tokenization import tokenizer, tokens
 
 BATCH = 128
@@ -105,7 +104,7 @@ class Predictor:
             with torch.inference_mode():
                 logits = self.model(*(torch.from_numpy(array).to(self.model.device) for array in
                                       (ids, mask, heads[at])))
-            made[at] = pool.softmax(logits.float().cpu().numpy())
+            made[at] = softmax(logits.float().cpu().numpy())
         return made
 
 

@@ -19,7 +19,7 @@ from amtss.files import replacing
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.student import embeddings, trimming
-from amtss.student.new_languages import grow_tokenizer
+from amtss.student.growth import grow_tokenizer
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:

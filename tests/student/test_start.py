@@ -2,12 +2,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import hub
 import numpy as np
 import pytest
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors.torch import load_file, save_file
+from support import hub
 from support.training import LABELS, Project, onboarding, scored, write_checkpoint
 from transformers import (
     AutoModel,

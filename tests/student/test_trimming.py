@@ -17,8 +17,8 @@ from amtss.config.schema import Trimming
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, ParamsError
 from amtss.student import embeddings, trimming
-from amtss.student.new_languages import grow_tokenizer
-from amtss.tokenization.tokenizer import LEFT_OUT, SPECIAL, load_tokenizer, remade, train_tokenizer
+from amtss.student.growth import grow_tokenizer
+from amtss.tokenization.tokenizer import LEFT_OUT, SPECIAL, load_tokenizer, rebuilt, train_tokenizer
 
 FAMILIES = tuple(kind for kind in KINDS if kind != "roberta")
 ALL = [*LANGUAGES, "ko"]
@@ -140,7 +140,7 @@ def handmade(**scores: float) -> PreTrainedTokenizerBase:
     state = json.loads(made.backend_tokenizer.to_str())
     state["model"]["vocab"] = [(piece, 0.0) for piece in SPECIAL] + [
         (piece.replace("_", "▁"), score) for piece, score in scores.items()]
-    return remade(made, state)
+    return rebuilt(made, state)
 
 
 class TestUnknown:
