@@ -14,7 +14,6 @@ from amtss.data import corpus
 from amtss.data.corpus import Corpus
 from amtss.evaluation.metrics import (
     accuracy,
-    average_interval,
     calibration_error,
     interval,
     macro_f1,
@@ -91,10 +90,10 @@ def figures(made: Probabilities, gold: Gold, settings: Evaluation) -> dict[str, 
         told["macro_f1"][language] = macro_f1(chosen, actual)
         told["ece"][language] = calibration_error(probabilities, actual, settings.bins)
         told["low"][language], told["high"][language] = interval(
-            right[-1], settings.bootstrap, settings.seed)
+            right[-1:], settings.bootstrap, settings.seed)
     for key in ("accuracy", "macro_f1", "ece"):
         told[key]["average"] = sum(told[key][language] for language in made) / len(made)
-    told["low"]["average"], told["high"]["average"] = average_interval(
+    told["low"]["average"], told["high"]["average"] = interval(
         right, settings.bootstrap, settings.seed)
     return told
 
