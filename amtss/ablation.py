@@ -30,8 +30,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "boosted": ("distil.weights=boosted",),
     "all-languages": ("distil.top_k={languages}",),
     "own-heads": ("student.heads=own",),
-    "pca-start": ("student.embeddings=pca", "student.encoder=random", "student.teacher={teacher}",
-                  "student.checkpoint=null", "student.tokenizer=null", "student.revision=null"),
+    "pca-start": ("student.start=pca", "student.teacher={teacher}", "student.checkpoint=null",
+                  "student.tokenizer=null", "student.revision=null"),
 }
 """Name -> what differs from params.yaml; `adaptive` is params.yaml itself."""
 PREDICTIONS = "artifacts/evaluation/predictions.csv"

@@ -248,7 +248,7 @@ def predict(
         help="The student's folder, artifacts/student by default; or its export's, "
              "artifacts/export/onnx.")] = None,
     runtime: Annotated[Literal["pytorch", "onnx"], typer.Option(
-        help="What runs it; onnx is for what `amtss export --format onnx` has written.",
+        help="What runs it; onnx runs any file of `amtss export`: onnx, onnx-int8 or onnx-int4.",
     )] = "pytorch",
 ) -> None:
     """Labels and probabilities as JSONL. Stdin: plain lines, or JSONL with text, lang, pair."""

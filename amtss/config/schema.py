@@ -283,11 +283,10 @@ class Student(Section):
     """Hub id or local folder of an encoder to start from. Its tokenizer is the student's."""
     teacher: str | None = None
     """The same of one of `teachers`, fine-tuned."""
-    embeddings: Literal["random", "pca"] = "random"
-    """`pca`: that encoder's, reduced to `architecture.width`; the layers begin at random."""
-    encoder: Literal["random", "first-layers"] = "random"
-    """`first-layers`: that encoder's embeddings and first `architecture.layers` layers as they are,
-    so that the other sizes of `architecture` must be its own."""
+    start: Literal["random", "pca", "first-layers"] = "random"
+    """`pca`: that encoder's embeddings, reduced to `architecture.width`, under random layers.
+    `first-layers`: its embeddings and first `architecture.layers` layers as they are, so that the
+    other sizes of `architecture` must be its own."""
     tokenizer: str | None = None
     """Hub id or local folder of a tokenizer; null trains one on the student's languages."""
     revision: str | None = None
@@ -306,21 +305,13 @@ class Student(Section):
         if len(sources) > 1:
             raise ValueError("expected one of checkpoint, teacher and tokenizer, found "
                              f"{' and '.join(sources)}")
-        if self.embeddings == "pca" and self.encoder == "first-layers":
-            raise ValueError("expected `embeddings: pca` or `encoder: first-layers`, which has its "
-                             "own embeddings, found both")
-        if self.starts != bool(self.checkpoint or self.teacher):
-            raise ValueError("expected `embeddings: pca` or `encoder: first-layers` together with "
-                             "a `checkpoint` or a `teacher`, found one without the other")
+        if (self.start != "random") != bool(self.checkpoint or self.teacher):
+            raise ValueError("expected `start: pca` or `start: first-layers` together with a "
+                             "`checkpoint` or a `teacher`, found one without the other")
         if self.revision and not (self.checkpoint or self.tokenizer):
             raise ValueError("expected `revision` beside a `checkpoint` or a `tokenizer`, found "
                              "neither")
         return self
-
-    @property
-    def starts(self) -> bool:
-        """Whether it begins with weights of another encoder."""
-        return (self.embeddings, self.encoder) != ("random", "random")
 
 
 class Distil(Section):
@@ -402,16 +393,9 @@ class Promotion(Section):
 class Serving(Section):
     """What the versions that `amtss register` makes answer with."""
 
-    runtime: Literal["pytorch", "onnx"] = "pytorch"
-    """`onnx`: on a CPU, and without torch; a version then holds the student's export as well."""
-    int8: bool = False
-    """An export of a quarter of the size, and quicker."""
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Serving":
-        if self.int8 and self.runtime != "onnx":
-            raise ValueError(f"int8: expected runtime: onnx beside it, found {self.runtime}")
-        return self
+    runtime: Literal["pytorch", "onnx", "onnx-int8", "onnx-int4"] = "pytorch"
+    """`onnx`: on a CPU, and without torch; a version then holds the student's export as well.
+    `onnx-int8`: a quarter of the size, and faster. `onnx-int4`: an eighth of the size."""
 
 
 class Evaluation(Section):

@@ -39,10 +39,10 @@ main()
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A student and its exports, `onnx`, `int8` and `int4`."""
+    """A student and its exports, each in a folder of its format's name."""
     made = distilled(tmp_path_factory.mktemp("exported"))
-    for name, bits in (("onnx", 32), ("int8", 8), ("int4", 4)):
-        export.export_onnx(made.layout.student, made.layout.root / name, bits)
+    for name in export.BITS:
+        export.export_onnx(made.layout.student, made.layout.root / name, name)
     return made
 
 
@@ -66,7 +66,7 @@ class TestOnnxPredictor:
                 OnnxPredictor(onnx).probabilities(texts, second, code),
                 Predictor(project.layout.student).probabilities(texts, second, code), atol=1e-5)
 
-    @pytest.mark.parametrize("name", ["int8", "int4"])
+    @pytest.mark.parametrize("name", ["onnx-int8", "onnx-int4"])
     def test_of_whole_numbers_names_the_same_labels(self, project: Project, name: str) -> None:
         student, small = Predictor(project.layout.student), OnnxPredictor(
             project.layout.root / name)
@@ -109,7 +109,7 @@ class TestOnnxPredictor:
         assert all((each == found[0]).all() for each in found)
 
     def test_x_lm_tiny(self, project: Project, tmp_path: Path) -> None:
-        export.export_onnx(project.layout.baseline, tmp_path / "to", 32)
+        export.export_onnx(project.layout.baseline, tmp_path / "to", "onnx")
         for code in (*LANGUAGES, "ko"):
             np.testing.assert_allclose(
                 OnnxPredictor(tmp_path / "to").probabilities(["enpay1"], None, code),
@@ -200,10 +200,10 @@ def test_parity_on_real_texts(real: Layout, tmp_path: Path, code: str) -> None:
     texts = corpus.load(real, code)["test"]["text"].to_pylist()
     right = Predictor(real.student).probabilities(texts, None, code)
     assert right.std(axis=0).min() > 0.01
-    export.export_onnx(real.student, tmp_path / "to", 32)
+    export.export_onnx(real.student, tmp_path / "to", "onnx")
     np.testing.assert_allclose(OnnxPredictor(tmp_path / "to").probabilities(texts, None, code),
                                right, atol=1e-4)
-    export.export_onnx(real.student, tmp_path / "to", 8)
+    export.export_onnx(real.student, tmp_path / "to", "onnx-int8")
     found = OnnxPredictor(tmp_path / "to").probabilities(texts, None, code)
     assert abs(found - right).mean() < 0.02
     assert (found.argmax(1) == right.argmax(1)).mean() > 0.95

@@ -72,15 +72,15 @@ class TestRegister:
 
     def test_another_runtime_is_another_version(self, project: Project) -> None:
         first, _ = register(project)
-        project.set(serving={"runtime": "onnx", "int8": True})
+        project.set(serving={"runtime": "onnx-int8"})
         second, new = register(project)
-        assert (second.number, second.runtime, new) == (2, "onnx int8", True)
+        assert (second.number, second.runtime, new) == (2, "onnx-int8", True)
         assert second.fingerprint == first.fingerprint
         assert register(project) == (second, False)
         assert {path.name for path in (place(project, 2) / "artifacts").iterdir()} == {
             "student", "onnx"}
         assert "torch" not in (place(project, 2) / "requirements.txt").read_text()
-        assert "It answers by onnx int8" in entity(project, 2).description
+        assert "It answers by onnx-int8" in entity(project, 2).description
         project.set(serving=None)
         assert register(project)[0].number == 1
 

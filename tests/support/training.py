@@ -317,7 +317,7 @@ def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "
     from amtss.tokenization.tokenizer import load_tokenizer
 
     sizes = read_json(source / "config.json", "write_checkpoint")
-    given = Student(checkpoint=str(source), encoder="first-layers", architecture=Architecture(
+    given = Student(checkpoint=str(source), start="first-layers", architecture=Architecture(
         layers=changed.pop("layers", 2), width=sizes["hidden_size"], heads=2,
         feed_forward=2 * sizes["hidden_size"]), **changed)
     tokenizer = load_tokenizer(str(source))
