@@ -41,7 +41,7 @@ def promote(
                        ] = "challenger",
     dry_run: Annotated[bool, typer.Option(help="Show the verdict, move nothing.")] = False,
 ) -> None:
-    """Make a version champion if it passes the gate; the old one stays as `previous`."""
+    """Make a version champion if it passes the rules; the old champion becomes `previous`."""
     _promote(*load_project(), version, dry_run)
 
 
@@ -67,7 +67,7 @@ def rollback() -> None:
 
 @app.command()
 def audit() -> None:
-    """Say whether the present champion passes the gate, whoever put it there."""
+    """Check the present champion against the rules, whoever made it champion."""
     params, layout = load_project()
     from amtss.registry import promote
 

@@ -100,25 +100,15 @@ def score(name: TeacherArgument) -> None:
 
 @app.command()
 def fetch() -> None:
-    """Fetch the registered student that an onboarding goes on from; without one, none."""
-    from amtss.files import replacing, write_json
+    """Fetch the registered student that an onboarding starts from, if there is an onboarding."""
+    from amtss.registry import fetch
 
-    params, layout = load_project()
-    origin = params.onboarding
-    with replacing(layout.registered) as folder:
-        # What hangs on this folder need not know of `continuation` without an onboarding.
-        write_json(folder / "origin.json", {
-            "onboarding": origin.model_dump(),
-            "continuation": params.continuation.model_dump()} if origin else {})
-        if origin:
-            from amtss.registry import versions
-
-            versions.fetch(params, layout, origin.version, origin.fingerprint, folder / "student")
+    fetch.fetch(*load_project())
 
 
 @app.command()
-def vocabulary() -> None:
-    """Make the student's tokenizer, and the weights that it does not begin at random."""
+def start() -> None:
+    """Write the student's tokenizer, and weights of another encoder if it starts with any."""
     params, layout = load_project()
     from amtss.student import start
 

@@ -380,7 +380,7 @@ class Continuation(Section):
 
 
 class Promotion(Section):
-    """Rules of the gate that a version passes to become champion; in points of test accuracy."""
+    """Rules that a version must pass to become champion, in points of test accuracy."""
 
     max_average_drop: Annotated[float, Field(ge=0)] = 0.3
     """Of the mean over the champion's languages."""

@@ -137,7 +137,7 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{start}: expected weights to start the student of params.yaml "
                               f"with, found: {str(error).strip().splitlines()[-1].strip()}; run "
-                              "`dvc repro vocabulary`") from error
+                              "`dvc repro start`") from error
     return model
 
 

@@ -470,7 +470,7 @@ class TestOnboarding:
         shutil.copytree(korean.layout.student, project.layout.student, dirs_exist_ok=True)
         project.register()
         project.onboard("pl", version=2)
-        project.vocabulary()
+        project.start()
         history = project.distil()
         assert history[0]["selected"] == ["pl"]
         assert set(history[0]["rank"]) == {*LANGUAGES, "ko", "pl"}

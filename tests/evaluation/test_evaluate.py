@@ -134,7 +134,7 @@ class TestSizes:
         few = {"coverage": 0.3, "at_least": 0}
         for changed in ({}, {"vocabulary": "trimmed", "trimming": few}):
             project.set(student=changed)
-            project.vocabulary()
+            project.start()
             project.distil(max_epochs=1)
             project.baseline()
             sizes.append(evaluate._sizes(project.params, project.layout))

@@ -158,7 +158,7 @@ class TestStarted:
     def test_another_student_s(self, tmp_path: Path, shape: tuple[int, int]) -> None:
         save_file({embeddings.NAME: torch.zeros(shape)}, tmp_path / "model.safetensors")
         with pytest.raises(CheckpointError, match="expected weights to start the student of "
-                           r"params.yaml with, found: size mismatch.*; run `dvc repro vocabulary`"):
+                           r"params.yaml with, found: size mismatch.*; run `dvc repro start`"):
             self.given(tmp_path)
 
     @pytest.mark.parametrize("changed", [{}, {"start": "first-layers"}],

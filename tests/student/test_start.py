@@ -238,7 +238,7 @@ class TestStage:
     def test_student_and_x_lm_tiny_start_with_a_teacher_s(
             self, tmp_path: Path, settings: dict[str, Any], layers: int) -> None:
         project = scored(tmp_path, student=TEACHER | settings)
-        project.vocabulary()
+        project.start()
         theirs = load_tokenizer(str(project.layout.teacher("multilingual")))
         assert load_tokenizer(str(project.layout.tokenizer)).get_vocab() == theirs.get_vocab()
         start = load_file(project.layout.start / "model.safetensors")
@@ -266,7 +266,7 @@ class TestStage:
         from amtss.distillation import algorithm1
 
         project = scored(tmp_path, student=TEACHER | {"start": "first-layers"})
-        project.vocabulary()
+        project.start()
         with stopping_after(2) as stop:
             algorithm1.distil(project.params, project.layout, stop)
         table = load_file(project.layout.start / "model.safetensors")
@@ -278,17 +278,17 @@ class TestStage:
 
     def test_without_it_nothing_is_left_of_one(self, tmp_path: Path) -> None:
         project = scored(tmp_path, student=TEACHER | {"start": "first-layers"})
-        project.vocabulary()
+        project.start()
         assert project.layout.start.is_dir()
         project.set(student={"teacher": None, "start": None})
-        project.vocabulary()
+        project.start()
         assert not project.layout.start.exists()
 
     def test_a_checkpoint_s_tokenizer(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "bert")
         project = scored(tmp_path / "project", student={
             "checkpoint": str(source), "start": "pca", "architecture": {"width": 16}})
-        project.vocabulary()
+        project.start()
         project.distil(max_epochs=1)
         own, theirs = (load_tokenizer(str(folder)) for folder in (project.layout.student, source))
         assert own.get_vocab() == theirs.get_vocab()
@@ -306,7 +306,7 @@ class TestStage:
     def test_an_onboarding_starts_with_the_registered_student(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko")
         project.set(student=TEACHER | {"start": "first-layers"})
-        project.vocabulary()
+        project.start()
         assert not project.layout.start.exists()
         project.distil()
 
@@ -315,13 +315,13 @@ class TestStage:
         (project.layout.registered / "student" / "tokenizer.json").unlink()
         with pytest.raises(CheckpointError, match=r"registered/student: expected a tokenizer, "
                            r"found.*; run `dvc repro`"):
-            project.vocabulary()
+            project.start()
 
     def test_needs_the_teacher(self, tmp_path: Path) -> None:
         project = Project(tmp_path, student=TEACHER | {"start": "first-layers"}).write()
         with pytest.raises(CheckpointError, match=r"teachers/multilingual: expected a tokenizer's "
                            r"folder, found none; run `dvc repro`"):
-            project.vocabulary()
+            project.start()
 
 
 @pytest.mark.parametrize(("student", "match"), [

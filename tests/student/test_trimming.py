@@ -239,7 +239,7 @@ def test_rows_of_the_kept_tokens_come_along(tmp_path: Path, kind: str,
         "checkpoint": str(source), "vocabulary": "trimmed",
         "trimming": {"coverage": 0.9, "at_least": 0},
         "architecture": {"layers": 2}} | settings)
-    project.vocabulary()
+    project.start()
     full, own = (load_tokenizer(str(folder)) for folder in (source, project.layout.tokenizer))
     assert len(own) < len(full)
     rows = full.convert_tokens_to_ids(own.convert_ids_to_tokens(list(range(len(own)))))

@@ -136,7 +136,7 @@ class Project:
         for name in names or tuple(self.params.teachers):
             scoring.score(self.params, self.layout, name)
 
-    def vocabulary(self) -> None:
+    def start(self) -> None:
         start.start(self.params, self.layout)
 
     def distil(self, **changed: Any) -> list[dict[str, Any]]:
@@ -191,7 +191,7 @@ def _scored() -> Path:
     project = Project(Path(tempfile.mkdtemp(prefix="amtss-tests-")) / "project").write()
     project.teach()
     project.score()
-    project.vocabulary()
+    project.start()
     return project.layout.root
 
 
@@ -238,7 +238,7 @@ def onboarding(root: Path, *new: str, **continuation: Any) -> Project:
     shutil.copytree(_joined(), root, dirs_exist_ok=True)
     project = Project(root)
     project.onboard(*new, **continuation)
-    project.vocabulary()
+    project.start()
     return project
 
 
