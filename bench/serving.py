@@ -191,11 +191,11 @@ def spread(rates: Sequence[float], others: Sequence[float]) -> list[float]:
 def accuracies(layout: Layout, sides: Sequence[Side]) -> dict[str, dict[str, float]]:
     """Of the project's student and its exports, on all test texts; points, by language."""
     from amtss.inference.onnx_predictor import OnnxPredictor
-    from amtss.inference.predictor import Predictor
+    from amtss.inference.pytorch_predictor import PytorchPredictor
 
     told: dict[str, dict[str, float]] = {}
     for side in sides:
-        predictor = (Predictor if side.kind == "pytorch" else OnnxPredictor)(side.folder)
+        predictor = (PytorchPredictor if side.kind == "pytorch" else OnnxPredictor)(side.folder)
         told[side.name] = {}
         for code in predictor.languages:
             test = corpus.load(layout, code)

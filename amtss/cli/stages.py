@@ -242,14 +242,16 @@ def predict(
     )] = "pytorch",
 ) -> None:
     """Labels and probabilities as JSONL. Stdin: plain lines, or JSONL with text, lang, pair."""
-    from amtss.inference import predictor
+    from amtss.inference import jsonl
     from amtss.inference.onnx_predictor import OnnxPredictor
+    from amtss.inference.pytorch_predictor import PytorchPredictor
 
-    questions = ([predictor.Question(text, lang, pair or None) for text in texts]
-                 if texts else predictor.questions(sys.stdin.buffer, lang, pair or None))
+    questions = ([jsonl.Question(text, lang, pair or None) for text in texts]
+                 if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None))
     if runtime == "onnx":
-        lines = predictor.answer(model or Path("artifacts/export/onnx"), questions, OnnxPredictor)
+        folder = model or Path("artifacts/export/onnx")
+        lines = jsonl.answer(OnnxPredictor, folder, questions)
     else:
-        lines = predictor.answer(model or Path("artifacts/student"), questions)
+        lines = jsonl.answer(PytorchPredictor, model or Path("artifacts/student"), questions)
     for line in lines:
         print(line)

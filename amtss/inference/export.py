@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from amtss.errors import AmtssError, CheckpointError
 from amtss.files import replacing, write_bytes, write_json
-from amtss.inference.predictor import Predictor
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def export(folder: Path, language: str, to: Path) -> None:
             sequence classifier with such heads.
         AmtssError: something else than an export stands at `to`.
     """
-    student = Predictor(folder)
+    student = PytorchPredictor(folder)
     if language not in student.languages:
         raise CheckpointError(f"{folder}: expected a head for one of "
                               f"{', '.join(student.languages)}, found none for {language!r}; name "
@@ -72,7 +72,7 @@ def export_onnx(folder: Path, to: Path, format: Format) -> None:
     """
     from amtss.inference import onnx_graph
 
-    student = Predictor(folder)
+    student = PytorchPredictor(folder)
     _free(to)
     encoder, tokenizer = student.model.config.encoder, student.tokenizer
     _check_family(encoder)

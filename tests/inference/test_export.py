@@ -15,7 +15,7 @@ from transformers import AutoConfig
 
 from amtss.errors import AmtssError, CheckpointError
 from amtss.inference import export
-from amtss.inference.predictor import Predictor
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 from amtss.student.model import StudentConfig, StudentModel
 from amtss.tokenization import tokenizer, tokens
@@ -62,7 +62,7 @@ def make(root: Path, kind: str, heads: str, codes: list[str] | None = None) -> P
 def logits(folder: Path, language: str, texts: list[str], pairs: list[str] | None = None
            ) -> np.ndarray:
     """The student's own, a text at a time. *Shape:* (N, C)"""
-    predictor = Predictor(folder)
+    predictor = PytorchPredictor(folder)
     table = pa.table({"text": texts} | ({"pair": pairs} if pairs else {}))
     encoded = tokens.tokenise(predictor.tokenizer, table, LENGTH)
     head = torch.tensor([predictor.languages.index(language)])
@@ -113,7 +113,7 @@ class TestThePipeline:
 @pytest.mark.parametrize("kind", ["roberta", "camembert"])
 def test_the_other_families_give_the_same_logits(tmp_path: Path, kind: str) -> None:
     folder = make(tmp_path, kind, "residual")
-    predictor = Predictor(folder)
+    predictor = PytorchPredictor(folder)
     model = export.classifier(predictor.model.cpu(), "en")
     made = predictor.tokenizer(TEXTS, truncation=True, max_length=LENGTH, padding=True,
                                return_tensors="pt")
@@ -212,7 +212,8 @@ class TestOnnx:
     def test_the_tokenizer_cuts_and_pads_by_itself(self, own: Path, tmp_path: Path) -> None:
         export.export_onnx(own, tmp_path / "to", "onnx")
         made = Tokenizer.from_file(str(tmp_path / "to" / "tokenizer.json")).encode_batch(TEXTS)
-        expected = Predictor(own).tokenizer(TEXTS, truncation=True, max_length=LENGTH, padding=True)
+        expected = PytorchPredictor(own).tokenizer(TEXTS, truncation=True, max_length=LENGTH,
+                                                   padding=True)
         assert [each.ids for each in made] == expected["input_ids"]
         assert [each.attention_mask for each in made] == expected["attention_mask"]
         assert tokenizer.load_tokenizer(str(tmp_path / "to"))(TEXTS[-1], truncation=True)[
