@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from amtss.config.schema import Params
 from amtss.errors import AmtssError
 from amtss.paths import Layout
-from amtss.registry import tracking
+from amtss.registry import store
 from amtss.table import Table
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -181,7 +181,7 @@ def _dvc(*words: str) -> str:
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *words]
     # Experiments run in temporary folders, whose own store would go with them.
-    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking.uri(Layout())}
+    environment = os.environ | {"MLFLOW_TRACKING_URI": store.uri(Layout())}
     done = subprocess.run(command, text=True, check=False, stdout=subprocess.PIPE, env=environment)
     if done.returncode:
         raise AmtssError(f"expected `dvc {' '.join(words[:3])}` to end well, found exit status "

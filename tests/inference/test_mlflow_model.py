@@ -24,7 +24,7 @@ from support.registered import database, evaluated
 from support.training import LANGUAGES, Project
 
 from amtss.inference.jsonl import Question
-from amtss.registry import register, tracking, versions
+from amtss.registry import register, store, versions
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def uri(project: Project) -> str:
 
 @pytest.fixture(scope="module")
 def served(project: Project, uri: str) -> PyFuncModel:
-    tracking.connect(project.params, project.layout)
+    store.connect(project.params, project.layout)
     return mlflow.pyfunc.load_model(uri)
 
 

@@ -13,7 +13,7 @@ from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, RegistryError
 from amtss.files import alone, read_json, write_json, write_text
 from amtss.models import checkpoint
-from amtss.registry import tracking, versions
+from amtss.registry import store, tracking, versions
 from amtss.registry.register import REQUIREMENTS, _description, _dirty
 from amtss.registry.versions import Version
 
@@ -24,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def entity(project: Project, number: int = 1) -> Any:
-    client = tracking.connect(project.params, project.layout)
+    client = store.connect(project.params, project.layout)
     return client.get_model_version(versions.name(project.params), str(number))
 
 
