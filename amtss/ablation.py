@@ -20,7 +20,7 @@ from amtss.config.schema import Evaluation, Params
 from amtss.errors import AmtssError
 from amtss.evaluation.metrics import interval
 from amtss.paths import Layout
-from amtss.registry import tracking
+from amtss.registry import store
 from amtss.table import Table
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -32,8 +32,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "boosted": ("distil.weights=boosted",),
     "all-languages": ("distil.top_k={languages}",),
     "own-heads": ("student.heads=own",),
-    "pca-start": ("student.embeddings=pca", "student.encoder=random", "student.teacher={teacher}",
-                  "student.checkpoint=null", "student.tokenizer=null", "student.revision=null"),
+    "pca-start": ("student.start=pca", "student.teacher={teacher}", "student.checkpoint=null",
+                  "student.tokenizer=null", "student.revision=null"),
 }
 """Name -> the settings that differ from params.yaml; `adaptive` is params.yaml itself."""
 Scores = list[NDArray[np.float64]]
@@ -181,7 +181,7 @@ def _dvc(*words: str) -> str:
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *words]
     # Experiments run in temporary folders; a store in there would be deleted with them.
-    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking.uri(Layout())}
+    environment = os.environ | {"MLFLOW_TRACKING_URI": store.uri(Layout())}
     done = subprocess.run(command, text=True, check=False, stdout=subprocess.PIPE, env=environment)
     if done.returncode:
         raise AmtssError(f"expected `dvc {' '.join(words[:3])}` to succeed, found exit status "

@@ -1,4 +1,4 @@
-"""A new language: params.yaml, the pipeline, the registry and the gate, in one command."""
+"""A new language: params.yaml, the pipeline, the registry and its rules, in one command."""
 
 import subprocess
 import sys

@@ -4,7 +4,7 @@
 on a project that `dvc repro` has finished. Its texts are dealt out: a language is `rows` training
 rows of one of the project's languages, no two the same rows, under a code of its own. Every
 language has a small teacher of its own. What is measured are the stages' own functions: teachers,
-their scores, the student's vocabulary, Algorithm 1. An onboarding is the same for one language
+their scores, what the student starts with, Algorithm 1. An onboarding is the same for one language
 more, going on from the student built before. Validation of data, X-LM-Tiny, test and report stand
 on neither side.
 """
@@ -113,7 +113,7 @@ def built(folder: Path, count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         def student(params: Any, layout: Any) -> Costs:
             meter, averages = measuring.Meter(), []
-            with meter.part("vocabulary"):
+            with meter.part("start"):
                 start.start(params, layout)
             with meter.part("distil"):
                 algorithm1.distil(params, layout, lambda row: averages.append(row["average"]))
@@ -151,7 +151,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-STAGES = ("teach", "score", "vocabulary", "distil")
+STAGES = ("teach", "score", "start", "distil")
 
 
 def table(found: list[dict[str, Any]]) -> str:

@@ -52,7 +52,7 @@ PARAMS: dict[str, Any] = {
     "student": {"architecture": ENCODER, "tokenizer": "teacher", "max_length": 128},
     "distil": {"max_epochs": 1, "top_k": 3, "precision": "fp32"}}
 STAGES = (*(f"{stage} {code}" for stage in ("data", "validate") for code in LETTERS), "gate",
-          "teach multilingual", "score multilingual", "vocabulary", "distil", "distil", "baseline",
+          "teach multilingual", "score multilingual", "start", "distil", "distil", "baseline",
           "evaluate")
 """What is measured, in order: of `distil`, once without tokens and once with them."""
 

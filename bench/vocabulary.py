@@ -90,7 +90,7 @@ def prepared(project: Path, root: Path, tokenizer: Path, student: dict[str, Any]
     for name in ("gate.json", "data", "teachers", "logits"):
         (made.artifacts / name).symlink_to((source.artifacts / name).resolve())
     task = Task(root, measuring.Meter())
-    with task.meter.part("vocabulary"):
+    with task.meter.part("start"):
         start.start(task.params, made)
     return task
 

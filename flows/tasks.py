@@ -103,7 +103,7 @@ def outcome(work: Workspace, branch: str, told: list[str]) -> None:
 
 
 def pipeline(work: Workspace, concurrency: int | None, spread: bool, message: str) -> str:
-    """What dvc.yaml says, teachers and their scores at once; then the registry and the gate.
+    """What dvc.yaml says, teachers and their scores at once; then the registry and its rules.
 
     Args:
         spread: teachers go to other machines.

@@ -15,6 +15,7 @@ from prefect.artifacts import (
 from amtss.files import read_json
 from amtss.paths import Layout
 from amtss.registry import versions
+from amtss.registry.store import without_password
 from amtss.report import tables
 from flows.workspace import Workspace, store
 
@@ -95,7 +96,7 @@ def outcome(work: Workspace, branch: str, told: Sequence[str]) -> None:
     create_link_artifact(report.as_uri(), "Report", key="report", description="The report")
     create_link_artifact(run, "MLflow", key="mlflow", description="The evaluation's run in MLflow")
     create_markdown_artifact(OUTCOME.format(
-        told="\n".join(told), report=report, run=run, store=_public(store(work.project)),
+        told="\n".join(told), report=report, run=run, store=without_password(store(work.project)),
         branch=branch), key="outcome", description="What came out")
 
 
@@ -116,7 +117,7 @@ This run's `params.yaml` and `dvc.lock` are the branch `{branch}`. In the projec
 def mlflow_page(work: Workspace) -> str:
     """Of the run that evaluated the student, or else of the experiment. A store that is no server
     is shown by `mlflow ui`."""
-    params, uri = work.params, _public(store(work.project))
+    params, uri = work.params, without_password(store(work.project))
     page = uri.rstrip("/") if uri.startswith("http") else PAGE
     student = read_json(work.layout.metrics, "dvc repro evaluate")["measured"]["student"]
     with versions.answering(params, Layout(work.project)) as client:
@@ -127,8 +128,3 @@ def mlflow_page(work: Workspace) -> str:
                                   max_results=1)
     return "/".join([page, "#/experiments", experiment.experiment_id,
                      *(f"runs/{each.info.run_id}" for each in runs)])
-
-
-def _public(uri: str) -> str:
-    """Without a password."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", uri)

@@ -21,7 +21,7 @@ from amtss.config.schema import Params
 from amtss.errors import AmtssError, ParamsError
 from amtss.files import write_text
 from amtss.paths import LINEAGE, Layout
-from amtss.registry import tracking
+from amtss.registry.store import uri as store_uri
 from flows.subprocesses import Commands
 
 RUNS = Path(".dvc/tmp/runs")
@@ -255,7 +255,7 @@ def _environment(project: Path, root: Path) -> dict[str, str]:
 
 def store(project: Path) -> str:
     """MLflow's, the same wherever a run works."""
-    uri, scheme = tracking.uri(Layout(project)), "sqlite:///"
+    uri, scheme = store_uri(Layout(project)), "sqlite:///"
     if uri.startswith(scheme) and not uri.startswith(f"{scheme}/"):
         return scheme + str((project / uri.removeprefix(scheme)).resolve())
     return uri

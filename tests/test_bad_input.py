@@ -347,7 +347,7 @@ def test_one_label_only(ready: Project, capfd: pytest.CaptureFixture[str]) -> No
     ("gate", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("teach en", ("artifacts/gate.json", "`dvc repro gate`")),
     ("score en", ("artifacts/teachers/en/teacher.json", "`dvc repro teach@en`")),
-    ("vocabulary", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
+    ("start", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("distil", ("artifacts/gate.json", "`dvc repro gate`")),
     ("baseline", ("artifacts/training/distil/cost.json", "`dvc repro distil`")),
     ("evaluate", ("artifacts/gate.json", "`dvc repro gate`")),
@@ -412,9 +412,9 @@ CACHE = "artifacts/logits/en/en.safetensors"
                  ("stale", "max_length", "score@en"), id="cache-of-other-settings"),
     pytest.param(cut("artifacts/data/en/train.arrow"), "validate en",
                  ("train.arrow", "Arrow", "`dvc repro data@en`"), id="cut-corpus"),
-    pytest.param(lambda project: project.write("artifacts/data/en/train.arrow", b""), "vocabulary",
+    pytest.param(lambda project: project.write("artifacts/data/en/train.arrow", b""), "start",
                  ("train.arrow", "`dvc repro data@en`"), id="empty-corpus"),
-    pytest.param(cut("artifacts/data/en/corpus.json"), "vocabulary",
+    pytest.param(cut("artifacts/data/en/corpus.json"), "start",
                  ("corpus.json", "expected JSON", "`dvc repro data@en`"), id="cut-json"),
     pytest.param(cut("artifacts/teachers/en/model.safetensors"), "score en",
                  ("teachers/en", "teach@en"), id="cut-teacher"),
@@ -531,7 +531,7 @@ def test_wrong_preset(project: Project, capfd: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize(("command", "size"), [
     ("data en", 1000), ("data en", 2000), ("validate en", 1000), ("gate", 1000), ("gate", 10_000),
-    ("teach en", 2000), ("teach en", 20_000), ("score en", 1000), ("vocabulary", 4000),
+    ("teach en", 2000), ("teach en", 20_000), ("score en", 1000), ("start", 4000),
     ("distil", 2000), ("distil", 60_000), ("baseline", 2000), ("evaluate", 2000),
     ("report", 10_000), ("preset tiny --force", 1000)])
 def test_full_disk(ready: Project, capfd: pytest.CaptureFixture[str], command: str,

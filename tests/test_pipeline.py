@@ -21,14 +21,14 @@ from amtss.validation import gate
 
 NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/errors.py", "amtss/files.py", "amtss/git.py",
            "amtss/hub.py", "amtss/paths.py", "amtss/processes.py", "amtss/progress.py",
-           "amtss/registry/tracking.py")
+           "amtss/registry/store.py", "amtss/registry/tracking.py")
 """Code that many stages run and that computes nothing; dvc.yaml says why."""
 STARTS = {
     "sources": ("data/sources.py",),
     "data": ("data/corpus.py", "data/sampling.py", "data/sources.py"),
-    "validate": ("validation/expectations.py",), "fetch": ("registry/versions.py",),
+    "validate": ("validation/expectations.py",), "fetch": ("registry/fetch.py",),
     "gate": ("validation/gate.py",), "teach": ("teachers/teach.py",),
-    "score": ("logits/score.py",), "vocabulary": ("student/start.py",),
+    "score": ("logits/score.py",), "start": ("student/start.py",),
     "distil": ("distillation/algorithm1.py",), "baseline": ("distillation/baseline.py",),
     "evaluate": ("evaluation/evaluate.py",), "report": ("report/report.py",)}
 """Stage -> the modules that its command calls."""
@@ -151,7 +151,7 @@ class TestKeys:
         assert sources.fingerprint(Data(configs={"en": "k"}), "en") != before
 
 
-LAST = ["vocabulary", "distil", "baseline", "evaluate", "report"]
+LAST = ["start", "distil", "baseline", "evaluate", "report"]
 """Stages that run again whenever any logits have changed."""
 
 
@@ -256,7 +256,7 @@ elif stage == "fetch":
     write("registered/x", stage)
 else:
     seen = [str(path) + path.read_text() for path in sorted(A.glob("logits/*/x"))]
-    for out in {{"vocabulary": ["tokenizer/x"], "distil": ["student/x"], "baseline": ["baseline/x"],
+    for out in {{"start": ["tokenizer/x"], "distil": ["student/x"], "baseline": ["baseline/x"],
                 "evaluate": ["evaluation/predictions.csv"], "report": ["report/x"]}}[stage]:
         write(out, stage, seen)
     if stage in ("distil", "baseline"):

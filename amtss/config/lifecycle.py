@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from amtss.config.section import Count, Languages, NotNegative, Section, Seed
 
@@ -32,17 +32,10 @@ class Promotion(Section):
 class Serving(Section):
     """What the versions that `amtss register` makes answer with."""
 
-    runtime: Literal["pytorch", "onnx"] = "pytorch"
-    """`onnx` answers on a CPU and without torch; the version then holds the student's export as
-    well."""
-    int8: bool = False
-    """Export the weights as 8-bit integers: a quarter of the size, and faster. For `onnx` only."""
-
-    @model_validator(mode="after")
-    def _int8_is_onnx(self) -> "Serving":
-        if self.int8 and self.runtime != "onnx":
-            raise ValueError(f"int8: expected runtime: onnx beside it, found {self.runtime}")
-        return self
+    runtime: Literal["pytorch", "onnx", "onnx-int8", "onnx-int4"] = "pytorch"
+    """The `onnx` runtimes answer on a CPU and without torch; the version then holds the student's
+    export as well. `onnx-int8` has weights of 8-bit integers: a quarter of the size, and faster.
+    `onnx-int4` also has token embeddings of 4 bits: an eighth of the size."""
 
 
 class Report(Section):

@@ -41,15 +41,14 @@ class Student(Section):
     architecture: Architecture = Architecture(layers=4, width=200, heads=4, feed_forward=800)
     checkpoint: str | None = None
     """Hub id or local folder of an encoder whose weights the student starts from, and whose
-    tokenizer it uses; see `embeddings` and `encoder`."""
+    tokenizer it uses; see `start`."""
     teacher: str | None = None
     """One of `teachers`, in place of a `checkpoint`: the student starts from it as fine-tuned."""
-    embeddings: Literal["random", "pca"] = "random"
-    """`pca`: embeddings of `checkpoint` or `teacher`, reduced to `architecture.width`; the layers
-    start at random."""
-    encoder: Literal["random", "first-layers"] = "random"
-    """`first-layers`: embeddings and first `architecture.layers` layers of `checkpoint` or
-    `teacher` as they are; the other sizes of `architecture` must then be its own."""
+    start: Literal["random", "pca", "first-layers"] = "random"
+    """What `checkpoint` or `teacher` gives the student. `pca`: its embeddings, reduced to
+    `architecture.width`; the layers start at random. `first-layers`: its embeddings and its first
+    `architecture.layers` layers as they are; the other sizes of `architecture` must then be its
+    own."""
     tokenizer: str | None = None
     """Hub id or local folder of a tokenizer to use with random weights; null trains one on the
     texts of the student's languages."""
@@ -73,21 +72,13 @@ class Student(Section):
         if len(sources) > 1:
             raise ValueError("expected one of checkpoint, teacher and tokenizer, found "
                              f"{' and '.join(sources)}")
-        if self.embeddings == "pca" and self.encoder == "first-layers":
-            raise ValueError("expected `embeddings: pca` or `encoder: first-layers`, which has its "
-                             "own embeddings, found both")
-        if self.starts != bool(self.checkpoint or self.teacher):
-            raise ValueError("expected `embeddings: pca` or `encoder: first-layers` together with "
-                             "a `checkpoint` or a `teacher`, found one without the other")
+        if (self.start != "random") != bool(self.checkpoint or self.teacher):
+            raise ValueError("expected `start: pca` or `start: first-layers` together with a "
+                             "`checkpoint` or a `teacher`, found one without the other")
         if self.revision and not (self.checkpoint or self.tokenizer):
             raise ValueError("expected `revision` beside a `checkpoint` or a `tokenizer`, found "
                              "neither")
         return self
-
-    @property
-    def starts(self) -> bool:
-        """Whether it starts from weights of another encoder."""
-        return (self.embeddings, self.encoder) != ("random", "random")
 
 
 class Distil(Section):

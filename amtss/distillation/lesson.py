@@ -63,7 +63,7 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     else:
         model = build_student(params.student, list(heads), labels, len(tokenizer),
                               tokenizer.pad_token_id,
-                              layout.start if params.student.starts else None)
+                              layout.start if params.student.start != "random" else None)
     learner = Learner(model, params.schedule, tokenizer.pad_token_id, (train, validation))
     progress = learner.resume(layout.checkpoints(stage), _fingerprint(
         params, layout, teachers, budget, len(learner.rows)))

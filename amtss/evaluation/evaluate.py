@@ -71,9 +71,9 @@ def evaluate(params: Params, layout: Layout) -> None:
 
 def predict_test(folder: Path, corpora: Sequence[Corpus]) -> Probabilities:
     """A student's probabilities on every language's test rows, in fp32."""
-    from amtss.inference.predictor import Predictor
+    from amtss.inference.pytorch_predictor import PytorchPredictor
 
-    predictor = Predictor(folder)
+    predictor = PytorchPredictor(folder)
     return {each.language: predictor.probabilities(*each.texts("test"), each.language)
             for each in corpora}
 

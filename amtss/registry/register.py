@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tokenizers")
 """What a version needs to answer, besides what its runtime does."""
-RUNTIMES = {"pytorch": ("safetensors", "torch", "transformers"), "onnx": ("onnxruntime",)}
+PYTORCH = ("safetensors", "torch", "transformers")
+ONNX = ("onnxruntime",)
+"""What each kind of runtime needs besides."""
 
 
 def register(params: Params, layout: Layout) -> tuple[Version, bool]:
@@ -62,7 +64,7 @@ def _evaluated(params: Params, layout: Layout) -> Version:
                                 f"dvc repro validate@{code}")["errors"] for code in languages},
         commit=git.head(layout.root), lock=tracking.lock(layout),
         dirty=", ".join(git.changed(layout.root, LINEAGE)) or None,
-        runtime=params.serving.runtime + " int8" * params.serving.int8)
+        runtime=params.serving.runtime)
 
 
 def _make(params: Params, layout: Layout, student: Version) -> int:
@@ -70,7 +72,7 @@ def _make(params: Params, layout: Layout, student: Version) -> int:
     import mlflow
 
     package = Path(__file__).parents[1]
-    needed = sorted(REQUIREMENTS + RUNTIMES[params.serving.runtime])
+    needed = sorted(REQUIREMENTS + (PYTORCH if params.serving.runtime == "pytorch" else ONNX))
     with (_artifacts(params, layout) as artifacts, versions.answering(params, layout) as client,
           mlflow.start_run(run_name="register") as run):
         tags = versions.tags(student)
@@ -95,10 +97,9 @@ def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
     """Folders that a version holds: the student, and its export where onnxruntime answers."""
     folders = {"student": str(layout.student.resolve())}
     with TemporaryDirectory(prefix="amtss-") as temporary:
-        if params.serving.runtime == "onnx":
+        if params.serving.runtime != "pytorch":
             folders["onnx"] = f"{temporary}/onnx"
-            export.export_onnx(layout.student, Path(folders["onnx"]),
-                               8 if params.serving.int8 else 32)
+            export.export_onnx(layout.student, Path(folders["onnx"]), params.serving.runtime)
         yield folders
 
 

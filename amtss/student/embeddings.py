@@ -73,7 +73,7 @@ def _holding(source: str, revision: str) -> str:
                         _raise_exceptions_for_missing_entries=False)
     name = SAFE_WEIGHTS_NAME
     if index is not None:
-        shards = read_json(Path(index), "dvc repro vocabulary")["weight_map"]
+        shards = read_json(Path(index), "dvc repro start")["weight_map"]
         name = next((shards[each] for each in shards if each.endswith(NAME)), name)
     return str(cached_file(source, name, revision=revision))
 

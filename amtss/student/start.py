@@ -77,7 +77,7 @@ def write(settings: Student, source: str | None, kept: NDArray[np.int64], pad: i
     """
     if source is None:
         return
-    if settings.encoder == "first-layers":
+    if settings.start == "first-layers":
         model = first_layers(settings, source)
         layer = cast(nn.Embedding, model.get_input_embeddings())
         embeddings.check(source, len(layer.weight), kept)
@@ -124,7 +124,7 @@ def first_layers(settings: Student, source: str) -> "PreTrainedModel":
     if wrong:
         raise CheckpointError(f"{source}: expected {wrong[0]} {getattr(own, wrong[0])} as in "
                               f"student.architecture, found {sizes[wrong[0]]}; set that there, or "
-                              "take `embeddings: pca` for `encoder: first-layers`")
+                              "take `start: pca`")
     config.num_hidden_layers = own.layers  # those above are left in the file
     config.hidden_dropout_prob, config.attention_probs_dropout_prob = settings.dropout, 0.0
     model = checkpoint.load(AutoModel, source, _mend(settings), revision=settings.revision,

@@ -6,7 +6,7 @@ from support.project import PARAMS
 
 from amtss.config import schema
 from amtss.config.params import _tuples
-from amtss.config.schema import Data, Params, Section, Serving, Student, Teaching, TeachingOverrides
+from amtss.config.schema import Data, Params, Section, Student, Teaching, TeachingOverrides
 
 SECTIONS = [value for value in vars(schema).values()
             if isinstance(value, type) and issubclass(value, Section) and value is not Section]
@@ -46,6 +46,7 @@ def test_every_key_is_described(section: type[Section]) -> None:
     (schema.Teaching, "seed", [0, 2**32 - 1], [-1, 2**32]),
     (schema.Architecture, "vocabulary", [300], [299]),
     (schema.Student, "heads", ["own", "residual"], ["shared"]),
+    (schema.Serving, "runtime", ["pytorch", "onnx", "onnx-int8", "onnx-int4"], ["int8", None]),
     (schema.Distil, "replay", [0, 1], [1.5]),
     (schema.Distil, "margin_threshold", [None, -1.0, 0], ["0"]),
     (schema.Distil, "temperature", [0.5], [0]),
@@ -127,12 +128,6 @@ def test_a_revision_is_of_one_checkpoint(given: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match=r"expected (`revision` beside|one of) "):
         Student(revision="main", **given)
     assert Student(revision="main", tokenizer="c/d").revision == "main"
-
-
-def test_int8_is_of_onnx() -> None:
-    with pytest.raises(ValidationError, match="int8: expected runtime: onnx beside it, found pyt"):
-        Serving(int8=True)
-    assert Serving(runtime="onnx", int8=True).int8
 
 
 def test_a_data_set_needs_a_place() -> None:

@@ -33,7 +33,7 @@ from amtss.distillation import algorithm1, importance
 from amtss.distillation.lesson import Lesson, prepare
 from amtss.distillation.results import measure_on_validation
 from amtss.errors import AmtssError, CheckpointError
-from amtss.inference.predictor import Predictor
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
 
 ROWS = {"en": 48, "fr": 48, "ru": 68}
@@ -133,7 +133,7 @@ class TestAlgorithm1:
         history = project.distil(max_epochs=8)
         best = max(history, key=lambda row: row["average"])
         assert [row["epoch"] for row in history if row["best"]][-1] == best["epoch"]
-        predictor = Predictor(project.layout.student)
+        predictor = PytorchPredictor(project.layout.student)
         for each in project.corpora():
             chosen = predictor.probabilities(*each.texts("validation"), each.language).argmax(-1)
             right = chosen == each.label_ids("validation", LABELS)
@@ -390,7 +390,7 @@ def korean(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def accuracy(project: Project, folder: Path, code: str) -> float:
     """Of the student in `folder` on validation, in points."""
     texts = corpus.load(project.layout, code).texts("validation")
-    chosen = Predictor(folder).probabilities(*texts, code).argmax(-1)
+    chosen = PytorchPredictor(folder).probabilities(*texts, code).argmax(-1)
     return 100.0 * float((chosen == project.gold(code, "validation")).mean())
 
 
@@ -439,7 +439,7 @@ class TestOnboarding:
             assert outcomes[code].accuracy == pytest.approx(
                 accuracy(project, project.layout.registered / "student", code))
         tables = [weights["encoder.embeddings.word_embeddings.weight"].numpy() for weights in (
-            Predictor(project.layout.registered / "student").model.state_dict(),
+            PytorchPredictor(project.layout.registered / "student").model.state_dict(),
             lesson.learner.weights())]
         known = len(tables[0])
         np.testing.assert_array_equal(tables[1][:known], tables[0])
@@ -472,7 +472,7 @@ class TestOnboarding:
         shutil.copytree(korean.layout.student, project.layout.student, dirs_exist_ok=True)
         project.register()
         project.onboard("pl", version=2)
-        project.vocabulary()
+        project.start()
         history = project.distil()
         assert history[0]["selected"] == ["pl"]
         assert set(history[0]["rank"]) == {*LANGUAGES, "ko", "pl"}

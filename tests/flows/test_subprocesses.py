@@ -37,7 +37,7 @@ class TestCommands:
         ("ERROR: failed to run: amtss teach en, exited with 1", False),
         ("such as 'it timed out'\nERROR: failed to run: amtss validate en, exited with 1", False),
         ("such as 'it timed out'\nERROR: failed to run: amtss validate en, exited with -9", True),
-        ("amtss: version 2 does not pass the gate", False),
+        ("amtss: version 2 does not pass the rules", False),
         ("amtss: params.yaml: distil.top_k: expected a valid integer, found 'x'", False)])
     def test_only_what_may_pass_is_tried_again(self, line: str, passing: bool) -> None:
         assert CommandError(line).passing == passing

@@ -13,7 +13,7 @@ from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, RegistryError
 from amtss.files import alone, read_json, write_json, write_text
 from amtss.models import checkpoint
-from amtss.registry import tracking, versions
+from amtss.registry import store, tracking, versions
 from amtss.registry.register import REQUIREMENTS, _description
 from amtss.registry.versions import Version
 
@@ -24,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def entity(project: Project, number: int = 1) -> Any:
-    client = tracking.connect(project.params, project.layout)
+    client = store.connect(project.params, project.layout)
     return client.get_model_version(versions.name(project.params), str(number))
 
 
@@ -72,15 +72,15 @@ class TestRegister:
 
     def test_another_runtime_is_another_version(self, project: Project) -> None:
         first, _ = register(project)
-        project.set(serving={"runtime": "onnx", "int8": True})
+        project.set(serving={"runtime": "onnx-int8"})
         second, new = register(project)
-        assert (second.number, second.runtime, new) == (2, "onnx int8", True)
+        assert (second.number, second.runtime, new) == (2, "onnx-int8", True)
         assert second.fingerprint == first.fingerprint
         assert register(project) == (second, False)
         assert {path.name for path in (place(project, 2) / "artifacts").iterdir()} == {
             "student", "onnx"}
         assert "torch" not in (place(project, 2) / "requirements.txt").read_text()
-        assert "It answers by onnx int8" in entity(project, 2).description
+        assert "It answers by onnx-int8" in entity(project, 2).description
         project.set(serving=None)
         assert register(project)[0].number == 1
 
