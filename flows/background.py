@@ -11,7 +11,7 @@ import psutil
 from prefect.settings import get_current_settings
 
 from amtss.errors import AmtssError
-from flows.workspace import QUIET
+from flows.subprocesses import QUIET
 
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
 PATIENCE = 120.0

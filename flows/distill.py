@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows import tasks, workspace
+from flows import pipeline, workspace
 from flows.parameters import Concurrency, Overrides, Preset, Spread
 
 
@@ -18,4 +18,4 @@ def distill(preset: Preset = "demo", overrides: Overrides = {},  # noqa: B006 - 
     """
     with workspace.taken(Path(), preset) as work:
         work.configure(preset, overrides)
-        return tasks.pipeline(work, concurrency, spread, f"Distil {preset}")
+        return pipeline.run(work, concurrency, spread, f"Distil {preset}")

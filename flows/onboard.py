@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows import tasks, workspace
+from flows import pipeline, tasks, workspace
 from flows.parameters import Concurrency, Languages, Overrides, Preset, Spread
 from flows.workspace import OWN
 
@@ -21,4 +21,4 @@ def onboard_language(languages: Languages, preset: Preset = OWN,
     with workspace.taken(Path(), f"onboard-{preset}") as work:
         work.configure(preset, overrides)
         tasks.pin(work, languages)
-        return tasks.pipeline(work, concurrency, spread, f"Onboard {', '.join(languages)}")
+        return pipeline.run(work, concurrency, spread, f"Onboard {', '.join(languages)}")

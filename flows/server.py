@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from amtss.errors import AmtssError
-from flows import background, remote_teachers, workspace
+from flows import background, machine, project, remote_teachers
 from flows.background import PREFECT, url
 
 POOL = "local"
@@ -60,14 +60,14 @@ def work(at_once: int | None) -> None:
     if at_once is not None and at_once < 1:
         raise AmtssError(f"--at-once: expected 1 or more, found {at_once}")
     clone = Path().absolute()
-    workspace.remote(clone)
+    project.remote(clone)
     _check_server()
     if background.running("teachers"):
         raise AmtssError("worker: expected none in this folder, found one; run "
                          "`python -m flows down` first")
     # A name of its own each time: a worker that has come back has not what it had.
     name = f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}"
-    count = len(workspace.shares(at_once))
+    count = len(machine.shares(at_once))
     background.start("teachers", "worker", "start", "--pool", remote_teachers.POOL,
                      "--limit", str(count), "--name", name,
                      more=remote_teachers.settings(clone, count))

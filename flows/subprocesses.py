@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+QUIET = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
+         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "GX_ANALYTICS_ENABLED": "false"}
+"""No telemetry, and no bars in a log; the user's own environment wins."""
 LAST = 20
 """Lines of a failed command that its error tells."""
 PATIENCE = 4.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows import remote_teachers, tasks, workspace
+from flows import pipeline, remote_teachers, workspace
 
 
 @flow(name="teacher", flow_run_name="teacher {name}")
@@ -18,4 +18,4 @@ def teacher(name: str, reference: str) -> None:
     with workspace.taken(Path(), "teacher") as work:
         work.receive(reference)
         work.share(int(os.environ[remote_teachers.AT_ONCE]), alone=True)
-        tasks.visit(work, name)
+        pipeline.visit(work, name)

@@ -16,7 +16,8 @@ from amtss.files import read_json
 from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.report import tables
-from flows.workspace import Workspace, store
+from flows.project import store
+from flows.workspace import Workspace
 
 PAGE = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves by default."""

@@ -7,10 +7,9 @@ import json
 import os
 import queue
 import shutil
-import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,17 @@ from typing import Any
 from amtss.config import edit
 from amtss.config.params import load_params
 from amtss.config.schema import Params
-from amtss.errors import AmtssError, ParamsError
+from amtss.errors import ParamsError
 from amtss.files import write_text
 from amtss.paths import LINEAGE, Layout
-from amtss.registry import tracking
-from flows.subprocesses import Commands
+from flows import machine
+from flows.project import origin, output, remote, store
+from flows.subprocesses import QUIET, Commands
 
 RUNS = Path(".dvc/tmp/runs")
 """Workspaces below the project; git and DVC ignore what is there."""
 OWN = "own"
 """In place of a preset's name: the project's params.yaml as it stands."""
-QUIET = {"DO_NOT_TRACK": "1", "MLFLOW_DISABLE_TELEMETRY": "true",
-         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false", "GX_ANALYTICS_ENABLED": "false"}
-"""No telemetry, and no bars in a log; the user's own environment wins."""
 AUTHOR = ("-c", "user.name=amtss flows", "-c", "user.email=flows@amtss.invalid",
           "-c", "commit.gpgsign=false")
 
@@ -64,7 +61,7 @@ class Workspace:
     def share(self, concurrency: int | None, alone: bool = False) -> None:
         """Split this machine's GPUs, or else its cores, among `concurrency` commands at once;
         `alone`, take one share: other workspaces of this name have the others."""
-        every = shares(concurrency)
+        every = machine.shares(concurrency)
         number = int(self.root.name.rpartition("-")[2]) - 1
         for share in [every[number % len(every)]] if alone else every:
             self._slots.put(share)
@@ -86,7 +83,7 @@ class Workspace:
         local = self.project / ".dvc" / "config.local"
         if local.is_file():
             shutil.copy(local, self.root / ".dvc")
-        cache = _output(self.project, sys.executable, "-m", "dvc", "cache", "dir")
+        cache = output(self.project, sys.executable, "-m", "dvc", "cache", "dir")
         self.dvc("config", "--local", "cache.dir", str((self.project / cache).resolve()))
 
     def configure(self, preset: str, overrides: Mapping[str, Any]) -> Params:
@@ -137,16 +134,16 @@ class Workspace:
         self._git("add", "--force", "--", *LINEAGE)
         commit = self._git(*AUTHOR, "commit-tree", self._git("write-tree"), "-p", "HEAD",
                            "-m", "For other machines")
-        origin, reference = _origin(self.project), f"refs/amtss/{uuid.uuid4()}"
-        self._git("push", "--quiet", origin, f"{commit}:{reference}")
+        address, reference = origin(self.project), f"refs/amtss/{uuid.uuid4()}"
+        self._git("push", "--quiet", address, f"{commit}:{reference}")
         try:
             yield reference
         finally:
-            self._git("push", "--quiet", origin, f":{reference}")
+            self._git("push", "--quiet", address, f":{reference}")
 
     def receive(self, reference: str) -> None:
         """Be what another machine has `sent`."""
-        self._git("fetch", "--quiet", _origin(self.project), reference)
+        self._git("fetch", "--quiet", origin(self.project), reference)
         self._git("checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
 
     def dvc(self, *words: str, tell: Callable[[str], object] = lambda line: None,
@@ -167,7 +164,7 @@ def taken(project: Path, name: str) -> Iterator[Workspace]:
     Raises:
         AmtssError: the project has no commit, or is none of DVC.
     """
-    _output(project, "git", "rev-parse", "--verify", "--quiet", "HEAD")
+    output(project, "git", "rev-parse", "--verify", "--quiet", "HEAD")
     folder = project.resolve() / RUNS
     folder.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
@@ -180,7 +177,7 @@ def taken(project: Path, name: str) -> Iterator[Workspace]:
                 continue
             if not (root / ".git").is_dir():
                 shutil.rmtree(root, ignore_errors=True)
-                _output(project, "git", "clone", "--quiet", str(project.resolve()), str(root))
+                output(project, "git", "clone", "--quiet", str(project.resolve()), str(root))
             workspace = Workspace(project.resolve(), root, lock.fileno())
             try:
                 workspace.update()
@@ -188,58 +185,6 @@ def taken(project: Path, name: str) -> Iterator[Workspace]:
             finally:
                 workspace.stop()
             return
-
-
-def remote(project: Path) -> tuple[str, str]:
-    """The name and the address of a project's DVC remote.
-
-    Raises:
-        AmtssError: it has none.
-    """
-    listed = _output(project, sys.executable, "-m", "dvc", "config", "--list").splitlines()
-    config = dict(line.split("=", 1) for line in listed if "=" in line)
-    if (name := config.get("core.remote")) is None:
-        raise AmtssError(f"{project.resolve()}: expected a DVC remote that all machines share, "
-                         "found none; run `dvc remote add --default NAME URL` in it, and commit "
-                         ".dvc/config")
-    return name, config[f"remote.{name}.url"]
-
-
-def _origin(project: Path) -> str:
-    """The git repository that a project was cloned from, or itself."""
-    remotes = _output(project, "git", "remote").split()
-    return (_output(project, "git", "remote", "get-url", "origin") if "origin" in remotes
-            else str(project))
-
-
-def shares(concurrency: int | None) -> list[dict[str, str]]:
-    """`places` of this machine."""
-    return places(concurrency, len(os.sched_getaffinity(0)), _gpus())
-
-
-def places(concurrency: int | None, cores: int, gpus: Sequence[str]) -> list[dict[str, str]]:
-    """What each of `concurrency` commands at once adds to its environment.
-
-    By default one per GPU, or else one more than there are cores: five teachers on four cores
-    then take five quarters of the time of one, not twice. The limit of threads is not their
-    number: a narrow model still computes on one.
-    """
-    count = concurrency or len(gpus) or cores + 1
-    share = {"OMP_THREAD_LIMIT": str(max(1, cores // count))}
-    return [share | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
-            for index in range(count)]
-
-
-def _gpus() -> list[str]:
-    """Names that CUDA_VISIBLE_DEVICES takes."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [each for each in chosen.split(",") if each]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listed = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-                            capture_output=True, text=True, check=False)
-    return listed.stdout.split() if listed.returncode == 0 else []
 
 
 def _environment(project: Path, root: Path) -> dict[str, str]:
@@ -253,14 +198,6 @@ def _environment(project: Path, root: Path) -> dict[str, str]:
         "MLFLOW_TRACKING_URI": store(project)}
 
 
-def store(project: Path) -> str:
-    """MLflow's, the same wherever a run works."""
-    uri, scheme = tracking.uri(Layout(project)), "sqlite:///"
-    if uri.startswith(scheme) and not uri.startswith(f"{scheme}/"):
-        return scheme + str((project / uri.removeprefix(scheme)).resolve())
-    return uri
-
-
 def _changes(values: Mapping[str, Any]) -> list[str]:
     return [f"{key}={json.dumps(value)}" for key, value in values.items()]
 
@@ -272,12 +209,3 @@ def _paths(params: Params) -> Iterator[tuple[str, str]]:
     found |= {f"teachers.{name}.checkpoint": teacher.checkpoint
               for name, teacher in params.teachers.items()}
     return ((key, value) for key, value in found.items() if value)
-
-
-def _output(folder: Path, *words: str) -> str:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        told = (done.stderr.strip() or done.stdout.strip() or "no commit").splitlines()[-1]
-        raise AmtssError(f"{folder.resolve()}: expected a DVC project with a commit in git, found: "
-                         f"{told}; run in the project's folder, and commit its files")
-    return done.stdout.strip()

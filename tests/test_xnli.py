@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import hub
 import pytest
 import torch
 import yaml
 from huggingface_hub.constants import HF_HUB_CACHE
+from support import hub
 from support.pipeline import Pipeline
 from support.project import ROOT, Project, run
 

@@ -11,7 +11,7 @@ from support.pipeline import Pipeline
 from support.prefect import ask, free_port
 from support.project import ROOT
 
-from flows import tasks
+from flows import pipeline as steps
 from flows.distill import distill
 from flows.onboard import onboard_language
 from flows.teacher import teacher
@@ -30,8 +30,7 @@ class TestDeployments:
             assert not any(schedule["active"] for schedule in each.get("schedules", []))
 
     def test_bodies_fit_a_screen(self) -> None:
-        for each in (distill, onboard_language, teacher, tasks.pipeline, tasks.teach,
-                     tasks.send):
+        for each in (distill, onboard_language, teacher, steps.run, steps.teach, steps.send):
             assert len(inspect.getsource(getattr(each, "fn", each)).splitlines()) <= 30
 
 

@@ -19,7 +19,8 @@ from support.prefect import ask, free_port, tiny
 from support.project import ROOT
 
 from amtss.errors import AmtssError
-from flows import tasks, workspace
+from flows import pipeline, workspace
+from flows.project import remote
 
 NAMES = ["en", "more", "last"]
 STAND_IN = """
@@ -50,15 +51,15 @@ else:
 TRIAL = """
 from pathlib import Path
 from prefect import flow
-from flows import machines, stages, workspace
+from flows import pipeline, tasks, workspace
 
 @flow(name="trial")
 def trial(epochs: int):
     with workspace.taken(Path(), "demo") as work:
         work.configure("demo", {"teaching.epochs": epochs})
-        stages.meet(work)
-        stages.reproduce(work, "gate")
-        stages.send(work)
+        pipeline.meet(work)
+        tasks.reproduce(work, "gate")
+        pipeline.send(work)
 """
 
 
@@ -95,12 +96,12 @@ class TestMeeting:
     def test_a_project_without_a_remote_is_one_line(self, project: Pipeline) -> None:
         project.run("dvc", "remote", "remove", "shared")
         with pytest.raises(AmtssError, match=r"a DVC remote .*, found none; run `dvc remote add"):
-            workspace.remote(project.root)
+            remote(project.root)
 
     def test_a_relative_remote_is_found_from_a_workspace(self, project: Pipeline) -> None:
         with workspace.taken(Path(), "demo") as work:
             work.connect()
-            assert workspace.remote(work.root) == ("shared", str(project.root.parent / "remote"))
+            assert remote(work.root) == ("shared", str(project.root.parent / "remote"))
 
     def test_git_brings_what_is_to_be_run_and_keeps_nothing(self, project: Pipeline) -> None:
         origin = project.root.parent / "origin.git"
@@ -137,7 +138,7 @@ class TestMeeting:
         ([{"changed deps": {"amtss/teaching.py": "modified"}}], True),
         (["changed command"], True)], ids=str)
     def test_what_only_is_not_here_is_not_sent(self, differences: list[Any], stale: bool) -> None:
-        assert tasks.changed(differences) == stale
+        assert pipeline.changed(differences) == stale
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ seconds stops no run."""
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +20,7 @@ from prefect.testing.utilities import prefect_test_harness
 from support.prefect import free_port, tiny
 
 from amtss.errors import AmtssError
-from flows import remote_teachers, tasks, workspace
+from flows import remote_teachers, tasks
 from flows import server as prefect_server
 from flows.distill import distill
 from flows.workspace import Workspace
@@ -48,12 +50,37 @@ def test_what_is_missing_is_one_line() -> None:
 def test_a_worker_without_a_server_or_with_nothing_to_do(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workspace, "remote", lambda project: ("shared", "s3://there"))
+    for words in (["init", "--quiet", "--no-scm"],
+                  ["remote", "add", "--quiet", "--default", "shared", "s3://there"]):
+        subprocess.run([sys.executable, "-m", "dvc", *words], check=True)
     with (temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
           pytest.raises(AmtssError, match="expected a Prefect server, found none; run `python")):
         prefect_server.work(None)
     with pytest.raises(AmtssError, match="--at-once: expected 1 or more, found 0"):
         prefect_server.work(0)
+
+
+class TestStarting:
+    def test_without_a_project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(AmtssError, match=r"prefect.yaml: expected a file, found none; run in"):
+            prefect_server.up()
+
+    def test_a_taken_port(self) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            with pytest.raises(AmtssError, match=r"expected a free port, found .* taken; stop"):
+                prefect_server._check_free("127.0.0.1", other.getsockname()[1])
+
+    def test_an_address_of_another_machine(self) -> None:
+        with pytest.raises(AmtssError, match="expected an address of this machine, found host"):
+            prefect_server._check_free("host", 4200)
+
+    def test_a_run_without_a_server(self) -> None:
+        with (temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
+              pytest.raises(AmtssError, match="expected a Prefect server, found none; run `pyth")):
+            prefect_server.run("distill/demo", [])
 
 
 def test_up_where_the_port_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,15 +8,11 @@ from flows import tasks
 from flows.subprocesses import CommandError, StoppedError
 
 
-class TestStages:
+class TestTasks:
     def test_trainings_have_epochs(self) -> None:
         params = Params.model_validate(_tuples(tiny()))
         assert [tasks.longest(params, target) for target in (
             "teach@en", "score@en", "distil", "baseline", "evaluate")] == [1, 0, 2, 2, 0]
-
-    def test_the_registered_version_is_found(self) -> None:
-        assert tasks.registered(["2026 Creating", "amtss-demo version 12, registered before: 2 "
-                                 "points; now champion"]) == "12"
 
     @pytest.mark.parametrize(("error", "again"), [
         (CommandError("exited with -9"), True), (CommandError("exited with 1"), False),

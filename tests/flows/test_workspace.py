@@ -10,13 +10,6 @@ from flows import workspace
 
 
 class TestWorkspace:
-    def test_a_machine_is_shared_out(self) -> None:
-        assert workspace.places(None, 4, []) == [{"OMP_THREAD_LIMIT": "1"}] * 5
-        assert workspace.places(2, 5, []) == [{"OMP_THREAD_LIMIT": "2"}] * 2
-        assert workspace.places(8, 4, [])[0] == {"OMP_THREAD_LIMIT": "1"}
-        gpus = workspace.places(None, 16, ["0", "3"])
-        assert [each["CUDA_VISIBLE_DEVICES"] for each in gpus] == ["0", "3"]
-
     def test_two_runs_have_one_each_and_the_project_is_left_alone(
             self, pipeline: Pipeline) -> None:
         before = pipeline.run("git", "status", "--porcelain")
@@ -71,12 +64,3 @@ class TestWorkspace:
         with (pytest.raises(AmtssError, match="a DVC project with a commit in git, found"),
               workspace.taken(tmp_path, "demo")):
             pass
-
-    @pytest.mark.parametrize(("uri", "expected"), [
-        ("sqlite:///mlflow.db", "sqlite:///{project}/mlflow.db"),
-        ("sqlite:////there/mlflow.db", "sqlite:////there/mlflow.db"),
-        ("http://host:5000", "http://host:5000")])
-    def test_mlflow_is_the_projects(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                    uri: str, expected: str) -> None:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-        assert workspace.store(tmp_path) == expected.format(project=tmp_path)
