@@ -21,7 +21,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from amtss.files import contents
 from amtss.paths import Layout
-from flows import tasks, workspace
+from flows import pipeline, tasks, workspace
 from flows.workspace import OWN
 
 LANGUAGES = ("ar", "en", "es", "fr", "ru")
@@ -61,7 +61,7 @@ def at_once(folder: str) -> tuple[float, str]:
         work.configure(OWN, {})
         tasks.reproduce(work, "gate")
         began = time.perf_counter()
-        tasks.teach(work, None)
+        pipeline.teach(work, None)
         return time.perf_counter() - began, str(work.root)
 
 
