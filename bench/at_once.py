@@ -57,7 +57,7 @@ def one_by_one(folder: Path) -> float:
 @flow(name="bench")
 def at_once(folder: str) -> tuple[float, str]:
     """Seconds of the flow's way, and where it worked."""
-    with workspace.taken(Path(folder), OWN) as work:
+    with workspace.claimed(Path(folder), OWN) as work:
         work.configure(OWN, {})
         tasks.reproduce(work, "gate")
         began = time.perf_counter()

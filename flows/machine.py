@@ -1,4 +1,4 @@
-"""This machine's GPUs, or else its cores, shared out among commands that run at once."""
+"""Divide this machine's GPUs, or else its CPU cores, among commands that run at once."""
 
 import os
 import shutil
@@ -7,30 +7,33 @@ from collections.abc import Sequence
 
 
 def shares(concurrency: int | None) -> list[dict[str, str]]:
-    """`places` of this machine."""
-    return places(concurrency, len(os.sched_getaffinity(0)), _gpus())
+    """The environment variables of each of `concurrency` commands at once on this machine."""
+    return divided(concurrency, len(os.sched_getaffinity(0)), _gpus())
 
 
-def places(concurrency: int | None, cores: int, gpus: Sequence[str]) -> list[dict[str, str]]:
-    """What each of `concurrency` commands at once adds to its environment.
+def divided(concurrency: int | None, cores: int, gpus: Sequence[str]) -> list[dict[str, str]]:
+    """The environment variables of each of `concurrency` commands at once.
 
-    By default one per GPU, or else one more than there are cores: five teachers on four cores
-    then take five quarters of the time of one, not twice. The limit of threads is not their
-    number: a narrow model still computes on one.
+    Args:
+        concurrency: None for one command per GPU, or without GPUs for one more than there are
+            cores: five teachers on four cores then take 5/4 of the time of one, not twice it.
+        gpus: names that CUDA_VISIBLE_DEVICES accepts.
+
+    Threads are limited (OMP_THREAD_LIMIT), not set: a narrow model still computes on one thread.
     """
     count = concurrency or len(gpus) or cores + 1
-    share = {"OMP_THREAD_LIMIT": str(max(1, cores // count))}
-    return [share | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
+    threads = {"OMP_THREAD_LIMIT": str(max(1, cores // count))}
+    return [threads | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
             for index in range(count)]
 
 
 def _gpus() -> list[str]:
-    """Names that CUDA_VISIBLE_DEVICES takes."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [each for each in chosen.split(",") if each]
+    """Names of this machine's GPUs, as CUDA_VISIBLE_DEVICES accepts them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [gpu for gpu in visible.split(",") if gpu]
     if shutil.which("nvidia-smi") is None:
         return []
-    listed = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-                            capture_output=True, text=True, check=False)
-    return listed.stdout.split() if listed.returncode == 0 else []
+    listing = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+                             capture_output=True, text=True, check=False)
+    return listing.stdout.split() if listing.returncode == 0 else []

@@ -1,4 +1,4 @@
-"""What a run has to know of its project: its DVC remote, where git pushes to, MLflow's store."""
+"""What a run needs to know of its project: DVC remote, git repository and MLflow store."""
 
 import subprocess
 import sys
@@ -10,13 +10,13 @@ from amtss.registry import tracking
 
 
 def remote(project: Path) -> tuple[str, str]:
-    """The name and the address of a project's DVC remote.
+    """Name and address of the project's default DVC remote.
 
     Raises:
         AmtssError: it has none.
     """
-    listed = output(project, sys.executable, "-m", "dvc", "config", "--list").splitlines()
-    config = dict(line.split("=", 1) for line in listed if "=" in line)
+    lines = output(project, sys.executable, "-m", "dvc", "config", "--list").splitlines()
+    config = dict(line.split("=", 1) for line in lines if "=" in line)
     if (name := config.get("core.remote")) is None:
         raise AmtssError(f"{project.resolve()}: expected a DVC remote that all machines share, "
                          "found none; run `dvc remote add --default NAME URL` in it, and commit "
@@ -25,24 +25,29 @@ def remote(project: Path) -> tuple[str, str]:
 
 
 def origin(project: Path) -> str:
-    """The git repository that a project was cloned from, or itself."""
+    """The git repository that the project was cloned from, or the project itself."""
     remotes = output(project, "git", "remote").split()
     return (output(project, "git", "remote", "get-url", "origin") if "origin" in remotes
             else str(project))
 
 
 def store(project: Path) -> str:
-    """MLflow's, the same wherever a run works."""
+    """Address of the project's MLflow store; the path of a SQLite file is made absolute."""
     uri, scheme = tracking.uri(Layout(project)), "sqlite:///"
     if uri.startswith(scheme) and not uri.startswith(f"{scheme}/"):
         return scheme + str((project / uri.removeprefix(scheme)).resolve())
     return uri
 
 
-def output(folder: Path, *words: str) -> str:
-    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+def output(project: Path, *words: str) -> str:
+    """Run a git or DVC command in the project; what it prints.
+
+    Raises:
+        AmtssError: it failed.
+    """
+    done = subprocess.run(words, cwd=project, capture_output=True, text=True, check=False)
     if done.returncode:
-        told = (done.stderr.strip() or done.stdout.strip() or "no commit").splitlines()[-1]
-        raise AmtssError(f"{folder.resolve()}: expected a DVC project with a commit in git, found: "
-                         f"{told}; run in the project's folder, and commit its files")
+        message = (done.stderr.strip() or done.stdout.strip() or "no commit").splitlines()[-1]
+        raise AmtssError(f"{project.resolve()}: expected a DVC project with a commit in git, "
+                         f"found: {message}; run in the project's folder, and commit its files")
     return done.stdout.strip()

@@ -1,4 +1,5 @@
-"""The steps of a run as Prefect's tasks: a command each, tried again where that may help."""
+"""The steps of a run as Prefect tasks, one command each. A task is tried again only where the error
+may pass."""
 
 import sys
 from collections.abc import Mapping
@@ -15,75 +16,77 @@ from flows.subprocesses import CommandError
 from flows.workspace import Workspace
 
 ALONE = "--single-item"
+"""DVC's flag: run the target alone, nothing that it depends on."""
 PULL = "--pull"
-"""DVC's flags: of what the target needs, nothing runs; what is in the remote is taken from there.
-"""
-DELAYS = [5.0, 30.0]
+"""DVC's flag: take results from the remote where it has them."""
+RETRY_DELAYS = [5.0, 30.0]
 """Seconds before the second and the third try."""
 
 
-def may_help(_task: Any, _run: Any, state: Any) -> bool:
-    """Whether to try again: after the network, the registry or a killed stage, nothing else."""
+def worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
+    """Whether a failed task may succeed another time: only after trouble with the network or the
+    registry, or a killed command."""
     error = state.result(raise_on_failure=False)
     return (isinstance(error, CommandError | RegistryError)
-            and CommandError(str(error)).passing)
+            and CommandError(str(error)).transient)
 
 
 def step(name: str) -> Any:
-    """Make a function a task whose runs are called `name`. DVC is the only cache."""
-    return task(task_run_name=name, cache_policy=NO_CACHE, retries=len(DELAYS),
-                retry_delay_seconds=DELAYS, retry_condition_fn=may_help)
+    """Decorator: the function is a task whose runs are called `name`. DVC is the only cache."""
+    return task(task_run_name=name, cache_policy=NO_CACHE, retries=len(RETRY_DELAYS),
+                retry_delay_seconds=RETRY_DELAYS, retry_condition_fn=worth_retrying)
 
 
 @step("{target}")
 def reproduce(work: Workspace, target: str, *flags: str) -> None:
-    """Run a DVC target and all that it needs; or with `ALONE`, itself, in a share of the machine.
-    """
+    """Run a DVC target with everything it depends on; with `ALONE`, the target alone, in a share
+    of the machine."""
     log = get_run_logger()
-    epochs = longest(work.params, target)
+    epochs = max_epochs(work.params, target)
     progress = ui.Progress(target, epochs) if epochs else None
 
-    def tell(line: str) -> None:
+    def on_line(line: str) -> None:
         log.info(line)
         if progress:
             progress.read(line)
 
-    place: AbstractContextManager[Mapping[str, str]] = (
-        work.slot() if ALONE in flags else nullcontext({}))
-    with place as environment:
-        work.dvc("repro", "--keep-going", *flags, target, tell=tell, environment=environment)
+    share: AbstractContextManager[Mapping[str, str]] = (
+        work.share() if ALONE in flags else nullcontext({}))
+    with share as environment:
+        work.dvc("repro", "--keep-going", *flags, target, on_line=on_line,
+                 environment=environment)
     if progress:
         progress.end()
 
 
 @step("push")
 def push(work: Workspace, *targets: str) -> None:
-    """Bring what targets have made to the DVC remote."""
-    work.dvc("push", "--run-cache", *targets, tell=get_run_logger().info)
+    """Push the results of targets, and their entries of the run-cache, to the DVC remote."""
+    work.dvc("push", "--run-cache", *targets, on_line=get_run_logger().info)
 
 
 @step("pull")
 def pull(work: Workspace, *targets: str) -> None:
-    """Have what targets have made on another machine, by its dvc.lock."""
-    work.dvc("pull", "--force", *targets, tell=get_run_logger().info)
+    """Pull the results that dvc.lock records for targets from the DVC remote."""
+    work.dvc("pull", "--force", *targets, on_line=get_run_logger().info)
 
 
 @step("collect")
 def collect(work: Workspace, targets: list[str]) -> None:
-    """Have from the DVC remote what other machines have made of targets: DVC would run them."""
-    work.dvc("repro", ALONE, PULL, *targets, tell=get_run_logger().info)
+    """Take what other machines have computed for targets from the DVC remote."""
+    work.dvc("repro", ALONE, PULL, *targets, on_line=get_run_logger().info)
 
 
 @step("{command}")
 def manage(work: Workspace, command: str, *arguments: str) -> list[str]:
-    """Run a command of a model's life; what it says."""
-    return work.run("amtss", command, *arguments, tell=get_run_logger().info)
+    """Run `amtss COMMAND`; the lines of its output."""
+    return work.run("amtss", command, *arguments, on_line=get_run_logger().info)
 
 
 @step("pin")
 def pin(work: Workspace, languages: list[str]) -> None:
-    """Write into params.yaml which languages are new, and the champion that they are new to."""
-    work.run(sys.executable, "-m", "flows.pin", *languages, tell=get_run_logger().info)
+    """Write the new languages, and the champion that shall learn them, into params.yaml."""
+    work.run(sys.executable, "-m", "flows.pin", *languages, on_line=get_run_logger().info)
 
 
 @step("compare")
@@ -93,13 +96,13 @@ def compare(work: Workspace) -> None:
 
 
 @step("outcome")
-def outcome(work: Workspace, branch: str, told: list[str]) -> None:
-    """Show where everything is."""
-    ui.outcome(work, branch, told)
+def outcome(work: Workspace, branch: str, lines: list[str]) -> None:
+    """Show what the registry said and where report, model and commit are."""
+    ui.outcome(work, branch, lines)
 
 
-def longest(params: Params, target: str) -> int:
-    """The epochs that a training may take; 0 for what is no training."""
+def max_epochs(params: Params, target: str) -> int:
+    """The most epochs that a training target may take; 0 for other targets."""
     stage, _, name = target.partition("@")
     if stage == "teach":
         return params.training_of(name).epochs if params.teachers[name].fine_tune else 0
