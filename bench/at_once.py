@@ -21,7 +21,7 @@ from prefect.testing.utilities import prefect_test_harness
 from amtss.config import yaml
 from amtss.files import contents
 from amtss.paths import Layout
-from flows import tasks, workspace
+from flows import pipeline, tasks, workspace
 from flows.workspace import OWN
 
 LANGUAGES = ("ar", "en", "es", "fr", "ru")
@@ -57,11 +57,11 @@ def one_by_one(folder: Path) -> float:
 @flow(name="bench")
 def at_once(folder: str) -> tuple[float, str]:
     """Seconds of the flow's way, and where it worked."""
-    with workspace.taken(Path(folder), OWN) as work:
+    with workspace.claimed(Path(folder), OWN) as work:
         work.configure(OWN, {})
         tasks.reproduce(work, "gate")
         began = time.perf_counter()
-        tasks.teach(work, None)
+        pipeline.teach(work, None)
         return time.perf_counter() - began, str(work.root)
 
 

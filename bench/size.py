@@ -134,7 +134,7 @@ def measure(root: Path, stage: str) -> dict[str, Any]:
     name, *_ = stage.split()
     command = ([sys.executable, str(Path(__file__).resolve()), "--short", stage]
                if name in ("teach", "distil", "baseline")
-               else [sys.executable, "-m", "amtss.cli", *stage.split()])
+               else [sys.executable, "-m", "amtss", *stage.split()])
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -1,6 +1,6 @@
 """A small hub, for runs of params/xnli.yaml where the real one is out of reach.
 
-    python tests/hub.py FOLDER [XNLI]
+    PYTHONPATH=tests python -m support.hub FOLDER [XNLI]
 
 writes what the preset names into FOLDER/hub, in the layout of the hub's cache: random checkpoints
 of the very architectures, each with its own tokenizer, and XNLI's columns, from the folder XNLI or
