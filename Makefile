@@ -3,26 +3,29 @@ PYTHON ?= python3
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo help test check bench lock clean
 
-demo: $(VENV)/installed  ## the pipeline on the embedded data set, and its results
+demo: $(VENV)/installed  ## run the pipeline on the embedded data set, print its results
 	amtss preset demo
 	dvc repro
 	amtss results
 
-test: check  ## everything, the slow end-to-end runs too
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
+
+test: check  ## the checks and all tests, slow end-to-end runs included
 	pytest -n 2 --dist worksteal
 
-check: $(VENV)/installed
+check: $(VENV)/installed  ## style, types, and which package imports which
 	ruff check .
 	mypy
 	lint-imports
 
-# where `dvc repro` has ended; folders of texts that are not that project's, where there are some
+# the project to measure, where `dvc repro` has ended; folders of other texts, if you have some
 PROJECT ?= .
 TEXTS ?=
 
-bench: $(VENV)/bench  ## all of bench/
+bench: $(VENV)/bench  ## run all benchmarks; PROJECT=FOLDER TEXTS="FOLDER ..."
 	python bench/training_profile.py $(PROJECT) --out bench/training_profile.json
 	python bench/training.py $(PROJECT) --out bench/training.json
 	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json
@@ -48,10 +51,10 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	pip check
 	touch $@
 
-lock: $(VENV)/installed  ## after an upgrade: pin what is installed now
+lock: $(VENV)/installed  ## write the installed versions to requirements.lock
 	{ sed -n 1p requirements.lock; pip freeze --all --exclude-editable --exclude pip \
 	  | sed 's/+cpu$$//'; } > requirements.lock.new
 	mv requirements.lock.new requirements.lock
 
-clean:
+clean:  ## remove the environment and all results
 	rm -rf artifacts $(VENV)

@@ -1,10 +1,11 @@
-"""Ablations: one flag each, every variant and seed a DVC experiment, and one table of them all.
+"""Ablations: each changes one setting; every variant and seed is a DVC experiment; one table.
 
-The only importer of DVC.
+The only module that imports DVC.
 """
 
 import csv
 import io
+import json
 import os
 import subprocess
 import sys
@@ -15,10 +16,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.config.schema import Params
+from amtss.config.schema import Evaluation, Params
 from amtss.errors import AmtssError
+from amtss.evaluation.metrics import interval
 from amtss.paths import Layout
-from amtss.registry import tracking
+from amtss.registry import store
 from amtss.table import Table
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -30,10 +32,12 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "boosted": ("distil.weights=boosted",),
     "all-languages": ("distil.top_k={languages}",),
     "own-heads": ("student.heads=own",),
-    "pca-start": ("student.embeddings=pca", "student.encoder=random", "student.teacher={teacher}",
-                  "student.checkpoint=null", "student.tokenizer=null", "student.revision=null"),
+    "pca-start": ("student.start=pca", "student.teacher={teacher}", "student.checkpoint=null",
+                  "student.tokenizer=null", "student.revision=null"),
 }
-"""Name -> what differs from params.yaml; `adaptive` is params.yaml itself."""
+"""Name -> the settings that differ from params.yaml; `adaptive` is params.yaml itself."""
+Scores = list[NDArray[np.float64]]
+"""Per language, a score of each test example. *Shape:* each (N,)"""
 PREDICTIONS = "artifacts/evaluation/predictions.csv"
 
 
@@ -50,18 +54,28 @@ class Experiment:
         return f"ablation-{self.variant}-{self.seed}"
 
     def settings(self, params: Params) -> list[str]:
-        """What `dvc exp run --set-param` sets."""
-        changed = [each.format(languages=len(params.languages), teacher=params.baseline.teacher)
-                   for each in VARIANTS[self.variant]]
+        """The arguments of `dvc exp run --set-param`."""
+        changed = [setting.format(languages=len(params.languages), teacher=params.baseline.teacher)
+                   for setting in VARIANTS[self.variant]]
         changed.append(f"distil.seed={self.seed}")
-        # Experiments run in folders of their own, from where a relative path leads nowhere.
+        # Experiments run in temporary folders, where a relative path out of the project is wrong.
         if ".." in Path(params.data.path).parts:
             changed.append(f"data.path={Path(params.data.path).resolve()}")
         return changed
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """Which test examples the models of an experiment classify correctly: scores of 0 and 1."""
+
+    student: Scores
+    baseline: Scores
+    examples: int
+    """Training examples that the student saw."""
+
+
 def ablate(params: Params, variants: Sequence[str], seeds: Sequence[int], jobs: int) -> Table:
-    """Run what has not been run yet, `jobs` at a time, and lay all of it into one table.
+    """Run the experiments that have not been run yet, `jobs` at a time; a table of all.
 
     Raises:
         AmtssError: an unknown variant, or an experiment failed.
@@ -70,120 +84,106 @@ def ablate(params: Params, variants: Sequence[str], seeds: Sequence[int], jobs: 
         if variant not in VARIANTS:
             raise AmtssError(f"--only: expected some of {', '.join(VARIANTS)}, found {variant!r}; "
                              "name one of them")
-    wanted = [Experiment(variant, seed) for variant in variants for seed in seeds]
-    ready = _names()
-    for each in wanted:
-        if each.name not in ready:
-            # `++` also sets what params.yaml leaves to its default.
-            chosen = [part for setting in each.settings(params)
-                      for part in ("--set-param", f"++{setting}")]
-            _dvc("exp", "run", "--queue", "--name", each.name, *chosen)
-    if any(each.name not in ready for each in wanted):
+    experiments = [Experiment(variant, seed) for variant in variants for seed in seeds]
+    finished = _finished()
+    waiting = [experiment for experiment in experiments if experiment.name not in finished]
+    for experiment in waiting:
+        # `++` also sets keys that params.yaml leaves to their defaults.
+        settings = [argument for setting in experiment.settings(params)
+                    for argument in ("--set-param", f"++{setting}")]
+        _dvc("exp", "run", "--queue", "--name", experiment.name, *settings)
+    if waiting:
         _dvc("exp", "run", "--run-all", "--jobs", str(jobs))
-    missing = [each.name for each in wanted if each.name not in _names()]
-    if missing:
-        raise AmtssError(f"ablation: expected {len(wanted)} experiments to finish, found "
-                         f"{', '.join(missing)} failed; see `dvc queue logs {missing[0]}`")
-    return table(params, {each: _read(each) for each in wanted})
+        finished = _finished()
+    failed = [experiment.name for experiment in experiments if experiment.name not in finished]
+    if failed:
+        raise AmtssError(f"ablation: expected {len(experiments)} experiments to finish, found "
+                         f"{', '.join(failed)} failed; see `dvc queue logs {failed[0]}`")
+    return table(params, {experiment: _read(experiment) for experiment in experiments})
 
 
-def table(params: Params, right: Mapping[Experiment, "Right"]) -> Table:
-    """A row per variant, and X-LM-Tiny's: seeds averaged, intervals over test examples.
+def table(params: Params, outcomes: Mapping[Experiment, Outcome]) -> Table:
+    """A row for X-LM-Tiny and for each variant: seeds averaged, intervals over test examples.
 
-    `difference` is paired, against the first variant.
+    Differences are paired with the first variant.
     """
-    variants = list(dict.fromkeys(each.variant for each in right))
-    rows = {variant: [right[each] for each in right if each.variant == variant]
-            for variant in variants}
-    tiny = [each.baseline for each in rows[variants[0]]]
-    averaged = {"X-LM-Tiny": _mean(tiny)}
-    averaged |= {variant: _mean([each.student for each in made]) for variant, made in rows.items()}
-    examples = {variant: [each.examples for each in made] for variant, made in rows.items()}
-    first = averaged[variants[0]]
-    lines = []
-    for name, scores in averaged.items():
-        settings = params.evaluation
-        low, high = _interval(scores, settings.bootstrap, settings.seed)
-        gap = [a - b for a, b in zip(scores, first, strict=True)]
-        from_, to = _interval(gap, settings.bootstrap, settings.seed)
-        seen = np.mean(examples.get(name, examples[variants[0]]))
-        lines.append((
-            name, *(f"{100 * each.mean():.2f}" for each in scores),
-            f"{100 * np.mean([each.mean() for each in scores]):.2f}", f"{low:.2f} to {high:.2f}",
-            "" if name == variants[0] else
-            f"{100 * np.mean([each.mean() for each in gap]):+.2f} ({from_:+.2f} to {to:+.2f})",
-            f"{seen:,.0f}"))
-    seeds = sorted({each.seed for each in right})
+    variants: dict[str, list[Outcome]] = {}
+    for experiment, outcome in outcomes.items():
+        variants.setdefault(experiment.variant, []).append(outcome)
+    first = next(iter(variants))
+    students = {name: _mean_over_seeds(outcome.student for outcome in group)
+                for name, group in variants.items()}
+    tiny = _mean_over_seeds(outcome.baseline for outcome in variants[first])
+    rows = [_row("X-LM-Tiny", tiny, students[first], variants[first], params.evaluation)]
+    rows += [_row(name, scores, None if name == first else students[first], variants[name],
+                  params.evaluation) for name, scores in students.items()]
+    seeds = sorted({experiment.seed for experiment in outcomes})
     return Table(
         f"Ablations of {params.project}, test accuracy",
         ("variant", *params.languages, "average", "95% interval",
-         f"against {variants[0]} (95%)", "examples seen"), tuple(lines),
+         f"against {first} (95%)", "examples seen"), tuple(rows),
         (f"Mean over seeds {', '.join(map(str, seeds))}; intervals by bootstrap over test "
          "examples, paired for the difference.",))
 
 
-@dataclass(frozen=True)
-class Right:
-    """Which test examples an experiment's models got right, per language. *Shapes:* (N,)"""
+def _row(name: str, scores: Scores, reference: Scores | None, outcomes: Sequence[Outcome],
+         settings: Evaluation) -> tuple[str, ...]:
+    """The cells of one model; without a `reference` the cell of the difference is empty."""
+    low, high = interval(scores, settings.bootstrap, settings.seed)
+    difference = ""
+    if reference is not None:
+        gaps = [own - other for own, other in zip(scores, reference, strict=True)]
+        lowest, highest = interval(gaps, settings.bootstrap, settings.seed)
+        difference = f"{_average(gaps):+.2f} ({lowest:+.2f} to {highest:+.2f})"
+    return (name, *(f"{100 * language.mean():.2f}" for language in scores),
+            f"{_average(scores):.2f}", f"{low:.2f} to {high:.2f}", difference,
+            f"{np.mean([outcome.examples for outcome in outcomes]):,.0f}")
 
-    student: list[NDArray[np.float64]]
-    baseline: list[NDArray[np.float64]]
-    examples: int
+
+def _average(scores: Scores) -> float:
+    """The mean over languages, in percent."""
+    return 100 * float(np.mean([language.mean() for language in scores]))
 
 
-def right_of(predictions: str, examples: int) -> Right:
-    """From the text of `predictions.csv`, languages in its order."""
-    made: dict[str, list[tuple[bool, bool]]] = {}
+def _mean_over_seeds(seeds: Iterable[Scores]) -> Scores:
+    return [np.mean(language, axis=0) for language in zip(*seeds, strict=True)]
+
+
+def read_outcome(predictions: str, examples: int) -> Outcome:
+    """The outcome from the text of `predictions.csv`, languages in its order."""
+    rows: dict[str, list[tuple[bool, bool]]] = {}
     for row in csv.DictReader(io.StringIO(predictions)):
-        made.setdefault(row["language"], []).append(
+        rows.setdefault(row["language"], []).append(
             (row["student"] == row["actual"], row["baseline"] == row["actual"]))
-    arrays = [np.array(rows, dtype=np.float64) for rows in made.values()]
-    return Right([each[:, 0] for each in arrays], [each[:, 1] for each in arrays], examples)
+    languages = [np.array(pairs, dtype=np.float64) for pairs in rows.values()]
+    return Outcome([pairs[:, 0] for pairs in languages], [pairs[:, 1] for pairs in languages],
+                   examples)
 
 
-def _mean(scores: Iterable[list[NDArray[np.float64]]]) -> list[NDArray[np.float64]]:
-    """Per language, each example's mean over seeds."""
-    return [np.mean(each, axis=0) for each in zip(*scores, strict=True)]
-
-
-def _interval(scores: list[NDArray[np.float64]], resamples: int, seed: int) -> tuple[float, float]:
-    """95% bootstrap interval of the average over languages, in points."""
-    draw = np.random.default_rng(seed)
-    totals = np.zeros(resamples)
-    for each in scores:
-        values, counts = np.unique(each, return_counts=True)
-        drawn = draw.multinomial(len(each), counts / len(each), size=resamples)
-        totals += drawn @ values / len(each)
-    low, high = np.percentile(100 * totals / len(scores), [2.5, 97.5])
-    return float(low), float(high)
-
-
-def _read(experiment: Experiment) -> Right:
-    import json
-
+def _read(experiment: Experiment) -> Outcome:
     import dvc.api
 
-    text = dvc.api.read(PREDICTIONS, rev=experiment.name)
+    predictions = dvc.api.read(PREDICTIONS, rev=experiment.name)
     cost = json.loads(dvc.api.read("artifacts/metrics.json", rev=experiment.name))["cost"]
-    return right_of(text, int(cost["student"]["examples"]))
+    return read_outcome(predictions, int(cost["student"]["examples"]))
 
 
-def _names() -> set[str]:
-    """Names of the experiments that have finished here."""
+def _finished() -> set[str]:
+    """Names of the experiments that have finished in this project."""
     return set(_dvc("exp", "list", "--name-only", "--all-commits").split())
 
 
 def _dvc(*words: str) -> str:
-    """Run a DVC command; its output.
+    """Run a DVC command; returns its output.
 
     Raises:
-        AmtssError: it failed; the message is DVC's last line.
+        AmtssError: it failed; DVC has printed why.
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", *words]
-    # Experiments run in temporary folders, whose own store would go with them.
-    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking.uri(Layout())}
+    # Experiments run in temporary folders; a store in there would be deleted with them.
+    environment = os.environ | {"MLFLOW_TRACKING_URI": store.uri(Layout())}
     done = subprocess.run(command, text=True, check=False, stdout=subprocess.PIPE, env=environment)
     if done.returncode:
-        raise AmtssError(f"expected `dvc {' '.join(words[:3])}` to end well, found exit status "
-                         f"{done.returncode}; mend what DVC says above")
+        raise AmtssError(f"expected `dvc {' '.join(words[:3])}` to succeed, found exit status "
+                         f"{done.returncode}; fix what DVC reports above")
     return done.stdout

@@ -1,4 +1,4 @@
-"""What a user can get wrong. Every message is one line: expected, found, where, and what mends it.
+"""Errors that a user can fix. Every message is one line: where, expected, found, and what fixes it.
 
     AmtssError
     ├── ParamsError       params.yaml or a preset does not say what it must
@@ -10,7 +10,7 @@
 
 
 class AmtssError(Exception):
-    """A mistake that its message tells how to mend; the CLI prints it without a traceback."""
+    """An error whose message says how to fix it; the CLI prints it without a traceback."""
 
 
 class ParamsError(AmtssError):
@@ -31,3 +31,9 @@ class CacheError(AmtssError):
 
 class RegistryError(AmtssError):
     """The model registry, a version in it, or a promotion that is refused."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that is not blank, or else the name of its class."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip() if lines else type(error).__name__

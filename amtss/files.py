@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from amtss.errors import AmtssError
+from amtss.errors import AmtssError, first_line
 
 
 def write_text(path: Path, text: str) -> None:
@@ -81,7 +81,7 @@ def _swap(temporary: Path, path: Path, replaced: Path) -> None:
 
 
 def _refused(path: Path, error: Exception) -> AmtssError:
-    found = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    found = getattr(error, "strerror", None) or first_line(error)
     return AmtssError(
         f"{path}: expected to be able to write it, found: {found}; "
         "free space or fix permissions there, then run the same command again"
@@ -172,10 +172,21 @@ def read_rows(path: Path, command: str) -> list[Any]:
                          f"run `{command}`") from error
 
 
+def fingerprint(*parts: Any) -> str:
+    """16 hexadecimal digits of SHA-256: bytes count as they are, anything else as sorted JSON."""
+    digest = hashlib.sha256()
+    for number, part in enumerate(parts):
+        if number:
+            digest.update(b"\0")
+        raw = isinstance(part, bytes | memoryview)
+        digest.update(part if raw else json.dumps(part, sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
 def contents(paths: Iterable[Path]) -> bytes:
-    """Names and SHA-256 of files, end to end: what a fingerprint is made of."""
-    made = b""
+    """Names and SHA-256 of files, one after the other: a part for `fingerprint`."""
+    joined = b""
     for path in paths:
         with open(path, "rb") as file:
-            made += path.name.encode() + hashlib.file_digest(file, "sha256").digest()
-    return made
+            joined += path.name.encode() + hashlib.file_digest(file, "sha256").digest()
+    return joined

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from amtss.errors import CheckpointError, DataError
+from amtss.errors import CheckpointError, DataError, first_line
 
 Kind = Literal["model", "dataset"]
 FIRST = {"model": "config.json", "dataset": "README.md"}
@@ -64,7 +64,7 @@ def _refusal(kind: Kind, name: str, revision: str | None, error: Exception) -> s
     if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
         return (f"expected a folder or a {kind} of the hub, found neither, or a private one; mend "
                 f"{KEY[kind]} in params.yaml, or `hf auth login`")
-    found = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+    found = first_line(error).rstrip(".")
     return (f"expected {copy} or an answer from {constants.ENDPOINT}, found neither: {found}; "
             "mend the network or the token, or name a local folder in params.yaml")
 
@@ -95,5 +95,5 @@ def snapshot(name: str, revision: str | None) -> Path:
         return Path(snapshot_download(name, repo_type="dataset", revision=revision))
     except (OSError, httpx.HTTPError) as error:
         raise DataError(f"data set {name}: expected to download it, found: "
-                        f"{str(error).strip().splitlines()[0]}; run the same command again, or "
+                        f"{first_line(error)}; run the same command again, or "
                         "set data.path to a copy") from error

@@ -1,4 +1,4 @@
-"""A new language: params.yaml, the pipeline, the registry and the gate, in one command."""
+"""A new language: params.yaml, the pipeline, the registry and its rules, in one command."""
 
 import subprocess
 import sys
@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from amtss import git
 from amtss.config import edit
 from amtss.config.params import load_params
 from amtss.config.schema import CODE, Onboarding, Params
@@ -88,22 +89,10 @@ def commit(params: Params, layout: Layout) -> None:
     Raises:
         AmtssError: git refuses.
     """
-    if _git(layout, "rev-parse", "--git-dir").returncode:
-        return  # not under git: nothing to name
-    _git(layout, "add", "--", *LINEAGE)
-    if not _git(layout, "diff", "--cached", "--quiet", "--", *LINEAGE).returncode:
-        return
-    done = _git(layout, "commit", "--quiet", "--message",
-                f"Onboard {', '.join(params.newcomers)}", "--", *LINEAGE)
-    if done.returncode:
-        raise AmtssError(f"git: expected to commit {' and '.join(LINEAGE)}, found: "
-                         f"{done.stderr.strip().splitlines()[-1]}; mend that and run the same "
-                         "command again, or add --no-commit")
-
-
-def _git(layout: Layout, *words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(["git", *words], cwd=layout.root, check=False, text=True,
-                          capture_output=True)
+    try:
+        git.commit(layout.root, LINEAGE, f"Onboard {', '.join(params.newcomers)}")
+    except AmtssError as error:
+        raise AmtssError(f"{error}, or add --no-commit") from error
 
 
 def _parsed(layout: Layout, text: str) -> Params:

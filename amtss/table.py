@@ -1,17 +1,26 @@
-"""One table in three clothes: Markdown, HTML and the terminal's."""
+"""A table, and how it is written as Markdown and drawn in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass, replace
-from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 NONE = "–"
-"""A cell that has nothing to tell."""
+"""A cell without a value."""
+NUMBER = re.compile(r"(?:< |[+-])?\d[\d,.]*(?:%|M| MB)?(?: to [+-]?\d.*| \(.*\))?")
+"""A number, maybe with its unit, its interval or a remark in parentheses."""
+SPECIAL = re.compile(r"""
+    [\\`*\[\]<>&|~$@]                     # emphasis, code, links, HTML, entities, pipes, math
+    | (?<![^\W_])_ | _(?![^\W_])           # emphasis; not the underscores within a word
+    | (?<=:)// | (?<=www)\.                # bare URLs
+    | ^[-+](?=[-\s]|$)                     # lists and rules
+    | ^\#(?=[#\s]|$) | (?<=\s)\#(?=\#*$)   # headings, which may end in # too
+    """, re.VERBOSE | re.IGNORECASE)
+"""What Markdown would not take literally."""
 
 
 class Best(str):
@@ -22,85 +31,62 @@ class Best(str):
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as printed; a row's first cell names it."""
+    """Cells as they are printed; the first cell of a row names the row."""
 
     title: str
+    """Empty where a heading above the table says what it is."""
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
 
     def transposed(self) -> Table:
-        """Rows for columns."""
+        """The table with its rows as columns."""
         first, *others = zip(self.header, *self.rows, strict=True)
         return replace(self, header=tuple(first), rows=tuple(others))
 
     @property
     def numeric(self) -> tuple[bool, ...]:
-        """Which columns hold numbers, and are set flush right; never the first."""
+        """Which columns hold numbers and are right-aligned; never the first column."""
         columns = list(zip(*self.rows, strict=True))[1:]
-        return (False, *(any(_is_number(cell) for cell in column)
+        return (False, *(any(NUMBER.fullmatch(cell) for cell in column)
                          for column in columns or [()] * (len(self.header) - 1)))
 
 
 def markdown(table: Table) -> str:
     """GitHub's Markdown: title, table, notes."""
     rules = ["---:" if numeric else "---" for numeric in table.numeric]
-    lines = [[_marked(cell) for cell in table.header], rules,
-             *([_marked(cell) for cell in row] for row in table.rows)]
+    lines = [[escaped(cell) for cell in table.header], rules,
+             *([_cell(cell) for cell in row] for row in table.rows)]
+    title = [f"**{escaped(table.title)}**"] if table.title else []
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return "\n\n".join([f"**{escaped(table.title)}**", body,
-                        *(escaped(note) for note in table.notes)]) + "\n"
+    return "\n\n".join([*title, body, *map(escaped, table.notes)]) + "\n"
 
 
-def _marked(cell: str) -> str:
+def _cell(cell: str) -> str:
     return f"**{escaped(cell)}**" if isinstance(cell, Best) else escaped(cell)
 
 
 def escaped(text: str) -> str:
-    """`text` with Markdown's signs taken literally."""
-    return text.translate({ord(sign): f"\\{sign}" for sign in "\\|*<`"})
+    """`text` on one line, every character literal, for any place in Markdown.
 
-
-def html(table: Table) -> str:
-    """A `<figure>` with caption, table and notes; it scrolls sideways where it is too wide."""
-    head = "".join(f'<th scope="col"{_class("", numeric)}>{escape(cell)}</th>'
-                   for cell, numeric in zip(table.header, table.numeric, strict=True))
-    body = "".join(f"<tr>{_html_row(row, table.numeric)}</tr>\n" for row in table.rows)
-    notes = "".join(f'<p class="note">{escape(note)}</p>\n' for note in table.notes)
-    return (f'<figure class="table"><figcaption>{escape(table.title)}</figcaption>\n'
-            f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n'
-            f"<tbody>\n{body}</tbody>\n</table></div>\n{notes}</figure>\n")
-
-
-def _html_row(row: Sequence[str], numeric: Sequence[bool]) -> str:
-    first, *others = (f"<strong>{escape(cell)}</strong>" if isinstance(cell, Best)
-                      else escape(cell) for cell in row)
-    cells = (f"<td{_class(cell, flush)}>{text}</td>"
-             for cell, text, flush in zip(row[1:], others, numeric[1:], strict=True))
-    return f'<th scope="row">{first}</th>{"".join(cells)}'
-
-
-def _class(cell: str, flush: bool) -> str:
-    """Numbers are never broken over lines; words among them may be, and are flush right too."""
-    names = ["right"] * flush + ["number"] * (_is_number(cell) or cell == NONE)
-    return f' class="{" ".join(names)}"' if names else ""
-
-
-def _is_number(cell: str) -> bool:
-    return cell.lstrip("+-")[:1].isdigit()
+    White space becomes single spaces, as it does in HTML.
+    """
+    line = SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+    return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", line)  # a numbered list
 
 
 def rich_table(table: Table) -> RichTable:
-    """For the terminal."""
+    """The table for the terminal."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=table.title, caption="\n".join(table.notes), box=box.SIMPLE_HEAD,
-                      pad_edge=False, collapse_padding=True,
+    drawn = RichTable(title=Text(table.title), caption=Text("\n".join(table.notes)),
+                      box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
                       title_justify="left", caption_justify="left")
     for index, (name, numeric) in enumerate(zip(table.header, table.numeric, strict=True)):
         drawn.add_column(Text(name), justify="right" if numeric else "left", no_wrap=not index)
     for row in table.rows:
-        drawn.add_row(*(Text(c, style="bold" if isinstance(c, Best) else "") for c in row))
+        drawn.add_row(*(Text(cell, style="bold" if isinstance(cell, Best) else "")
+                        for cell in row))
     return drawn

@@ -4,7 +4,7 @@
 on a project that `dvc repro` has finished. Its texts are dealt out: a language is `rows` training
 rows of one of the project's languages, no two the same rows, under a code of its own. Every
 language has a small teacher of its own. What is measured are the stages' own functions: teachers,
-their scores, the student's vocabulary, Algorithm 1. An onboarding is the same for one language
+their scores, what the student starts with, Algorithm 1. An onboarding is the same for one language
 more, going on from the student built before. Validation of data, X-LM-Tiny, test and report stand
 on neither side.
 """
@@ -31,8 +31,7 @@ def codes(count: int) -> list[str]:
 
 def deal(project: Path, folder: Path, count: int, rows: int) -> None:
     """Write a project of `count` languages' corpora, with labels and settings but no teachers."""
-    import yaml
-
+    from amtss.config import yaml
     from amtss.config.params import load_params
     from amtss.data import corpus
     from amtss.files import read_json, write_json
@@ -42,7 +41,7 @@ def deal(project: Path, folder: Path, count: int, rows: int) -> None:
     params = load_params(source.params)
     made.artifacts.mkdir(parents=True)
     values = _settings(params.model_dump(mode="json"), codes(count))
-    made.params.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    made.params.write_text(yaml.dump(values), encoding="utf-8")
     labels = read_json(source.gate_keys, "dvc repro gate")["labels"]
     write_json(made.gate_keys, {"labels": labels})
     wholes = [corpus.load(source, language) for language in params.languages]
@@ -74,16 +73,15 @@ def _settings(values: dict[str, Any], languages: Sequence[str],
 def limited(folder: Path, root: Path, count: int,
             onboarding: dict[str, Any] | None = None) -> tuple[Any, Any]:
     """A project in `root` of the first `count` languages of `folder`; params and layout."""
-    import yaml
-
+    from amtss.config import yaml
     from amtss.config.params import load_params
     from amtss.paths import Layout
 
     source, made = Layout(folder), Layout(root)
-    values = yaml.safe_load(source.params.read_text(encoding="utf-8"))
+    values = yaml.load(source.params.read_text(encoding="utf-8"))
     made.artifacts.mkdir(parents=True)
-    made.params.write_text(yaml.safe_dump(_settings(values, codes(count), onboarding),
-                                          sort_keys=False), encoding="utf-8")
+    made.params.write_text(yaml.dump(_settings(values, codes(count), onboarding)),
+                           encoding="utf-8")
     for name in ("gate.json", "data", "teachers", "logits"):
         (made.artifacts / name).symlink_to(source.artifacts / name)
     return load_params(made.params), made
@@ -115,7 +113,7 @@ def built(folder: Path, count: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         def student(params: Any, layout: Any) -> Costs:
             meter, averages = measuring.Meter(), []
-            with meter.part("vocabulary"):
+            with meter.part("start"):
                 start.start(params, layout)
             with meter.part("distil"):
                 algorithm1.distil(params, layout, lambda row: averages.append(row["average"]))
@@ -153,7 +151,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-STAGES = ("teach", "score", "vocabulary", "distil")
+STAGES = ("teach", "score", "start", "distil")
 
 
 def table(found: list[dict[str, Any]]) -> str:

@@ -20,17 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import measuring
-import yaml
 
+from amtss.config import yaml
 from amtss.data import demo
 from amtss.data.appendix_a import LANGUAGES
 from amtss.paths import Layout
 
 TINY = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300}
 STAND_IN = """
-import json, pathlib, sys, yaml
+import json, pathlib, sys
+from ruamel.yaml import YAML
 stage, *name = sys.argv[1:]
-read = yaml.safe_load(pathlib.Path("dvc.yaml").read_text())["stages"][stage]
+read = YAML(typ="safe").load(pathlib.Path("dvc.yaml"))["stages"][stage]
 read = read.get("do", read)
 for out in read["outs"] + read.get("metrics", []):
     path = pathlib.Path(out.replace("${item}", "".join(name)).replace("${key}", "".join(name)))
@@ -42,7 +43,7 @@ for out in read["outs"] + read.get("metrics", []):
 
 def settings(codes: Sequence[str]) -> dict[str, Any]:
     """A params.yaml: the demo's, with a teacher per language and one of all, and tiny models."""
-    read = yaml.safe_load(Path("params/demo.yaml").read_text(encoding="utf-8"))
+    read = yaml.load(Path("params/demo.yaml").read_text(encoding="utf-8"))
     return read | {
         "project": "scaling", "languages": list(codes),
         "data": {"source": "files", "path": "data", "files": "{language}/{split}.csv"},
@@ -65,7 +66,7 @@ def project(folder: Path, count: int, stand_in: bool) -> Path:
             with open(path, "w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([("text", "label"), *((r.text, r.label) for r in rows)])
     params = settings(codes)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (folder / "params.yaml").write_text(yaml.dump(params), encoding="utf-8")
     if stand_in:
         keys = dict.fromkeys(params["teachers"], 1)
         (folder / "stand_in.py").write_text(STAND_IN, encoding="utf-8")

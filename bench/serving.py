@@ -37,7 +37,7 @@ from serving_tables import tables
 from amtss.cli.main import quiet
 from amtss.data import corpus
 from amtss.files import read_json
-from amtss.inference.onnx_graph import Bits
+from amtss.inference.export import Format
 from amtss.paths import Layout
 from amtss.table import markdown
 
@@ -46,8 +46,8 @@ TEACHER = "teacher, XLM-R-base's size"
 PYTORCH, INT8 = "student, PyTorch", "student, ONNX int8"
 BATCHES = {1: 60, 32: 5}
 """Batch size -> how many of a round."""
-KINDS: dict[str, Bits] = {"fp32": 32, "int8": 8, "int4": 4}
-"""Of ONNX files."""
+KINDS: dict[str, Format] = {"fp32": "onnx", "int8": "onnx-int8", "int4": "onnx-int4"}
+"""Name in the tables -> format of the ONNX file."""
 VOCABULARIES = {"": (250_002, KINDS), ", 63,000 tokens": (63_000, ("int8", "int4")),
                 ", 30,000 tokens": (30_000, ("int8",))}
 """Of students of the paper's size, and the files made of them."""
@@ -191,11 +191,11 @@ def spread(rates: Sequence[float], others: Sequence[float]) -> list[float]:
 def accuracies(layout: Layout, sides: Sequence[Side]) -> dict[str, dict[str, float]]:
     """Of the project's student and its exports, on all test texts; points, by language."""
     from amtss.inference.onnx_predictor import OnnxPredictor
-    from amtss.inference.predictor import Predictor
+    from amtss.inference.pytorch_predictor import PytorchPredictor
 
     told: dict[str, dict[str, float]] = {}
     for side in sides:
-        predictor = (Predictor if side.kind == "pytorch" else OnnxPredictor)(side.folder)
+        predictor = (PytorchPredictor if side.kind == "pytorch" else OnnxPredictor)(side.folder)
         told[side.name] = {}
         for code in predictor.languages:
             test = corpus.load(layout, code)

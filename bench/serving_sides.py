@@ -114,10 +114,10 @@ def _pytorch(side: Side) -> Model:
     import pyarrow as pa
     import torch
 
-    from amtss.inference.predictor import Predictor
+    from amtss.inference.pytorch_predictor import PytorchPredictor
     from amtss.tokenization import tokens
 
-    predictor = Predictor(side.folder)
+    predictor = PytorchPredictor(side.folder)
     limit, pad = predictor.model.config.max_tokens, predictor.tokenizer.pad_token_id
 
     def prepare(batch: Batch) -> Any:

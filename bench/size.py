@@ -23,7 +23,8 @@ import measuring
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
-import yaml
+
+from amtss.config import yaml
 
 LETTERS = {"ar": ("بتثجحدرسعفقكلمنهوي", "اوي"), "en": ("bcdfghklmnprstvw", "aeiou"),
            "es": ("bcdfglmnprstvz", "aeioá"), "fr": ("bcdfglmnprstvj", "aeiué"),
@@ -51,7 +52,7 @@ PARAMS: dict[str, Any] = {
     "student": {"architecture": ENCODER, "tokenizer": "teacher", "max_length": 128},
     "distil": {"max_epochs": 1, "top_k": 3, "precision": "fp32"}}
 STAGES = (*(f"{stage} {code}" for stage in ("data", "validate") for code in LETTERS), "gate",
-          "teach multilingual", "score multilingual", "vocabulary", "distil", "distil", "baseline",
+          "teach multilingual", "score multilingual", "start", "distil", "distil", "baseline",
           "evaluate")
 """What is measured, in order: of `distil`, once without tokens and once with them."""
 
@@ -96,9 +97,9 @@ def synthesise(root: Path, size: int) -> None:
         configs.append({"config_name": language, "data_files": [
             {"split": split, "path": f"{language}/{split}.parquet"}
             for split in counts]})
-    (root / "source" / "README.md").write_text(f"---\n{yaml.safe_dump({'configs': configs})}---\n")
+    (root / "source" / "README.md").write_text(f"---\n{yaml.dump({'configs': configs})}---\n")
     settings = PARAMS | {"data": PARAMS["data"] | {"labels": list(LABELS)}}
-    (root / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    (root / "params.yaml").write_text(yaml.dump(settings))
     checkpoint(root / "teacher")
 
 
@@ -133,7 +134,7 @@ def measure(root: Path, stage: str) -> dict[str, Any]:
     name, *_ = stage.split()
     command = ([sys.executable, str(Path(__file__).resolve()), "--short", stage]
                if name in ("teach", "distil", "baseline")
-               else [sys.executable, "-m", "amtss.cli", *stage.split()])
+               else [sys.executable, "-m", "amtss", *stage.split()])
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from measuring import Meter
 from numpy.typing import NDArray
 from torch import Tensor
 
+from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.config.schema import Params
 from amtss.data import corpus
@@ -45,7 +45,7 @@ def cut(project: Path, folder: Path, rows: int, changes: dict[str, Any]) -> None
     values = params.model_dump(mode="json")
     values["distil"] |= changes
     folder.mkdir(parents=True)
-    made.params.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    made.params.write_text(yaml.dump(values), encoding="utf-8")
     made.artifacts.mkdir()
     for path in (source.gate_keys, source.tokenizer, source.teacher("")):
         (made.artifacts / path.name).symlink_to(path.resolve())

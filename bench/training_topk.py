@@ -39,7 +39,7 @@ def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
         else:
             (root / "artifacts" / "logits").symlink_to((project / "artifacts" / "logits").resolve())
         teachers = pool.load(task.params, task.layout, task.corpora, task.labels, task.params.pool)
-        own = importance.weigh(teachers, "own")
+        own = importance.fit(teachers, "own")
         target = statistics.fmean(float(members.accuracy() @ list(own[code].values()))
                                   for code, members in teachers.items())
         began, epochs = time.process_time(), [(0, 0.0, 0.0)]

@@ -72,9 +72,9 @@ def _texts(folder: Path) -> Iterator[str]:
 def prepared(project: Path, root: Path, tokenizer: Path, student: dict[str, Any],
              seed: int) -> "Task":
     """A project in `root` with the texts and teachers of `project`, and a tokenizer."""
-    import yaml
     from training_task import Task
 
+    from amtss.config import yaml
     from amtss.config.params import load_params
     from amtss.paths import Layout
     from amtss.student import start
@@ -86,11 +86,11 @@ def prepared(project: Path, root: Path, tokenizer: Path, student: dict[str, Any]
     values["student"] = kept | {"tokenizer": str(tokenizer)} | student
     values["distil"]["seed"] = seed
     made.artifacts.mkdir(parents=True)
-    made.params.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    made.params.write_text(yaml.dump(values), encoding="utf-8")
     for name in ("gate.json", "data", "teachers", "logits"):
         (made.artifacts / name).symlink_to((source.artifacts / name).resolve())
     task = Task(root, measuring.Meter())
-    with task.meter.part("vocabulary"):
+    with task.meter.part("start"):
         start.start(task.params, made)
     return task
 

@@ -7,16 +7,17 @@ from amtss.errors import AmtssError
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one line."""
+    """Run a command; a user's mistake is one line on stderr."""
     os.environ.setdefault("DO_NOT_TRACK", "1")  # Prefect reads it when it is imported
     from flows import server
 
     parser = argparse.ArgumentParser("python -m flows", description=server.__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start a server, a worker and the deployments")
-    commands.add_parser("down", help="stop them, with all that runs")
-    work = commands.add_parser("work", help="start a worker for other machines' teachers")
-    work.add_argument("--at-once", type=int, help="how many; one per GPU, or else cores and one")
+    commands.add_parser("up", help="start a server and a worker, create the deployments")
+    commands.add_parser("down", help="stop workers, server and running flows")
+    work = commands.add_parser("work", help="start a worker for teachers of other machines' runs")
+    work.add_argument("--at-once", type=int, help="teachers at once; by default one per GPU, or "
+                      "one more than there are CPU cores")
     run = commands.add_parser("run", help="run a deployment and watch it")
     run.add_argument("deployment", help="such as distill/demo")
     known, rest = parser.parse_known_args()

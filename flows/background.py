@@ -1,4 +1,4 @@
-"""Prefect's processes in the background: their logs and numbers are in Prefect's folder."""
+"""Prefect processes in the background; their logs and process ids are in Prefect's folder."""
 
 import os
 import subprocess
@@ -11,11 +11,11 @@ import psutil
 from prefect.settings import get_current_settings
 
 from amtss.errors import AmtssError
-from flows.workspace import QUIET
+from flows.subprocesses import QUIET
 
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
-PATIENCE = 120.0
-"""Seconds that a server, or a worker, has to be there."""
+START_TIMEOUT = 120.0
+"""Seconds that a server or a worker has to start."""
 
 
 def home() -> Path:
@@ -24,20 +24,20 @@ def home() -> Path:
 
 
 def url() -> str:
-    """The server's.
+    """Address of the server's API.
 
     Raises:
-        AmtssError: nothing says where it is.
+        AmtssError: none is configured.
     """
-    found = get_current_settings().api.url
-    if found is None:
+    address = get_current_settings().api.url
+    if address is None:
         raise AmtssError("PREFECT_API_URL: expected an address, found none; run in the project's "
                          "folder, whose prefect.toml has it")
-    return str(found)
+    return str(address)
 
 
 def environment() -> dict[str, str]:
-    """What prefect.toml says, for processes in other folders."""
+    """The settings of prefect.toml as variables, for processes in other folders."""
     settings = get_current_settings()
     return QUIET | os.environ | {
         "PREFECT_HOME": str(home()), "PREFECT_API_URL": url(),
@@ -46,56 +46,64 @@ def environment() -> dict[str, str]:
         "PREFECT_WORKER_HEARTBEAT_SECONDS": str(settings.worker.heartbeat_seconds)}
 
 
-def start(name: str, *words: str, more: Mapping[str, str] | None = None) -> None:
-    """Run `prefect` with `words` as the process `name`, with `more` in its environment."""
+def start(name: str, *words: str, variables: Mapping[str, str] | None = None) -> None:
+    """Run `prefect WORDS` in the background as the process `name`.
+
+    Args:
+        variables: added to its environment.
+    """
     home().mkdir(parents=True, exist_ok=True)
     with open(home() / f"{name}.log", "ab") as log:
         process = subprocess.Popen([*PREFECT, *words], stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=log, start_new_session=True,
-                                   env=environment() | dict(more or {}))
-    began = psutil.Process(process.pid).create_time()
-    (home() / f"{name}.pid").write_text(f"{process.pid} {began}", encoding="utf-8")
+                                   env=environment() | dict(variables or {}))
+    created = psutil.Process(process.pid).create_time()
+    (home() / f"{name}.pid").write_text(f"{process.pid} {created}", encoding="utf-8")
 
 
 def running(name: str) -> psutil.Process | None:
-    """The process that `start` has started, and no other that has got its number since."""
+    """The process that `start` started, if it still runs.
+
+    Its time of creation is compared too: another process may have got the same id since.
+    """
     path = home() / f"{name}.pid"
     if not path.is_file():
         return None
-    number, began = path.read_text(encoding="utf-8").split()
+    pid, created = path.read_text(encoding="utf-8").split()
     try:
-        process = psutil.Process(int(number))
-        alive = process.create_time() == float(began) and process.status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(int(pid))
+        alive = (process.create_time() == float(created)
+                 and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return None
     return process if alive else None
 
 
-def until(ready: Callable[[], bool], name: str) -> None:
-    """Wait for what was started.
+def wait_until(ready: Callable[[], bool], name: str) -> None:
+    """Wait until the process `name` is `ready`.
 
     Raises:
-        AmtssError: it has ended, or takes too long; it is stopped.
+        AmtssError: it has ended or took longer than `START_TIMEOUT`; it is stopped then.
     """
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + START_TIMEOUT
     while not ready():
         if running(name) is None or time.monotonic() > end:
             log = home() / f"{name}.log"
-            last = log.read_text(encoding="utf-8").strip().splitlines() if log.exists() else []
+            lines = log.read_text(encoding="utf-8").strip().splitlines() if log.exists() else []
             stop(name)
-            raise AmtssError(f"{name}: expected it to start, found: {(last or ['nothing'])[-1]}; "
+            raise AmtssError(f"{name}: expected it to start, found: {(lines or ['nothing'])[-1]}; "
                              f"see {log}")
         time.sleep(0.5)
 
 
 def stop(name: str) -> None:
-    """End it with all that descends from it: flow runs first, which stop their commands."""
+    """End the process and its descendants: terminate them, then kill those that still run."""
     process = running(name)
     family = [process, *process.children(recursive=True)] if process else []
-    for ask in (psutil.Process.terminate, psutil.Process.kill):
-        for each in family:
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for member in family:
             try:
-                ask(each)
+                end(member)
             except psutil.NoSuchProcess:
                 continue
         _, family = psutil.wait_procs(family, timeout=10)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows import tasks, workspace
+from flows import pipeline, tasks, workspace
 from flows.parameters import Concurrency, Languages, Overrides, Preset, Spread
 from flows.workspace import OWN
 
@@ -13,12 +13,12 @@ from flows.workspace import OWN
 def onboard_language(languages: Languages, preset: Preset = OWN,
                      overrides: Overrides = {},  # noqa: B006 - never changed
                      concurrency: Concurrency = None, spread: Spread = False) -> str:
-    """Pin the champion, teach the new languages' teachers, go on with Algorithm 1, promote.
+    """Teach the champion new languages by Algorithm 1, register the result and promote it.
 
     Returns:
         The branch that has the run's params.yaml and dvc.lock.
     """
-    with workspace.taken(Path(), f"onboard-{preset}") as work:
+    with workspace.claimed(Path(), f"onboard-{preset}") as work:
         work.configure(preset, overrides)
         tasks.pin(work, languages)
-        return tasks.pipeline(work, concurrency, spread, f"Onboard {', '.join(languages)}")
+        return pipeline.run(work, concurrency, spread, f"Onboard {', '.join(languages)}")

@@ -1,4 +1,4 @@
-"""What runs may be asked for. Prefect refuses the rest when a run is created."""
+"""Types of the flows' parameters. Prefect refuses other values when a run is created."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from amtss.paths import Layout
 from flows.workspace import OWN
 
 PRESETS = [*preset_names(Layout()), OWN]
-KEY = rf"^({'|'.join(Params.model_fields)})(\.\w+)*$"
+KEY = rf"^({'|'.join(Params.model_fields)})(\.[\w-]+)*$"
 
 
 def _known(name: str) -> str:
@@ -21,13 +21,14 @@ def _known(name: str) -> str:
 
 Preset = Annotated[str, AfterValidator(_known), Field(
     json_schema_extra={"enum": list(PRESETS)},
-    description="A file of params/, or `own`: params.yaml as it stands.")]
+    description="A file of params/, or `own` for the project's params.yaml.")]
 Overrides = Annotated[dict[Annotated[str, Field(pattern=KEY)], Any], Field(
     json_schema_extra={"additionalProperties": False},
-    description='What differs from the preset, by dotted key: {"distil.max_epochs": 2}.')]
+    description='Values that replace the preset\'s, by dotted key: {"distil.max_epochs": 2}.')]
 Concurrency = Annotated[int, Field(
-    ge=1, description="Teachers at once; by default one per GPU, or else cores and one.")] | None
+    ge=1, description="Teachers at once; by default one per GPU, or one more than cores.")] | None
 Spread = Annotated[bool, Field(
-    description="Teachers go to other machines, which run `python -m flows work`.")]
+    description="Run teachers on other machines, those with `python -m flows work`.")]
 Languages = Annotated[list[Annotated[str, Field(pattern=f"^{CODE.pattern}$")]], Field(
-    min_length=1, json_schema_extra={"uniqueItems": True}, description="Codes, such as ko.")]
+    min_length=1, json_schema_extra={"uniqueItems": True},
+    description="Language codes, such as ko.")]

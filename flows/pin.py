@@ -1,5 +1,5 @@
-"""`python -m flows.pin ko pl`: params.yaml of the workspace this runs in goes on from the champion,
-with new languages."""
+"""`python -m flows.pin ko pl`: let the params.yaml of this folder's workspace onboard new languages
+to the champion."""
 
 import sys
 from pathlib import Path

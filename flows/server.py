@@ -1,4 +1,4 @@
-"""A Prefect server, workers and the deployments on this machine: up, down, work, run."""
+"""Start and stop a Prefect server and workers on this machine, and run deployments."""
 
 import errno
 import socket
@@ -12,82 +12,82 @@ from urllib.parse import urlsplit
 import httpx
 
 from amtss.errors import AmtssError
-from flows import background, remote_teachers, workspace
+from flows import background, machine, project, remote_teachers
 from flows.background import PREFECT, url
 
 POOL = "local"
 
 
 def up() -> None:
-    """Start what does not run yet, and make the deployments of prefect.yaml.
+    """Start server and worker if they do not run, and create the deployments of prefect.yaml.
 
     Raises:
-        AmtssError: the port is taken, or something did not start.
+        AmtssError: the port is taken, or server or worker did not start.
     """
     if not Path("prefect.yaml").is_file():
         raise AmtssError("prefect.yaml: expected a file, found none; run in the project's folder")
     if background.running("server") is None:
-        place = urlsplit(url())
-        host, port = place.hostname or "", place.port or 80
+        address = urlsplit(url())
+        host, port = address.hostname or "", address.port or 80
         _check_free(host, port)
         background.start("server", "server", "start", "--host", host, "--port", str(port))
-    background.until(_healthy, "server")
+    background.wait_until(_healthy, "server")
     for pool in (POOL, remote_teachers.POOL):
-        made = httpx.post(f"{url()}/work_pools/", json={"name": pool, "type": "process"})
-        if made.status_code not in (httpx.codes.CREATED, httpx.codes.CONFLICT):
-            raise AmtssError(f"{url()}: expected to make the work pool {pool}, found status "
-                             f"{made.status_code}; see {background.home() / 'server.log'}")
+        response = httpx.post(f"{url()}/work_pools/", json={"name": pool, "type": "process"})
+        if response.status_code not in (httpx.codes.CREATED, httpx.codes.CONFLICT):
+            raise AmtssError(f"{url()}: expected to create the work pool {pool}, found status "
+                             f"{response.status_code}; see {background.home() / 'server.log'}")
     if background.running("worker") is None:
         # One run at a time: each uses the whole machine.
         background.start("worker", "worker", "start", "--pool", POOL, "--limit", "1")
     _prefect("deploy", "--all")
-    background.until(lambda: bool(_online(POOL)), "worker")
+    background.wait_until(lambda: bool(_online(POOL)), "worker")
     print(f"Prefect is at {_page()}; `python -m flows down` stops it")
 
 
 def down() -> None:
-    """Stop workers, runs and server, and whatever they have started."""
+    """Stop workers, server and everything that they have started."""
     for name in ("teachers", "worker", "server"):
         background.stop(name)
 
 
 def work(at_once: int | None) -> None:
-    """Start a worker that takes teachers of other machines' runs, `at_once` at a time.
+    """Start a worker for teachers of other machines' runs, at most `at_once` at a time.
 
     Raises:
-        AmtssError: no DVC remote, no server, or it did not start.
+        AmtssError: no DVC remote, no server, or the worker did not start.
     """
     if at_once is not None and at_once < 1:
         raise AmtssError(f"--at-once: expected 1 or more, found {at_once}")
     clone = Path().absolute()
-    workspace.remote(clone)
+    project.remote(clone)
     _check_server()
     if background.running("teachers"):
         raise AmtssError("worker: expected none in this folder, found one; run "
                          "`python -m flows down` first")
-    # A name of its own each time: a worker that has come back has not what it had.
+    # A new name each time: a restarted worker must not pass for the one that had a lost run.
     name = f"{socket.gethostname()}-{uuid.uuid4().hex[:6]}"
-    count = len(workspace.shares(at_once))
+    count = len(machine.shares(at_once))
     background.start("teachers", "worker", "start", "--pool", remote_teachers.POOL,
                      "--limit", str(count), "--name", name,
-                     more=remote_teachers.settings(clone, count))
-    background.until(lambda: name in _online(remote_teachers.POOL), "teachers")
+                     variables=remote_teachers.worker_variables(clone, count))
+    background.wait_until(lambda: name in _online(remote_teachers.POOL), "teachers")
     print(f"{name} takes teachers from {_page()}, {count} at once; `python -m flows down` stops it")
 
 
 def run(deployment: str, arguments: Sequence[str]) -> None:
-    """Run a deployment and watch it to its end.
+    """Run a deployment and watch it until it ends.
 
     Args:
-        arguments: of `prefect deployment run`, such as --param.
+        arguments: further ones for `prefect deployment run`, such as --param.
 
     Raises:
-        AmtssError: no server, no such deployment, no worker, or the run did not end well.
+        AmtssError: no server, no such deployment, no worker, or the run failed.
     """
     _check_server()
-    flows = {each["id"]: each["name"] for each in _ask("flows/filter")}
-    known = sorted(f"{flows[each['flow_id']]}/{each['name']}"
-                   for each in _ask("deployments/filter"))
+    flows = {flow["id"]: flow["name"] for flow in _filter("flows")}
+    known = sorted(f"{flows[entry['flow_id']]}/{entry['name']}"
+                   for entry in _filter("deployments"))
     if deployment not in known:
         raise AmtssError(f"deployment: expected one of {', '.join(known) or 'none'}, found "
                          f"{deployment!r}; name one of them, or run `python -m flows up`")
@@ -97,11 +97,12 @@ def run(deployment: str, arguments: Sequence[str]) -> None:
     done = subprocess.run([*PREFECT, "deployment", "run", deployment, "--watch", *arguments],
                           check=False, env=background.environment())
     if done.returncode:
-        raise AmtssError(f"{deployment}: expected the run to end well, found exit status "
+        raise AmtssError(f"{deployment}: expected the run to succeed, found exit status "
                          f"{done.returncode}; see {_page()}")
 
 
 def _page() -> str:
+    """Address of the server's page."""
     return url().removesuffix("/api")
 
 
@@ -123,9 +124,9 @@ def _prefect(*words: str) -> None:
     done = subprocess.run([*PREFECT, *words], text=True, check=False, capture_output=True,
                           env=background.environment())
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise AmtssError(f"expected `prefect {' '.join(words[:2])}` to end well, found: {said}; "
-                         "mend that and run the same command again")
+        message = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
+        raise AmtssError(f"expected `prefect {' '.join(words[:2])}` to succeed, found: {message}; "
+                         "fix that and run the same command again")
 
 
 def _check_server() -> None:
@@ -142,11 +143,12 @@ def _healthy() -> bool:
 
 
 def _online(pool: str) -> list[str]:
-    """Names of a pool's workers."""
-    workers = _ask(f"work_pools/{pool}/workers/filter")
-    return [each["name"] for each in workers if each["status"] == "ONLINE"]
+    """Names of the pool's workers whose heartbeats arrive."""
+    workers = _filter(f"work_pools/{pool}/workers")
+    return [worker["name"] for worker in workers if worker["status"] == "ONLINE"]
 
 
-def _ask(what: str) -> list[dict[str, Any]]:
-    answer = httpx.post(f"{url()}/{what}", json={}, timeout=30)
-    return answer.json() if answer.status_code == 200 else []
+def _filter(path: str) -> list[dict[str, Any]]:
+    """All objects below `path` of the server's API; none where it refuses."""
+    response = httpx.post(f"{url()}/{path}/filter", json={}, timeout=30)
+    return response.json() if response.status_code == 200 else []

@@ -1,21 +1,21 @@
-"""Flow `teacher`: one of another machine's run, in this machine's clone."""
+"""Flow `teacher`: one teacher of another machine's run, in this machine's clone."""
 
 import os
 from pathlib import Path
 
 from prefect import flow
 
-from flows import remote_teachers, tasks, workspace
+from flows import pipeline, remote_teachers, workspace
 
 
 @flow(name="teacher", flow_run_name="teacher {name}")
 def teacher(name: str, reference: str) -> None:
-    """Teach it, score by it, and hand both over by the DVC remote.
+    """Fine-tune the teacher, compute its logits, and push both to the DVC remote.
 
     Args:
-        reference: where in git the run's params.yaml and dvc.lock are.
+        reference: git reference of the run's params.yaml and dvc.lock.
     """
-    with workspace.taken(Path(), "teacher") as work:
+    with workspace.claimed(Path(), "teacher") as work:
         work.receive(reference)
-        work.share(int(os.environ[remote_teachers.AT_ONCE]), alone=True)
-        tasks.visit(work, name)
+        work.divide(int(os.environ[remote_teachers.AT_ONCE]), one=True)
+        pipeline.teach_for_another(work, name)

@@ -1,4 +1,4 @@
-"""What a person sees of a run in Prefect's page: progress, findings, accuracies, what came out."""
+"""What Prefect's page shows of a run: progress, findings, accuracies and the outcome."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,51 +15,53 @@ from prefect.artifacts import (
 from amtss.files import read_json
 from amtss.paths import Layout
 from amtss.registry import versions
+from amtss.registry.store import without_password
 from amtss.report import tables
-from flows.workspace import Workspace, store
+from flows.project import store
+from flows.workspace import Workspace
 
 PAGE = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves by default."""
 
 
 class Progress:
-    """A training task's epochs, as its lines tell them."""
+    """A progress bar of a training, advanced by the lines that it prints."""
 
     def __init__(self, target: str, epochs: int) -> None:
-        """Args: epochs: how many it may take."""
+        """Args: epochs: the most that the training may take."""
         self._epochs = epochs
-        self._made = create_progress_artifact(0.0, key=key(target), description=target)
+        self._artifact = create_progress_artifact(0.0, key=key(target), description=target)
 
     def read(self, line: str) -> None:
-        """Advance where `line` ends an epoch."""
-        if found := re.search(r"\bepoch (\d+):", line):
-            done = 100 * min(int(found[1]) / self._epochs, 1.0)
-            update_progress_artifact(self._made, done, line)
+        """Advance the bar if `line` reports the end of an epoch."""
+        if match := re.search(r"\bepoch (\d+):", line):
+            done = 100 * min(int(match[1]) / self._epochs, 1.0)
+            update_progress_artifact(self._artifact, done, line)
 
     def end(self) -> None:
-        """All done, at whichever epoch."""
-        update_progress_artifact(self._made, 100.0)
+        """Fill the bar; early stopping may end a training before its last epoch."""
+        update_progress_artifact(self._artifact, 100.0)
 
 
 def key(target: str) -> str:
-    """A target's name as Prefect takes it: small letters, digits and hyphens."""
+    """A target's name as an artifact key: lower-case letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", target.lower()).strip("-")
 
 
 def findings(work: Workspace) -> None:
-    """What validation has found, language by language, also where that stops the run."""
+    """Show validation's findings for each language, also when they stop the run."""
     folder = work.layout.artifacts
     paths = sorted([*folder.glob("validation/*/validation.md"), *folder.glob("gate/summary.md")])
     text = "\n\n".join(path.read_text(encoding="utf-8") for path in paths)
-    create_markdown_artifact(text or "No findings were written.", key="validation",
+    create_markdown_artifact(text or "Validation has written no findings.", key="validation",
                              description="Validation findings")
 
 
 def accuracies(work: Workspace) -> None:
-    """Test accuracy by language: the student, what it learnt from, and the present champion."""
-    params, home = work.params, Layout(work.project)  # where MLflow is
-    number = versions.aliases(params, home).get(versions.CHAMPION)
-    champion = versions.find(params, home, number).accuracy if number else {}
+    """Show test accuracy by language: student, X-LM-Tiny, best teacher and present champion."""
+    params, project = work.params, Layout(work.project)  # MLflow's store is the project's
+    number = versions.aliases(params, project).get(versions.CHAMPION)
+    champion = versions.find(params, project, number).accuracy if number else {}
     metrics = read_json(work.layout.metrics, "dvc repro evaluate")
     create_table_artifact(rows(params.languages, metrics, champion), key="accuracy",
                           description="Accuracy on test, %, against teachers and champion")
@@ -67,44 +69,54 @@ def accuracies(work: Workspace) -> None:
 
 def rows(languages: Sequence[str], metrics: Mapping[str, Any],
          champion: Mapping[str, float]) -> list[dict[str, str]]:
-    """The table's, and their average; a language that is new to the champion has none of it."""
+    """Rows of the table of accuracies in percent, one per language and their average.
+
+    Args:
+        metrics: what metrics.json holds.
+        champion: language -> accuracy; languages that the champion does not know are missing.
+    """
     def best(code: str) -> float:
         return float(metrics["teachers"][metrics["best_teacher"][code]]["accuracy"][code])
 
     rival = tables.rival(metrics)
-    made = [{"language": code, "student": metrics["student"]["accuracy"][code],
-             rival: metrics["baseline"]["accuracy"].get(code),
-             "best teacher": best(code), "its name": metrics["best_teacher"][code],
-             "champion": champion.get(code)} for code in languages]
-    mean = {name: _mean(row[name] for row in made)
+    table = [{"language": code, "student": metrics["student"]["accuracy"][code],
+              rival: metrics["baseline"]["accuracy"].get(code),
+              "best teacher": best(code), "its name": metrics["best_teacher"][code],
+              "champion": champion.get(code)} for code in languages]
+    mean = {name: _mean(row[name] for row in table)
             for name in ("student", rival, "best teacher", "champion")}
     return [{name: f"{value:.2f}" if isinstance(value, float) else value or ""
              for name, value in row.items()}
-            for row in [*made, {"language": "average", **mean, "its name": None}]]
+            for row in [*table, {"language": "average", **mean, "its name": None}]]
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = list(values)
-    return None if None in known else sum(filter(None, known)) / len(known)
+    """None where a value is missing: means over different languages cannot be compared."""
+    cells = list(values)
+    return None if None in cells else sum(filter(None, cells)) / len(cells)
 
 
-def outcome(work: Workspace, branch: str, told: Sequence[str]) -> None:
-    """Where the run's model, report and commit are, and how to have them."""
+def outcome(work: Workspace, branch: str, lines: Sequence[str]) -> None:
+    """Show where the run's model, report and commit are, and how to get them.
+
+    Args:
+        lines: output of `amtss register` and `amtss promote`.
+    """
     report = (work.layout.report / "report.html").resolve()
     run = mlflow_page(work)
     create_link_artifact(report.as_uri(), "Report", key="report", description="The report")
     create_link_artifact(run, "MLflow", key="mlflow", description="The evaluation's run in MLflow")
     create_markdown_artifact(OUTCOME.format(
-        told="\n".join(told), report=report, run=run, store=_public(store(work.project)),
-        branch=branch), key="outcome", description="What came out")
+        lines="\n".join(lines), report=report, run=run, store=without_password(store(work.project)),
+        branch=branch), key="outcome", description="The outcome")
 
 
 OUTCOME = """```
-{told}
+{lines}
 ```
 
 - Report: [{report}](file://{report})
-- MLflow: [{run}]({run}), the evaluation's run; its store is `{store}`
+- MLflow: [{run}]({run}), the run of the evaluation; the store is `{store}`
 
 This run's `params.yaml` and `dvc.lock` are the branch `{branch}`. In the project's folder:
 
@@ -114,9 +126,11 @@ This run's `params.yaml` and `dvc.lock` are the branch `{branch}`. In the projec
 
 
 def mlflow_page(work: Workspace) -> str:
-    """Of the run that evaluated the student, or else of the experiment. A store that is no server
-    is shown by `mlflow ui`."""
-    params, uri = work.params, _public(store(work.project))
+    """Address of the MLflow run that evaluated the student, or of the experiment if there is none.
+
+    If the store is a file, the address is the one that `mlflow ui` serves.
+    """
+    params, uri = work.params, without_password(store(work.project))
     page = uri.rstrip("/") if uri.startswith("http") else PAGE
     student = read_json(work.layout.metrics, "dvc repro evaluate")["measured"]["student"]
     with versions.answering(params, Layout(work.project)) as client:
@@ -126,9 +140,4 @@ def mlflow_page(work: Workspace) -> str:
         runs = client.search_runs([experiment.experiment_id], f"tags.student = '{student}'",
                                   max_results=1)
     return "/".join([page, "#/experiments", experiment.experiment_id,
-                     *(f"runs/{each.info.run_id}" for each in runs)])
-
-
-def _public(uri: str) -> str:
-    """Without a password."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", uri)
+                     *(f"runs/{run.info.run_id}" for run in runs)])

@@ -1,5 +1,6 @@
 """A small, real project in a folder of its own, and the real command line."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.pipeline import Pipeline, demo
 from support.project import SHARED, STAGES, Project, inside, run
 
 from amtss.cli.main import quiet
+from amtss.files import alone
 
 # No test needs the network or the user's cache; libraries read these when they are imported.
 _HOME = tempfile.TemporaryDirectory(prefix="amtss-tests-")
@@ -51,6 +54,25 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
     for docs in made.root.glob("artifacts/validation/*/docs"):
         shutil.rmtree(docs)
     return made
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A DVC project of three languages where `dvc repro` has run, committed; tests work on copies.
+
+    Made once for all workers; `repro.json` beside it names the stages that ran.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    params = demo("en", "fr", "ko", scores=None)
+    with alone(folder / "reproduced.lock"):
+        if not (folder / "repro.json").exists():
+            pipeline = Pipeline(folder / "reproduced", params)
+            ran = pipeline.repro()
+            pipeline.commit()
+            (folder / "repro.json").write_text(json.dumps(ran))
+    return Pipeline(folder / "reproduced", params)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from support.project import ROOT
 
 from amtss import ablation
-from amtss.ablation import VARIANTS, Experiment, Right
+from amtss.ablation import VARIANTS, Experiment, Outcome
 from amtss.config.params import load_params
 from amtss.config.schema import Params
 from amtss.errors import AmtssError
@@ -47,30 +47,32 @@ def test_a_path_outside_the_project_becomes_absolute(params: Params) -> None:
         update={"path": "../elsewhere"})})
     expected = f"data.path={(Path.cwd().parent / 'elsewhere')}"
     assert expected in Experiment("own", 0).settings(outside)
-    assert not any(each.startswith("data.path") for each in Experiment("own", 0).settings(params))
+    assert not any(setting.startswith("data.path")
+                   for setting in Experiment("own", 0).settings(params))
 
 
-def test_right_of_reads_predictions_by_language() -> None:
+def test_an_outcome_is_read_from_predictions_by_language() -> None:
     text = predictions([("ar", "a", "a", "b"), ("ar", "b", "a", "b"), ("en", "a", "a", "a")])
-    right = ablation.right_of(text, 7)
-    assert [each.tolist() for each in right.student] == [[1, 0], [1]]
-    assert [each.tolist() for each in right.baseline] == [[0, 1], [1]]
-    assert right.examples == 7
+    outcome = ablation.read_outcome(text, 7)
+    assert [scores.tolist() for scores in outcome.student] == [[1, 0], [1]]
+    assert [scores.tolist() for scores in outcome.baseline] == [[0, 1], [1]]
+    assert outcome.examples == 7
 
 
 def test_table_averages_seeds_and_pairs_the_difference(params: Params) -> None:
     two = params.model_copy(update={"languages": ("ar", "en")})
     draw = np.random.default_rng(0)
     base = [draw.random(400) < 0.8, draw.random(300) < 0.9]
-    worse = [each & (draw.random(len(each)) < 0.9) for each in base]
+    worse = [right & (draw.random(len(right)) < 0.9) for right in base]
 
-    def right(student: list[np.ndarray], examples: int) -> Right:
-        return Right([each.astype(float) for each in student],
-                     [each.astype(float) for each in worse], examples)
+    def outcome(student: list[np.ndarray], examples: int) -> Outcome:
+        return Outcome([right.astype(float) for right in student],
+                       [right.astype(float) for right in worse], examples)
 
     table = ablation.table(two, {
-        Experiment("adaptive", 0): right(base, 100), Experiment("adaptive", 1): right(base, 300),
-        Experiment("own", 0): right(worse, 50)})
+        Experiment("adaptive", 0): outcome(base, 100),
+        Experiment("adaptive", 1): outcome(base, 300),
+        Experiment("own", 0): outcome(worse, 50)})
     tiny, adaptive, own = table.rows
     average = 50 * (base[0].mean() + base[1].mean())
     assert adaptive[0] == "adaptive"

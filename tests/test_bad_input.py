@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-import yaml
 from support.project import PARAMS, Project, examples, full_disk, run
+
+from amtss.config import yaml
 
 Spoil = Callable[[Project], Any]
 SPLITS = ("train", "validation", "test")
@@ -69,8 +70,7 @@ def without(key: str) -> Callable[[dict[str, Any]], Any]:
                  ("teachers.en.training.epoch: unknown key",), id="unknown-key-of-its-training"),
     pytest.param(setting("distil.learning_rate", "1e-5"),
                  ("distil.learning_rate", "expected a valid number", "'1e-5' (str)",
-                  "write 1.0e-5"), id="1e-5"),
-    pytest.param(setting("distil.learning_rate", "1.5e3"), ("write 1.5e+3",), id="1.5e3"),
+                  "edit params.yaml"), id="1e-5-in-quotes"),
     pytest.param(setting("distil.max_epochs", "3"), ("distil.max_epochs", "'3' (str)"),
                  id="text-for-a-number"),
     pytest.param(setting("distil.max_epochs", 2.5), ("distil.max_epochs", "2.5"),
@@ -81,8 +81,8 @@ def without(key: str) -> Callable[[dict[str, Any]], Any]:
                  id="text-for-a-list"),
     pytest.param(setting("report.title", ["A", "B"]), ("report.title", "(list)"),
                  id="list-for-text"),
-    pytest.param(setting("report.title", True), ("report.title", "put it in quotes"),
-                 id="bool-for-text"),
+    pytest.param(setting("report.title", True), ("report.title", "expected a valid string",
+                                                       "True (bool)"), id="bool-for-text"),
     pytest.param(setting("distil", None), ("distil: expected keys and values", "None (null)"),
                  id="empty-section"),
     pytest.param(setting("teachers", ["en"]), ("teachers: expected keys and values",),
@@ -93,7 +93,7 @@ def without(key: str) -> Callable[[dict[str, Any]], Any]:
     pytest.param(setting("languages", []), ("languages: expected at least one",),
                  id="empty-languages"),
     pytest.param(setting("languages", ["en", "fr", False]),
-                 ("languages.2", "False (bool)", "put it in quotes"), id="language-no"),
+                 ("languages.2", "False (bool)", "edit params.yaml"), id="language-false"),
     pytest.param(setting("languages", ["en", "french"]), ("languages.1", "'french'", "such as"),
                  id="bad-code"),
     pytest.param(setting("languages", ["en", "fr", "en"]), ("languages", "en more than once"),
@@ -165,9 +165,9 @@ def test_wrong_setting(project: Project, capfd: pytest.CaptureFixture[str],
     pytest.param(b"languages: [en\n", ("params.yaml:2", "expected YAML"), id="not-yaml"),
     pytest.param("titre: été".encode("latin-1"), ("expected UTF-8", "byte 7"), id="not-utf-8"),
     pytest.param(b"- en\n- fr\n", ("expected keys and values, found list",), id="a-list"),
-    pytest.param(b"seed: 1\nseed: 2\n", ("params.yaml:2", "'seed' a second time"), id="key-twice"),
-    pytest.param(b"data: {seed: 1, seed: 2}\n", ("'seed' a second time",), id="nested-key-twice"),
-    pytest.param(b"data: {revision: 2024-13-01}\n", ("month", "in quotes"), id="no-such-date"),
+    pytest.param(b"seed: 1\nseed: 2\n", ("params.yaml:2", 'duplicate key "seed"'), id="key-twice"),
+    pytest.param(b"data: {seed: 1, seed: 2}\n", ('duplicate key "seed"',), id="nested-key-twice"),
+    pytest.param(b"distil: &a [*a]\n", ("contains itself", "remove its alias"), id="endless"),
 ])
 def test_wrong_params_file(project: Project, capfd: pytest.CaptureFixture[str],
                            content: bytes | None, says: tuple[str, ...]) -> None:
@@ -274,7 +274,7 @@ def test_wrong_data_set(project: Project, capfd: pytest.CaptureFixture[str],
     configs = [{"config_name": name, "data_files": [
         {"split": split, "path": f"{name}/{split}.jsonl"} for split in SPLITS]}
         for name in ("english", "broken")]
-    project.write("set/README.md", f"---\n{yaml.safe_dump({'configs': configs})}---\n")
+    project.write("set/README.md", f"---\n{yaml.dump({'configs': configs})}---\n")
     for split in SPLITS:
         project.rows(f"set/english/{split}.jsonl", examples("en", split))
         project.write(f"set/broken/{split}.jsonl", b'{"text": \n{')
@@ -347,7 +347,7 @@ def test_one_label_only(ready: Project, capfd: pytest.CaptureFixture[str]) -> No
     ("gate", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("teach en", ("artifacts/gate.json", "`dvc repro gate`")),
     ("score en", ("artifacts/teachers/en/teacher.json", "`dvc repro teach@en`")),
-    ("vocabulary", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
+    ("start", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("distil", ("artifacts/gate.json", "`dvc repro gate`")),
     ("baseline", ("artifacts/training/distil/cost.json", "`dvc repro distil`")),
     ("evaluate", ("artifacts/gate.json", "`dvc repro gate`")),
@@ -412,9 +412,9 @@ CACHE = "artifacts/logits/en/en.safetensors"
                  ("stale", "max_length", "score@en"), id="cache-of-other-settings"),
     pytest.param(cut("artifacts/data/en/train.arrow"), "validate en",
                  ("train.arrow", "Arrow", "`dvc repro data@en`"), id="cut-corpus"),
-    pytest.param(lambda project: project.write("artifacts/data/en/train.arrow", b""), "vocabulary",
+    pytest.param(lambda project: project.write("artifacts/data/en/train.arrow", b""), "start",
                  ("train.arrow", "`dvc repro data@en`"), id="empty-corpus"),
-    pytest.param(cut("artifacts/data/en/corpus.json"), "vocabulary",
+    pytest.param(cut("artifacts/data/en/corpus.json"), "start",
                  ("corpus.json", "expected JSON", "`dvc repro data@en`"), id="cut-json"),
     pytest.param(cut("artifacts/teachers/en/model.safetensors"), "score en",
                  ("teachers/en", "teach@en"), id="cut-teacher"),
@@ -520,7 +520,7 @@ def test_wrong_question(ready: Project, capfd: pytest.CaptureFixture[str],
 
 
 def test_preset_would_overwrite(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
-    project.write("params/tiny.yaml", yaml.safe_dump(PARAMS))
+    project.write("params/tiny.yaml", yaml.dump(PARAMS))
     refuses(project, capfd, "preset tiny", "params.yaml", "your own", "--force")
 
 
@@ -531,12 +531,12 @@ def test_wrong_preset(project: Project, capfd: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize(("command", "size"), [
     ("data en", 1000), ("data en", 2000), ("validate en", 1000), ("gate", 1000), ("gate", 10_000),
-    ("teach en", 2000), ("teach en", 20_000), ("score en", 1000), ("vocabulary", 4000),
+    ("teach en", 2000), ("teach en", 20_000), ("score en", 1000), ("start", 4000),
     ("distil", 2000), ("distil", 60_000), ("baseline", 2000), ("evaluate", 2000),
     ("report", 10_000), ("preset tiny --force", 1000)])
 def test_full_disk(ready: Project, capfd: pytest.CaptureFixture[str], command: str,
                    size: int) -> None:
-    ready.write("params/tiny.yaml", yaml.safe_dump(PARAMS, indent=9) + "#" * 20_000)
+    ready.write("params/tiny.yaml", yaml.dump(PARAMS) + "#" * 20_000)
     with full_disk(size):
         refuses(ready, capfd, command, "expected to be able to write", "free space")
 

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,7 +15,17 @@ from support.project import full_disk
 from tokenizers import Tokenizer, models
 
 from amtss.errors import AmtssError
-from amtss.files import alone, is_full, read_json, replacing, write_bytes, write_json, write_text
+from amtss.files import (
+    alone,
+    contents,
+    fingerprint,
+    is_full,
+    read_json,
+    replacing,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from amtss.paths import Layout
 
 BIG = 100_000
@@ -174,7 +185,7 @@ def test_paths_lie_below_the_root() -> None:
 HOLDING = """
 import os, signal, sys
 from pathlib import Path
-from amtss.layout import alone
+from amtss.files import alone
 
 with alone(Path(sys.argv[1])):
     print("held", flush=True)
@@ -205,3 +216,24 @@ def test_a_lock_does_not_outlive_its_process(tmp_path: Path) -> None:
         assert wait([waiting], timeout=0.2).not_done
         holder.kill()
         assert waiting.result(timeout=60)
+
+
+class TestFingerprint:
+    def test_is_sha256_of_a_single_part(self) -> None:
+        assert fingerprint(b"abc") == hashlib.sha256(b"abc").hexdigest()[:16]
+
+    def test_depends_on_the_parts_and_not_on_the_order_of_keys(self) -> None:
+        parts = [("a", "b"), ("ab",), (b"ab",), (["a", "b"],), ("b", "a"), ({"a": 1},), (1,),
+                 ("1",), (None,), ()]
+        assert len({fingerprint(*values) for values in parts}) == len(parts)
+        assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+        assert fingerprint((1, 2)) == fingerprint([1, 2])
+
+    def test_of_files_depends_on_names_and_contents(self, tmp_path: Path) -> None:
+        one, two = tmp_path / "one", tmp_path / "two"
+        one.write_text("text")
+        two.write_text("text")
+        before = fingerprint(contents([one]))
+        assert before != fingerprint(contents([two]))
+        one.write_text("other")
+        assert before != fingerprint(contents([one]))

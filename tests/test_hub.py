@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import hub
 import pytest
+from support import hub
 from support.project import Project
 
 ROBERTA, COMMIT = "FacebookAI/roberta-large", hub.pinned()["FacebookAI/roberta-large"]
@@ -26,10 +26,12 @@ for kind, name, revision in json.load(sys.stdin):
 LOAD = """
 import sys
 from transformers import AutoModelForSequenceClassification
-from amtss import checkpoint, vocabulary
+from amtss.models import checkpoint
+from amtss.tokenization import tokenizer
 for name in sys.argv[1:4]:
     print(type(checkpoint.load(AutoModelForSequenceClassification, name, "", head=False,
-                               revision="main")).__name__, type(vocabulary.load(name)).__name__)
+                               revision="main")).__name__,
+          type(tokenizer.load_tokenizer(name)).__name__)
 """
 
 

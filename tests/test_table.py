@@ -1,26 +1,114 @@
-"""Three ways to write a table down."""
+"""Tables as Markdown and in the terminal. Whatever a text contains, Markdown shows that text."""
 
 import io
+import re
+from html.parser import HTMLParser
 
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 from rich.console import Console
 from support.metrics import FIVE, TWENTY, metrics
 
 from amtss.report import tables
-from amtss.table import Best, Table, html, markdown, rich_table
+from amtss.table import Best, Table, escaped, markdown, rich_table
 
 ODD = Table("A & <b>", ("", "x|y"), (("<i>", Best("1.5")), ("r_1", "-")), ("a < b",))
+GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+HOSTILE = ("[click](http://x)", "<script>alert(1)</script>", "a|b", "`code`", "![image](http://x)",
+           "<http://x>", "see http://x or www.x.org", "me@x.org", "&lt;", "\\", "a\\", "\\|", "*a*",
+           "_a_", "~~a~~", "$a$", "- a", "+ a", "1. a", "2) a", "# a", "a #", "> a", "---", "***",
+           "===", "```", "[a]: http://x", "a\nb", "  a  ", "a\r\n\r\n- b", "<!-- a -->", "- [ ] a")
+texts = st.lists(st.sampled_from(HOSTILE) | st.text(max_size=4), min_size=1, max_size=3).map(
+    "".join).filter(str.strip)
 
 
-def test_markdown() -> None:
-    assert markdown(ODD) == ("**A & \\<b>**\n\n|  | x\\|y |\n| --- | ---: |\n"
-                             "| \\<i> | **1.5** |\n| r_1 | - |\n\na \\< b\n")
+class Shown(HTMLParser):
+    """The elements of a page, each with the text in it."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, str]] = []
+        self.feed(GITHUB.render(source))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs).get("alt") or ""))
+
+    def handle_data(self, data: str) -> None:
+        if data.strip("\n"):
+            tag, text = self.elements[-1]
+            self.elements[-1] = tag, text + data
 
 
-def test_html_escapes_and_marks() -> None:
-    drawn = html(ODD)
-    assert "A &amp; &lt;b&gt;" in drawn
-    assert '<td class="right number"><strong>1.5</strong></td>' in drawn
-    assert "<i>" not in drawn
+def one_line(text: str) -> str:
+    """As a browser shows it; CommonMark replaces the character 0."""
+    return " ".join(text.split()).replace("\0", "\ufffd")
+
+
+def each_hostile(test: object) -> object:
+    for text in HOSTILE:
+        test = example(text)(test)  # type: ignore[arg-type]
+    return test
+
+
+class TestEscaped:
+    @pytest.mark.parametrize(("before", "elements"), [
+        ("", ["p"]), ("- ", ["ul", "li"]), ("# ", ["h1"]), ("## ", ["h2"])])
+    def test_a_text_is_shown_as_it_is(self, before: str, elements: list[str]) -> None:
+        @each_hostile
+        @given(texts)
+        def check(text: str) -> None:
+            shown = Shown(before + escaped(text) + "\n").elements
+            assert shown == [*((tag, "") for tag in elements[:-1]), (elements[-1], one_line(text))]
+        check()
+
+    @each_hostile
+    @given(texts)
+    def test_a_caption_is_shown_as_it_is(self, text: str) -> None:
+        shown = Shown(f"![{escaped(text)}](figures/a.png)").elements
+        assert shown == [("p", ""), ("img", one_line(text))]
+
+    @each_hostile
+    @given(texts)
+    def test_nothing_becomes_a_link_by_itself(self, text: str) -> None:
+        assert not re.search(r"://|www\.|(?<!\\)@", escaped(text), re.IGNORECASE)
+
+    @pytest.mark.parametrize("text", [
+        "-1.03", "+2.52", "route_ae_nr", "a (b), 5.00%", "x: y", "#1"])
+    def test_plain_texts_stay_readable(self, text: str) -> None:
+        assert escaped(text) == text
+
+
+class TestMarkdown:
+    def test_by_hand(self) -> None:
+        assert markdown(ODD) == ("**A \\& \\<b\\>**\n\n|  | x\\|y |\n| --- | ---: |\n"
+                                 "| \\<i\\> | **1.5** |\n| r_1 | \\- |\n\na \\< b\n")
+
+    @each_hostile
+    @given(texts)
+    def test_cells_title_and_notes_are_shown_as_they_are(self, text: str) -> None:
+        table = Table(text, ("", text), ((text, Best(text)), ("", text)), (text,))
+        shown, expected = Shown(markdown(table)).elements, one_line(text)
+        assert [element for element in shown if element[0] not in ("table", "thead", "tbody")] == [
+            ("p", ""), ("strong", expected), ("tr", ""), ("th", ""), ("th", expected), ("tr", ""),
+            ("td", expected), ("td", ""), ("strong", expected), ("tr", ""), ("td", ""),
+            ("td", expected), ("p", expected)]
+
+    def test_an_empty_table_has_its_header(self) -> None:
+        assert markdown(Table("t", ("a", "b"), ())) == "**t**\n\n| a | b |\n| --- | --- |\n"
+
+    def test_without_a_title(self) -> None:
+        assert markdown(Table("", ("a",), (("b",),))) == "| a |\n| --- |\n| b |\n"
+
+
+@pytest.mark.parametrize(("cell", "numeric"), [
+    ("1,434", True), ("-1.03", True), ("+2.52", True), ("52.2M", True), ("16.0 MB", True),
+    ("3.1%", True), ("-6.20 to 2.43", True), ("+1.00 (+0.50 to +1.50)", True), ("< 0.001", True),
+    ("54 (100.00%)", True), ("3 little words", False), ("2 rows (4.00%)", False), ("-", False),
+    ("[0 1]", False), ("", False)])
+def test_columns_of_numbers_are_right_aligned(cell: str, numeric: bool) -> None:
+    assert Table("", ("a", "b"), (("1", cell), ("2", "x"))).numeric == (False, numeric)
 
 
 def test_rich_fits_eighty_columns() -> None:
@@ -35,10 +123,13 @@ def test_rich_fits_eighty_columns() -> None:
     assert ["AMTSS", "student", *student] in [line.split() for line in text.splitlines()]
 
 
+def test_rich_takes_every_text_literally() -> None:
+    out = Console(file=io.StringIO(), width=80)
+    out.print(rich_table(Table("[bold]t[/]", ("a", "[red]b"), (("c", "[i]d"),), ("[u]e",))))
+    text = out.file.getvalue()
+    assert [part for part in ("[bold]t[/]", "[red]b", "[i]d", "[u]e") if part not in text] == []
+
+
 def test_turning_twice_is_the_same() -> None:
     table = tables.results(metrics(), FIVE)
     assert table.transposed().transposed() == table
-
-
-def test_an_empty_table_is_written_all_the_same() -> None:
-    assert markdown(Table("t", ("a", "b"), ())) == "**t**\n\n| a | b |\n| --- | --- |\n"

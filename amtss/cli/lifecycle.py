@@ -41,7 +41,7 @@ def promote(
                        ] = "challenger",
     dry_run: Annotated[bool, typer.Option(help="Show the verdict, move nothing.")] = False,
 ) -> None:
-    """Make a version champion if it passes the gate; the old one stays as `previous`."""
+    """Make a version champion if it passes the rules; the old champion becomes `previous`."""
     _promote(*load_project(), version, dry_run)
 
 
@@ -67,7 +67,7 @@ def rollback() -> None:
 
 @app.command()
 def audit() -> None:
-    """Say whether the present champion passes the gate, whoever put it there."""
+    """Check the present champion against the rules, whoever made it champion."""
     params, layout = load_project()
     from amtss.registry import promote
 
@@ -77,13 +77,11 @@ def audit() -> None:
 @app.command()
 def export(
     lang: Annotated[str, typer.Option(
-        help="The language whose head is exported; an ONNX file has all.")] = "",
-    format: Annotated[Literal["transformers", "onnx"], typer.Option(
-        help="A plain transformers checkpoint, or one file for onnxruntime.")] = "transformers",
-    int8: Annotated[bool, typer.Option(
-        "--int8", help="ONNX of a quarter of the size, and faster.")] = False,
-    int4: Annotated[bool, typer.Option(
-        "--int4", help="As --int8, and tokens' embeddings in four bits: an eighth.")] = False,
+        help="The language to export as a transformers checkpoint; an ONNX file has all.")] = "",
+    format: Annotated[Literal["transformers", "onnx", "onnx-int8", "onnx-int4"], typer.Option(
+        help="A plain transformers checkpoint of one language, or one file of all languages for "
+             "onnxruntime: onnx keeps floats, onnx-int8 is a quarter of the size and faster, "
+             "onnx-int4 an eighth.")] = "transformers",
     model: Annotated[Path, typer.Option(help="The student's folder.")] = Path("artifacts/student"),
     version: Annotated[str, typer.Option(
         metavar="REF", help="Number or alias of a registered version, in place of --model.")] = "",
@@ -93,13 +91,10 @@ def export(
     """Write a student for others: a language of it that needs no amtss, or all without torch."""
     import tempfile
 
-    onnx = format == "onnx"
-    if onnx is bool(lang) or int8 + int4 > onnx:
-        options = {"--lang": lang, "--format onnx": onnx, "--int8": int8, "--int4": int4}
-        raise AmtssError(
-            "expected --lang LANG, or --format onnx and maybe --int8 or --int4, found "
-            f"{' '.join(name for name, given in options.items() if given) or 'neither'}; an ONNX "
-            "file holds all languages")
+    if bool(lang) is not (format == "transformers"):
+        raise AmtssError(f"--format {format}: expected {'no ' * bool(lang)}--lang with it, found "
+                         f"{lang or 'none'}; a transformers checkpoint holds one language, an ONNX "
+                         "file holds all")
     from amtss.inference import export
 
     to = output or Path("artifacts/export") / (lang or "onnx")
@@ -111,16 +106,16 @@ def export(
             found = versions.find(params, layout, version)
             model = Path(folder) / "student"
             versions.fetch(params, layout, found.number, found.fingerprint, model)
-        if onnx:
-            export.export_onnx(model, to, 4 if int4 else 8 if int8 else 32)
-        else:
+        if format == "transformers":
             export.export(model, lang, to)
-    if onnx:
-        size = (to / "model.onnx").stat().st_size / 1e6
-        print(f"{to}: {size:.1f} MB; `amtss predict --runtime onnx --model {to}` asks it")
-    else:
+        else:
+            export.export_onnx(model, to, format)
+    if format == "transformers":
         print(f"{to}: pipeline(\"text-classification\", model=\"{to}\") loads it; truncation=True "
               "cuts texts as the student does")
+    else:
+        size = (to / "model.onnx").stat().st_size / 1e6
+        print(f"{to}: {size:.1f} MB; `amtss predict --runtime onnx --model {to}` uses it")
 
 
 @app.command()

@@ -100,25 +100,15 @@ def score(name: TeacherArgument) -> None:
 
 @app.command()
 def fetch() -> None:
-    """Fetch the registered student that an onboarding goes on from; without one, none."""
-    from amtss.files import replacing, write_json
+    """Fetch the registered student that an onboarding starts from, if there is an onboarding."""
+    from amtss.registry import fetch
 
-    params, layout = load_project()
-    origin = params.onboarding
-    with replacing(layout.registered) as folder:
-        # What hangs on this folder need not know of `continuation` without an onboarding.
-        write_json(folder / "origin.json", {
-            "onboarding": origin.model_dump(),
-            "continuation": params.continuation.model_dump()} if origin else {})
-        if origin:
-            from amtss.registry import versions
-
-            versions.fetch(params, layout, origin.version, origin.fingerprint, folder / "student")
+    fetch.fetch(*load_project())
 
 
 @app.command()
-def vocabulary() -> None:
-    """Make the student's tokenizer, and the weights that it does not begin at random."""
+def start() -> None:
+    """Write the student's tokenizer, and weights of another encoder if it starts with any."""
     params, layout = load_project()
     from amtss.student import start
 
@@ -248,18 +238,20 @@ def predict(
         help="The student's folder, artifacts/student by default; or its export's, "
              "artifacts/export/onnx.")] = None,
     runtime: Annotated[Literal["pytorch", "onnx"], typer.Option(
-        help="What runs it; onnx is for what `amtss export --format onnx` has written.",
+        help="What runs it; onnx runs any file of `amtss export`: onnx, onnx-int8 or onnx-int4.",
     )] = "pytorch",
 ) -> None:
     """Labels and probabilities as JSONL. Stdin: plain lines, or JSONL with text, lang, pair."""
-    from amtss.inference import predictor
+    from amtss.inference import jsonl
     from amtss.inference.onnx_predictor import OnnxPredictor
+    from amtss.inference.pytorch_predictor import PytorchPredictor
 
-    questions = ([predictor.Question(text, lang, pair or None) for text in texts]
-                 if texts else predictor.questions(sys.stdin.buffer, lang, pair or None))
+    questions = ([jsonl.Question(text, lang, pair or None) for text in texts]
+                 if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None))
     if runtime == "onnx":
-        lines = predictor.answer(model or Path("artifacts/export/onnx"), questions, OnnxPredictor)
+        folder = model or Path("artifacts/export/onnx")
+        lines = jsonl.answer(OnnxPredictor, folder, questions)
     else:
-        lines = predictor.answer(model or Path("artifacts/student"), questions)
+        lines = jsonl.answer(PytorchPredictor, model or Path("artifacts/student"), questions)
     for line in lines:
         print(line)

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from amtss.errors import DataError
-from amtss.files import read_json, replacing, write_json
+from amtss.errors import DataError, first_line
+from amtss.files import contents, fingerprint, read_json, replacing, write_json
 from amtss.paths import Layout
 
 UNLABELLED = -1
@@ -48,7 +48,6 @@ class Corpus:
 def write(layout: Layout, language: str, tables: dict[str, pa.Table],
           labels: tuple[str, ...] | None) -> None:
     """Write a language's folder: `{split}.arrow` and `corpus.json` with its fingerprint."""
-    digest = hashlib.sha256()
     with replacing(layout.corpus(language)) as folder:
         folder.mkdir()
         for split, table in tables.items():
@@ -57,10 +56,10 @@ def write(layout: Layout, language: str, tables: dict[str, pa.Table],
             keyed = keyed.combine_chunks().replace_schema_metadata(None)
             with pa.ipc.new_file(folder / f"{split}.arrow", keyed.schema) as writer:
                 writer.write_table(keyed)
-            digest.update(split.encode() + (folder / f"{split}.arrow").read_bytes())
-        digest.update(repr(labels).encode())
         write_json(folder / "corpus.json", {
-            "language": language, "fingerprint": digest.hexdigest()[:16], "labels": labels,
+            "language": language, "labels": labels,
+            "fingerprint": fingerprint(labels, contents(folder / f"{split}.arrow"
+                                                        for split in tables)),
             "rows": {split: len(table) for split, table in tables.items()}})
 
 
@@ -88,7 +87,7 @@ def test_fingerprint(layout: Layout, language: str) -> str:
     """Of a language's test rows: figures are comparable where it is the same."""
     path = layout.corpus(language) / "test.arrow"
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        return fingerprint(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: expected a file, found: {error.strerror}; run "
                         f"`dvc repro data@{language}`") from error
@@ -99,7 +98,7 @@ def _mapped(path: Path, command: str) -> pa.Table:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: expected a whole Arrow file, found: "
-                        f"{str(error).splitlines()[0]}; run `{command}`") from error
+                        f"{first_line(error)}; run `{command}`") from error
 
 
 def _keys(table: pa.Table) -> NDArray[np.int64]:

@@ -17,8 +17,7 @@ from functools import cache
 from importlib import resources
 from typing import NamedTuple
 
-import yaml
-
+from amtss.config import yaml
 from amtss.data.appendix_a import COUNTS, LABELS, LANGUAGES
 from amtss.errors import DataError
 
@@ -81,8 +80,7 @@ def generate(language: str, *, scale: float = 0.04, seed: int = 0) -> dict[str, 
 def load_phrases(language: str) -> Phrases:
     """Read `phrases/{language}.yaml`; `language` must be one of LANGUAGES."""
     source = resources.files("amtss.data") / "phrases" / f"{language}.yaml"
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml where built: 10 x faster
-    return Phrases(**yaml.load(source.read_text("utf-8"), Loader=loader))  # noqa: S506
+    return Phrases(**yaml.load(source.read_text("utf-8"), str(source)))
 
 
 def _unused_message(rng: random.Random, phrases: Phrases, label: str, taken: set[str]) -> str:

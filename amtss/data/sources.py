@@ -5,18 +5,15 @@ Labels are names; what is wrong with them is for validation to find, not to hide
 """
 
 import csv
-import hashlib
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from amtss import hub
+from amtss import files, hub
 from amtss.config.schema import Data, Splits
-from amtss.errors import DataError
-from amtss.files import contents
+from amtss.errors import DataError, first_line
 from amtss.paths import SPLITS
 
 Tables = dict[str, pa.Table]
@@ -50,9 +47,8 @@ def read(data: Data, language: str) -> Source:
 
 def fingerprint(data: Data, language: str) -> str:
     """Of all that `read` depends on: the settings, and the local files by what they hold."""
-    own = data.model_dump(exclude={"path", "configs"}), data.configs.get(language)
-    made = json.dumps(own).encode() + contents(_watched(data, language))
-    return hashlib.sha256(made).hexdigest()[:16]
+    return files.fingerprint(data.model_dump(exclude={"path", "configs"}),
+                             data.configs.get(language), files.contents(_watched(data, language)))
 
 
 def _watched(data: Data, language: str) -> list[Path]:
@@ -118,7 +114,7 @@ def _file(data: Data, language: str, split: str) -> pa.Table:
                         "save it as UTF-8") from error
     except (pa.ArrowException, OSError, csv.Error) as error:
         raise DataError(f"{path}: expected {path.suffix[1:]} in UTF-8, found: "
-                        f"{str(error).splitlines()[0]}; mend the file") from error
+                        f"{first_line(error)}; mend the file") from error
     raise DataError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix!r}; "
                     "mend data.files in params.yaml")
 
@@ -150,9 +146,8 @@ def _dataset(data: Data, language: str) -> Tables:
                                            keep_in_memory=True)
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         cause = error.__cause__ or error  # a DatasetGenerationError says nothing itself
-        found = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-        raise DataError(f"{where}: expected to load it, found: {found}; mend data.path, data.hub "
-                        "or data.configs in params.yaml") from error
+        raise DataError(f"{where}: expected to load it, found: {first_line(cause)}; correct "
+                        "data.path, data.hub or data.configs in params.yaml") from error
     tables = {}
     for split, name in _named(data.splits).items():
         if name in loaded:

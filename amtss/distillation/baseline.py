@@ -8,7 +8,8 @@ import numpy as np
 from amtss import processes
 from amtss.config.schema import Params
 from amtss.distillation import importance
-from amtss.distillation.training import OnEpoch, finish, prepare, record, soft_targets, validate
+from amtss.distillation.lesson import prepare, soft_targets
+from amtss.distillation.results import OnEpoch, finish, measure_on_validation, record
 from amtss.errors import CheckpointError
 from amtss.files import read_json, replacing, write_json, write_text
 from amtss.paths import Layout
@@ -36,7 +37,7 @@ def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     budget = cost["examples"]
     lesson = prepare(params, layout, [HEAD], [params.baseline.teacher], "baseline", budget)
     learner, progress = lesson.learner, lesson.progress
-    targets = soft_targets(params, lesson.pool, importance.weigh(lesson.pool, "uniform"))
+    targets = soft_targets(params, lesson.teachers, importance.fit(lesson.teachers, "uniform"))
     everything = np.arange(len(lesson.train.labels))
     while progress.examples < budget:
         started, epoch = time.perf_counter(), progress.epoch + 1
@@ -44,7 +45,7 @@ def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
         rows = draw.permutation(everything)[: budget - progress.examples]
         span = (progress.examples / budget, (progress.examples + len(rows)) / budget)
         losses = learner.epoch(lesson.train, rows, targets, epoch, span, params.distil.kd_weight)
-        outcomes = validate(learner, lesson.validation, params.languages)
+        outcomes = measure_on_validation(learner, lesson.validation, params.languages)
         record(progress, epoch, len(rows), time.perf_counter() - started, outcomes, dict(losses))
         learner.save(layout.checkpoints("baseline"), progress)
         on_epoch(progress.history[-1])

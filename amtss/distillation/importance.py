@@ -1,13 +1,17 @@
-"""Equation 4: teachers' importance weights W and the soft targets they make. No torch.
+"""The teachers' importance weights W of Equation 4, and the strategies that find them. No torch.
 
-Shapes: T teachers, L languages, N examples of one language, C classes. A column of W lies on the
-simplex. W is fitted on validation rows only: teachers have seen the training rows.
+Shapes: T teachers, L languages, N examples of one language. W has a column per language, which sums
+to 1. It is fitted on validation rows only: the teachers have seen the training rows.
+
+To add a strategy, add a row to `STRATEGIES` and its name to `Distil.weights` in config/schema.py.
 """
 
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from amtss.logits.pool import Array, Pool, Weights
+from amtss.logits.pool import LanguagePool, Pool, Weights
+from amtss.logits.softmax import Array
 
 TOLERANCE = 1e-7
 """EM stops when no weight moves by more than this."""
@@ -15,7 +19,8 @@ MAX_STEPS = 1000
 
 
 def own(taught: Array, accuracy: Array) -> Array:
-    """One teacher per language: the best of those fine-tuned on it alone, else of any.
+    """One teacher per language: of those fine-tuned on it the one with the fewest languages, else
+    any; the most accurate where there are several.
 
     Args:
         taught: how many languages each teacher was fine-tuned on, 0 where this language is not
@@ -30,14 +35,14 @@ def own(taught: Array, accuracy: Array) -> Array:
 
 
 def uniform(teachers: int) -> Array:
-    """Every teacher alike. *Shape:* (T,)"""
+    """The same weight for every teacher. *Shape:* (T,)"""
     return np.full(teachers, 1.0 / teachers)
 
 
 def likelihood(gold: Array, examples: Array | None = None) -> Array:
     """The mixture weights that maximise the (weighted) likelihood of the gold labels, by EM.
 
-    The problem is convex, so where EM starts does not matter; it does not see the student.
+    The problem is convex, so the result does not depend on where EM starts.
 
     Args:
         gold: each teacher's probability of each example's gold label. *Shape:* (T, N)
@@ -53,39 +58,42 @@ def likelihood(gold: Array, examples: Array | None = None) -> Array:
         joint = weights[:, None] * gold
         updated = (joint / joint.sum(axis=0)) @ share
         updated /= updated.sum()
-        moved = np.abs(updated - weights).max()
+        change = np.abs(updated - weights).max()
         weights = updated
-        if moved < TOLERANCE:
+        if change < TOLERANCE:
             break
     return weights
 
 
-def boosted(gold: Array, student_loss: Array) -> Array:
-    """`likelihood` with each example weighted by the student's loss (line 6, AdaBoost's idea).
+STRATEGIES: dict[str, Callable[[LanguagePool, Array | None], Array]] = {
+    "own": lambda teachers, losses: own(np.array(teachers.taught), teachers.accuracy()),
+    "uniform": lambda teachers, losses: uniform(len(teachers.teachers)),
+    "likelihood": lambda teachers, losses: likelihood(teachers.gold_probabilities()),
+    "boosted": lambda teachers, losses: likelihood(teachers.gold_probabilities(), losses),
+}
+"""Strategy -> a language's column of W ((T,)) from its teachers and the student's losses.
+
+The losses are the student's cross-entropy on each validation example ((N,), nats); None before the
+first epoch.
+"""
+BY_LOSSES = frozenset({"boosted"})
+"""Strategies that use the student's losses, so that W is fitted again after every epoch."""
+
+
+def fit(teachers: Pool, strategy: str, losses: Mapping[str, Array] | None = None) -> Weights:
+    """W of Equation 4 by one of the `STRATEGIES`.
 
     Args:
-        gold: each teacher's probability of the gold label. *Shape:* (T, N)
-        student_loss: the student's cross-entropy on each example, nats. *Shape:* (N,)
-    """
-    return likelihood(gold, student_loss)
-
-
-def weigh(pool: Pool, strategy: str, student_loss: dict[str, Array] | None = None) -> Weights:
-    """W of Equation 4 by `strategy`, fitted on validation rows (line 6 of Algorithm 1).
-
-    Args:
-        student_loss: language -> the student's cross-entropy on each validation example ((N,),
-            nats); what `boosted` weighs them by, None before the first epoch.
+        losses: language -> the student's losses; None before the first epoch.
     """
     weights: Weights = {}
-    for language, members in pool.items():
-        if strategy == "own":
-            column = own(np.array(members.taught), members.accuracy())
-        elif strategy == "uniform":
-            column = uniform(len(members.teachers))
-        elif strategy == "boosted" and student_loss is not None:
-            column = boosted(members.gold_probabilities(), student_loss[language])
-        else:
-            column = likelihood(members.gold_probabilities())
+    for language, members in teachers.items():
+        column = STRATEGIES[strategy](members, losses[language] if losses else None)
         weights[language] = dict(zip(members.teachers, column.tolist(), strict=True))
     return weights
+
+
+def update(weights: Weights, teachers: Pool, strategy: str,
+           losses: Mapping[str, Array]) -> Weights:
+    """Line 6 of Algorithm 1: W after an epoch; a strategy that ignores the losses keeps it."""
+    return fit(teachers, strategy, losses) if strategy in BY_LOSSES else weights

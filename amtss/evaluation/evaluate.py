@@ -14,7 +14,6 @@ from amtss.data import corpus
 from amtss.data.corpus import Corpus
 from amtss.evaluation.metrics import (
     accuracy,
-    average_interval,
     calibration_error,
     interval,
     macro_f1,
@@ -22,7 +21,8 @@ from amtss.evaluation.metrics import (
 )
 from amtss.files import read_json, read_rows, write_json, write_text
 from amtss.logits import pool
-from amtss.logits.pool import Array, Pool, Weights, softmax
+from amtss.logits.pool import Pool, Weights
+from amtss.logits.softmax import Array, softmax
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.tokenization.tokenizer import LEFT_OUT
@@ -71,9 +71,9 @@ def evaluate(params: Params, layout: Layout) -> None:
 
 def predict_test(folder: Path, corpora: Sequence[Corpus]) -> Probabilities:
     """A student's probabilities on every language's test rows, in fp32."""
-    from amtss.inference.predictor import Predictor
+    from amtss.inference.pytorch_predictor import PytorchPredictor
 
-    predictor = Predictor(folder)
+    predictor = PytorchPredictor(folder)
     return {each.language: predictor.probabilities(*each.texts("test"), each.language)
             for each in corpora}
 
@@ -90,10 +90,10 @@ def figures(made: Probabilities, gold: Gold, settings: Evaluation) -> dict[str, 
         told["macro_f1"][language] = macro_f1(chosen, actual)
         told["ece"][language] = calibration_error(probabilities, actual, settings.bins)
         told["low"][language], told["high"][language] = interval(
-            right[-1], settings.bootstrap, settings.seed)
+            right[-1:], settings.bootstrap, settings.seed)
     for key in ("accuracy", "macro_f1", "ece"):
         told[key]["average"] = sum(told[key][language] for language in made) / len(made)
-    told["low"]["average"], told["high"]["average"] = average_interval(
+    told["low"]["average"], told["high"]["average"] = interval(
         right, settings.bootstrap, settings.seed)
     return told
 

@@ -1,8 +1,6 @@
-"""Accuracy, macro-F1, calibration, and how sure one can be of them. NumPy only, nothing is read.
+"""Accuracy, macro-F1, calibration, and the uncertainty of each. Pure functions on arrays.
 
 Shapes: N examples of one language, C classes, R resamples. All results are in percent or points.
-Resampling N values of 0 and 1 with replacement and counting the ones *is* a binomial draw, so the
-bootstraps below draw counts instead of examples: the same distribution, a thousand times faster.
 """
 
 from collections.abc import Sequence
@@ -12,27 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Floats = NDArray[np.float64]
 TAILS = (2.5, 97.5)
-"""Percentiles between which a 95% interval lies."""
+"""The percentiles between which a 95% interval lies."""
 ROUNDING = 1e-9
-"""Two permuted averages closer than this, in points, are equal: they are sums of fractions."""
+"""Two averages that differ by less, in points, are equal: they are sums of fractions."""
 
 
 class Paired(NamedTuple):
-    """A minus B on the same examples, in points of accuracy."""
+    """Accuracy of A minus accuracy of B on the same examples, in points."""
 
     difference: float
     low: float
     high: float
     """95% bootstrap interval of `difference`."""
     p: float
-    """Two-sided: how often chance alone gives a difference at least this large."""
+    """Two-sided: the probability of a difference at least this large by chance alone."""
 
 
 def accuracy(predicted: Array, actual: Array) -> float:
-    """Percent of examples where the two agree. *Shape:* (N,), (N,)"""
-    return 100.0 * _share(np.asarray(predicted) == np.asarray(actual))
+    """Percent of examples on which the two agree. *Shape:* (N,), (N,)
+
+    Raises:
+        ValueError: there are no examples.
+    """
+    if not len(actual):
+        raise ValueError("expected at least one example, found none")
+    return 100.0 * float(np.mean(np.asarray(predicted) == np.asarray(actual)))
 
 
 def macro_f1(predicted: Array, actual: Array) -> float:
@@ -46,9 +49,10 @@ def calibration_error(probabilities: Array, actual: Array, bins: int) -> float:
     """Expected calibration error in percent: |accuracy - confidence| per bin, weighted by size.
 
     Args:
-        probabilities: rows on the simplex. *Shape:* (N, C)
+        probabilities: each row sums to 1. *Shape:* (N, C)
         actual: class indices. *Shape:* (N,)
-        bins: equal-width bins (i/bins, (i+1)/bins] of the predicted class's probability.
+        bins: number of bins of equal width, (i/bins, (i+1)/bins], for the predicted class's
+            probability.
     """
     confidence = np.asarray(probabilities, dtype=np.float64).max(axis=1)
     correct = np.argmax(probabilities, axis=1) == actual
@@ -57,67 +61,63 @@ def calibration_error(probabilities: Array, actual: Array, bins: int) -> float:
     return 100.0 * float(np.abs(gaps).sum()) / len(confidence)
 
 
-def interval(correct: Array, resamples: int, seed: int) -> tuple[float, float]:
-    """95% percentile bootstrap interval of the accuracy, in percent. *Shape:* (N,)"""
-    return average_interval([correct], resamples, seed)
+def interval(scores: Sequence[Array], resamples: int, seed: int) -> tuple[float, float]:
+    """95% percentile bootstrap interval of the unweighted mean over languages, in points.
 
-
-def average_interval(correct: Sequence[Array], resamples: int, seed: int) -> tuple[float, float]:
-    """The same of the unweighted mean over languages; each is resampled within itself.
+    Each language is resampled within itself. A score takes few different values, so we draw how
+    often each value occurs (a multinomial draw) instead of drawing examples: the same distribution,
+    a thousand times faster.
 
     Args:
-        correct: per language, whether each example was right. *Shape:* each (N,)
+        scores: per language, a score of each example: whether it is right, its mean over seeds, or
+            a difference of two scores. *Shape:* each (N,)
     """
     random = np.random.default_rng(seed)
-    means: Floats = np.mean(
-        [random.binomial(len(each), _share(each), resamples) / len(each) for each in correct],
-        axis=0)
-    return _tails(100.0 * means)
+    means = []
+    for language in scores:
+        values, counts = np.unique(np.asarray(language, dtype=np.float64), return_counts=True)
+        drawn = random.multinomial(counts.sum(), counts[::-1] / counts.sum(), size=resamples)
+        means.append(drawn @ values[::-1] / counts.sum())
+    low, high = np.percentile(100.0 * np.mean(means, axis=0), TAILS)
+    return float(low), float(high)
 
 
 def paired_test(a: Sequence[Array], b: Sequence[Array], resamples: int, seed: int) -> Paired:
-    """Whether A is right more often than B on the same examples; languages count alike.
+    """Whether A is right more often than B on the same examples; every language counts the same.
 
-    For one language p is McNemar's exact test. For the mean over several it is the sign-flip
-    permutation test: were A and B alike, each example on which just one is right would as well
-    have gone to the other.
+    For one language p is McNemar's exact test. For the mean over several languages it is the
+    sign-flip permutation test: if A and B were equally good, each example that only one of them
+    gets right could as well have been the other's.
 
     Args:
-        a, b: per language, whether each was right; the same examples. *Shape:* each (N,)
+        a, b: per language, whether each example is right; the same examples. *Shape:* each (N,)
+
+    Raises:
+        ValueError: A and B have different numbers of examples, or none.
     """
     counts = [_disagreements(*pair) for pair in zip(a, b, strict=True)]
     observed = 100.0 * float(np.mean([(won - lost) / size for won, lost, size in counts]))
-    random = np.random.default_rng(seed)
     if len(counts) == 1:
         p = _mcnemar(*counts[0][:2])
-    else:  # Drawn first, so that swapping A and B gives the same p.
-        flipped = np.mean([_flipped(*each, resamples, random) for each in counts], axis=0)
+    else:
+        random = np.random.default_rng(seed)
+        flipped = np.mean([_flipped(*language, resamples, random) for language in counts], axis=0)
         as_large = np.count_nonzero(np.abs(100.0 * flipped) >= abs(observed) - ROUNDING)
         p = (1 + int(as_large)) / (1 + resamples)
-    resampled = np.mean([_resampled(*each, resamples, random) for each in counts], axis=0)
-    return Paired(observed, *_tails(100.0 * resampled), p)
+    differences = [np.subtract(*pair, dtype=np.float64) for pair in zip(a, b, strict=True)]
+    return Paired(observed, *interval(differences, resamples, seed), p)
 
 
 def _disagreements(a: Array, b: Array) -> tuple[int, int, int]:
-    """On how many examples only A is right, only B is, and how many there are."""
+    """Examples that only A gets right, examples that only B gets right, and all examples."""
     a, b = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
     if a.shape != b.shape or not a.size:
         raise ValueError(f"expected the same examples twice, found {a.shape} and {b.shape}")
     return int(np.sum(a & ~b)), int(np.sum(b & ~a)), a.size
 
 
-def _resampled(won: int, lost: int, size: int, resamples: int,
-               random: np.random.Generator) -> Floats:
-    """Differences of resampled pairs: how many disagree, then who wins them. *Shape:* (R,)"""
-    if won + lost == 0:
-        return np.zeros(resamples)
-    disagreeing = random.binomial(size, (won + lost) / size, resamples)
-    wins = random.binomial(disagreeing, won / (won + lost))
-    return np.asarray((2 * wins - disagreeing) / size, dtype=np.float64)
-
-
 def _flipped(won: int, lost: int, size: int, resamples: int,
-             random: np.random.Generator) -> Floats:
+             random: np.random.Generator) -> NDArray[np.float64]:
     """Differences where a coin decides each disagreement. *Shape:* (R,)"""
     wins = random.binomial(won + lost, 0.5, resamples)
     return np.asarray((2 * wins - (won + lost)) / size, dtype=np.float64)
@@ -127,14 +127,3 @@ def _mcnemar(won: int, lost: int) -> float:
     from scipy.stats import binomtest
 
     return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
-
-
-def _share(correct: Array) -> float:
-    if not len(correct):
-        raise ValueError("expected at least one example, found none")
-    return float(np.mean(correct))
-
-
-def _tails(values: Floats) -> tuple[float, float]:
-    low, high = np.percentile(values, TAILS)
-    return float(low), float(high)

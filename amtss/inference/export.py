@@ -4,11 +4,11 @@ amtss, or all of them as one ONNX file, which needs no torch."""
 import copy
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from amtss.errors import AmtssError, CheckpointError
 from amtss.files import replacing, write_bytes, write_json
-from amtss.inference.predictor import Predictor
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ LAYERS = {"bert": ("bert.pooler.dense", "classifier"), "camembert": _ROBERTA, "r
 ACTIVATION = "gelu"
 """The only one that an ONNX file is written with."""
 SEGMENTS = "embeddings.token_type_embeddings.weight"
+Format = Literal["onnx", "onnx-int8", "onnx-int4"]
+"""What an ONNX file is named everywhere: `serving.runtime`, `amtss export --format`."""
+BITS: "dict[Format, Bits]" = {"onnx": 32, "onnx-int8": 8, "onnx-int4": 4}
 MARK = "amtss"
 """The key of config.json by which an export is known, and that says what it was made of."""
 
@@ -40,7 +43,7 @@ def export(folder: Path, language: str, to: Path) -> None:
             sequence classifier with such heads.
         AmtssError: something else than an export stands at `to`.
     """
-    student = Predictor(folder)
+    student = PytorchPredictor(folder)
     if language not in student.languages:
         raise CheckpointError(f"{folder}: expected a head for one of "
                               f"{', '.join(student.languages)}, found none for {language!r}; name "
@@ -55,13 +58,13 @@ def export(folder: Path, language: str, to: Path) -> None:
         student.tokenizer.save_pretrained(temporary)
 
 
-def export_onnx(folder: Path, to: Path, bits: "Bits") -> None:
+def export_onnx(folder: Path, to: Path, format: Format) -> None:
     """Write the student in `folder` to `to`: model.onnx, with the encoder and all heads, its
     tokenizer, which cuts and pads as the student does, and config.json with what else an answer
     takes: labels, languages (the input `language` counts in them), max_tokens, pad_token_id.
 
     Args:
-        bits: as `graph.build` has it; 8 makes a quarter of the size, 4 an eighth.
+        format: `onnx` keeps floats; `onnx-int8` is a quarter of the size, `onnx-int4` an eighth.
 
     Raises:
         CheckpointError: there is no student, or its encoder is of another family or activation.
@@ -69,14 +72,14 @@ def export_onnx(folder: Path, to: Path, bits: "Bits") -> None:
     """
     from amtss.inference import onnx_graph
 
-    student = Predictor(folder)
+    student = PytorchPredictor(folder)
     _free(to)
     encoder, tokenizer = student.model.config.encoder, student.tokenizer
     _check_family(encoder)
     if encoder.hidden_act != ACTIVATION:
         raise CheckpointError(f"{folder}: expected an encoder with hidden_act {ACTIVATION}, found "
                               f"{encoder.hidden_act}; export it with --format transformers")
-    model = onnx_graph.build(student.model, bits)
+    model = onnx_graph.build(student.model, BITS[format])
     limit = tokenizer.model_max_length = student.model.config.max_tokens
     tokenizer.backend_tokenizer.enable_truncation(limit)
     tokenizer.backend_tokenizer.enable_padding(pad_id=tokenizer.pad_token_id,
@@ -85,7 +88,7 @@ def export_onnx(folder: Path, to: Path, bits: "Bits") -> None:
         tokenizer.save_pretrained(temporary)
         write_bytes(temporary / "model.onnx", model.SerializeToString())
         write_json(temporary / "config.json", {
-            MARK: {"format": "onnx", "bits": bits, "student": checkpoint.fingerprint(folder)},
+            MARK: {"format": format, "student": checkpoint.fingerprint(folder)},
             "labels": student.labels, "languages": student.languages, "max_tokens": limit,
             "pad_token_id": tokenizer.pad_token_id})
 

@@ -11,28 +11,25 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from amtss.inference import predictor
-from amtss.inference.onnx_predictor import OnnxPredictor
-from amtss.inference.predictor import Predictor
+from amtss.inference.load import load_folder
 
 
 class Served(PythonModel):
-    """Texts of any mix of languages in, what `amtss predict` answers out."""
+    """Predictions for texts of any mix of languages, as `amtss predict` gives them."""
 
     def load_context(self, context: PythonModelContext) -> None:
         onnx = context.artifacts.get("onnx")
-        self.predictor: Predictor | OnnxPredictor = (
-            OnnxPredictor(Path(onnx)) if onnx else Predictor(Path(context.artifacts["student"])))
-        # The server asks from many threads, and transformers' tokenizers change when asked.
-        self.alone: AbstractContextManager[Any] = nullcontext() if onnx else Lock()
+        self.predictor = load_folder(Path(onnx or context.artifacts["student"]))
+        # The server calls from many threads, which PytorchPredictor does not allow.
+        self.one_at_a_time: AbstractContextManager[Any] = nullcontext() if onnx else Lock()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame,
                 params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """A record per row, in order: label, its score, and all probabilities.
+        """A record per row, in order: label, its score, and the probabilities of all labels.
 
         Args:
-            model_input: columns `text`, maybe `pair`, maybe `lang`.
-            params: `lang`, of rows that name none.
+            model_input: column `text`, and optionally `pair` and `lang`.
+            params: `lang` is the language of rows that name none.
 
         Raises:
             MlflowException: a text is missing, or a language is missing or not served; HTTP 400.
@@ -43,26 +40,25 @@ class Served(PythonModel):
                            "it in or leave the row out")
         pairs = _column(model_input, "pair")
         languages = self._languages(_column(model_input, "lang"), (params or {}).get("lang"))
-        asked = [predictor.Question(*each) for each in zip(texts, languages, pairs, strict=True)]
-        with self.alone:
-            made = predictor.answers(self.predictor, asked)
-        return [{"label": label, "score": probabilities[label], "probabilities": probabilities}
-                for label, probabilities in made]
+        with self.one_at_a_time:
+            predictions = self.predictor.predict(texts, languages, pairs)
+        return [{"label": prediction.label, "score": prediction.score,
+                 "probabilities": prediction.probabilities} for prediction in predictions]
 
-    def _languages(self, named: list[str | None], default: str | None) -> list[str]:
+    def _languages(self, column: list[str | None], default: str | None) -> list[str]:
         served = self.predictor.languages
         default = default or (served[0] if len(served) == 1 else None)
-        languages = [each or default for each in named]
+        languages = [language or default for language in column]
         for row, language in enumerate(languages, start=1):
             if language not in served:
                 found = "none" if language is None else repr(language)
                 raise _refused(f"lang: expected one of {', '.join(served)}, found {found} in row "
                                f"{row}; name one of them in the column or the parameter `lang`")
-        return [each for each in languages if each is not None]
+        return [language for language in languages if language is not None]
 
 
 def _column(table: pd.DataFrame, name: str) -> list[Any]:
-    """Values of a column, text or None; None for all where there is no such column."""
+    """Values of a column, text or None; all None where there is no such column."""
     values = [None if pd.api.types.is_scalar(value) and pd.isna(value) else value
               for value in table.get(name, [None] * len(table))]
     for row, value in enumerate(values, start=1):

@@ -1,18 +1,15 @@
-"""An exported student in onnxruntime: texts in, label probabilities out, without torch."""
+"""An exported student in onnxruntime, without torch."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from amtss.errors import CheckpointError
+from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, read_text
-from amtss.inference.predictor import heads_of
-from amtss.logits import pool
-from amtss.logits.pool import Array
-from amtss.tokenization import tokens
+from amtss.inference.predictor import Predictor
 from amtss.tokenization.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -20,79 +17,65 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 COMMAND = "amtss export --format onnx"
-BATCH = 8
-"""Texts computed at once: a thread is no faster with more, and where lengths differ more is padded.
-"""
 KEYS = ("labels", "languages", "pad_token_id")
-"""Of config.json, what an answer takes."""
+"""What a prediction needs of config.json."""
 
 
-class OnnxPredictor:
-    """What `amtss export --format onnx` has written, as a `predicting.Predictor`; many threads may
-    ask at once. It computes on one thread, or as many as OMP_NUM_THREADS says.
+class OnnxPredictor(Predictor):
+    """What `amtss export` has written in one of its ONNX formats. Many threads may call it at once.
+    It computes on one thread, or on as many as OMP_NUM_THREADS says.
 
-    Answers of an int8 export depend a little on what else is in the batch: what is quantised
-    together shares a range.
+    Predictions of an int8 or int4 export depend a little on the other texts of the batch, because
+    activations that are quantised together share a range.
     """
+
+    batch_size = 8
+    """One thread is no faster with more, and more texts of unlike lengths need more padding."""
 
     def __init__(self, folder: Path) -> None:
         """
         Raises:
-            CheckpointError: there is no export in `folder`, or it is not whole.
+            CheckpointError: there is no export in `folder`, or it is damaged.
         """
         if not (folder / "model.onnx").is_file():
             raise CheckpointError(f"{folder}: expected an export with model.onnx, found none; run "
                                   f"`{COMMAND}`")
-        about = read_json(folder / "config.json", COMMAND)
-        if not isinstance(about, dict) or not {*KEYS} <= {*about}:
-            raise _not_whole(folder / "config.json", f"no {', '.join(KEYS)}")
-        self.labels: list[str] = about["labels"]
-        """Class names, in order."""
-        self.languages: list[str] = about["languages"]
-        """Languages with a head of their own; `["all"]` for X-LM-Tiny."""
-        self.pad: int = about["pad_token_id"]
+        config = read_json(folder / "config.json", COMMAND)
+        if not isinstance(config, dict) or not {*KEYS} <= {*config}:
+            raise _damaged(folder / "config.json", f"no {', '.join(KEYS)}")
+        self.labels = config["labels"]
+        self.languages = config["languages"]
+        self.pad = config["pad_token_id"]
         self.tokenizer = _tokenizer(folder / "tokenizer.json")
         self.session = _session(folder / "model.onnx")
 
-    def probabilities(self, texts: list[str], pairs: list[str] | None,
-                      language: str | Sequence[str]) -> Array:
-        """Probabilities of each label. *Shape:* (N, C)
-
-        Args:
-            language: of all texts, or of each.
-
-        Raises:
-            DataError: the student has no head for `language`.
-        """
-        heads = heads_of(language, len(texts), self.languages)
-        made = np.empty((len(texts), len(self.labels)))
-        encoded = self.tokenise(texts, pairs)
-        for at in tokens.batches(encoded.lengths, BATCH):
-            ids, mask = encoded.padded(at, self.pad)
-            logits, = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask,
-                                                    "language": heads[at]})
-            made[at] = pool.softmax(logits)
-        return made
-
     def tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:
-        """As `tokens.tokenise`; the tokenizer cuts texts by itself, as its file says."""
-        asked = texts if pairs is None else list(zip(texts, pairs, strict=True))
-        ids = tuple(np.asarray(each.ids, dtype=np.int32)
-                    for each in self.tokenizer.encode_batch_fast(asked))
+        # The tokenizer truncates by itself: its file says where.
+        inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        ids = tuple(np.asarray(encoding.ids, dtype=np.int32)
+                    for encoding in self.tokenizer.encode_batch_fast(inputs))
         return Tokens(ids, np.cumsum([0, *map(len, ids)], dtype=np.int64))
+
+    def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64], heads: NDArray[np.int64]
+               ) -> NDArray[np.float32]:
+        logits: NDArray[np.float32]
+        logits, = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask,
+                                                "language": heads})
+        return logits
 
 
 def _session(path: Path) -> "InferenceSession":
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as known
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 1))
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except (known.Fail, known.InvalidArgument, known.InvalidGraph, known.InvalidProtobuf) as error:
-        raise _not_whole(path, str(error)) from error
+    except (errors.Fail, errors.InvalidArgument, errors.InvalidGraph,
+            errors.InvalidProtobuf) as error:
+        raise _damaged(path, first_line(error)) from error
 
 
 def _tokenizer(path: Path) -> "Tokenizer":
@@ -102,11 +85,11 @@ def _tokenizer(path: Path) -> "Tokenizer":
     try:
         tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # it raises nothing more precise
-        raise _not_whole(path, str(error)) from error
-    tokenizer.no_padding()  # texts are padded by batches of like length
+        raise _damaged(path, first_line(error)) from error
+    tokenizer.no_padding()  # each batch of similar lengths is padded on its own
     return tokenizer
 
 
-def _not_whole(path: Path, found: str) -> CheckpointError:
+def _damaged(path: Path, found: str) -> CheckpointError:
     return CheckpointError(f"{path}: expected what an export writes, found: "
-                           f"{found.splitlines()[0]}; run `{COMMAND}`")
+                           f"{found}; run `{COMMAND}`")

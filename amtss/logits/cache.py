@@ -4,7 +4,6 @@ Tensors, per split: `{split}.keys` (int64, (N,)) and `{split}.logits` (float32, 
 says whose logits they are; a file that is truncated, altered or stale is refused.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import Params
 from amtss.errors import CacheError
-from amtss.files import read_json, replacing
+from amtss.files import fingerprint, read_json, replacing
 from amtss.paths import Layout
 
 FORMAT = "amtss-logits/1"
@@ -118,12 +117,8 @@ def read(path: Path, expected: Origin, teacher: str) -> dict[str, Logits]:
 
 
 def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        array = tensors[name]
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return fingerprint(*[part for name, array in sorted(tensors.items()) for part in (
+        name, str(array.dtype), array.shape, np.ascontiguousarray(array).data)])
 
 
 def origin_of(params: Params, layout: Layout, name: str, language: str) -> Origin:

@@ -1,9 +1,11 @@
-"""The pool of teachers as the student sees it: cached logits, aligned to the corpora by key.
+"""Equation 4: soft targets, the W-weighted mixture of the probabilities that teachers give.
+
+The teachers' logits come from their caches, and follow the corpora by key.
 
 Shapes: T teachers of the pool, T_l those that score language l, N examples, C classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +14,8 @@ from numpy.typing import NDArray
 from amtss.config.schema import Params
 from amtss.data.corpus import Corpus
 from amtss.logits import cache as logits_cache
+from amtss.logits.softmax import Array, softmax
 from amtss.paths import Layout
-
-Array = NDArray[np.float64]
 
 Weights = dict[str, dict[str, float]]
 """W of Equation 4: language -> teacher -> weight; a language's column sums to 1."""
@@ -32,7 +33,7 @@ class LanguagePool:
     gold: NDArray[np.int64]
     """Label index of each validation example. *Shape:* (N,)"""
 
-    def soft_targets(self, split: str, column: dict[str, float],
+    def soft_targets(self, split: str, column: Mapping[str, float],
                      temperature: float = 1.0) -> Array:
         """Equation 4 on a split. *Shape:* (N, C)"""
         weights = np.array([column[name] for name in self.teachers])
@@ -85,10 +86,3 @@ def soft_targets(probabilities: Array, weights: Array) -> Array:
     Returns: *Shape:* (N, C)
     """
     return np.tensordot(weights, probabilities, axes=1)
-
-
-def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> Array:
-    """Probabilities over the last axis."""
-    scaled = np.asarray(logits, dtype=np.float64) / temperature
-    exponent = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return np.asarray(exponent / exponent.sum(axis=-1, keepdims=True))

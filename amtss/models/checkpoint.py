@@ -1,26 +1,32 @@
 """Load a transformers checkpoint: safetensors only, no code of its own, no weight left random."""
 
-import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from amtss import hub
-from amtss.errors import CheckpointError
-from amtss.files import contents
+from amtss import files, hub
+from amtss.errors import CheckpointError, first_line
 from amtss.models import hardware
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def load(make: Any, checkpoint: str, mend: str, *, head: bool = True,
+class ModelClass(Protocol):
+    """One of transformers' Auto classes, or a model class."""
+
+    def from_pretrained(self, *arguments: Any, **options: Any) -> Any:
+        """The model of a checkpoint."""
+
+
+def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = True,
          revision: str | None = None, **options: Any) -> "PreTrainedModel":
-    """`checkpoint`, a hub id or a local folder, as a model of the Auto class `make`, in fp32.
+    """`checkpoint`, a hub id or a local folder, as a model of `model_class`, in fp32.
 
     Args:
-        mend: how the message of an error ends.
-        head: False where what stands above the encoder may be new.
-        revision: of what may lie on the hub; None for a folder that a stage has made.
+        fix: what fixes it, for the end of an error's message.
+        head: False where the layers above the encoder may be new.
+        revision: of a checkpoint that may be on the hub; None for a stage's own folder.
+        options: for `from_pretrained`; its own, or values of the model's configuration.
 
     Raises:
         CheckpointError: it cannot be found or read, or lacks weights of the model.
@@ -32,25 +38,28 @@ def load(make: Any, checkpoint: str, mend: str, *, head: bool = True,
         hub.check("model", checkpoint, revision)
         options["revision"] = revision
     try:
-        model, told = make.from_pretrained(
+        model, report = model_class.from_pretrained(
             checkpoint, use_safetensors=True, dtype=torch.float32, output_loading_info=True,
             attn_implementation=hardware.attention(), **options)
     except (OSError, ValueError, TypeError, RuntimeError, KeyError, SafetensorError) as error:
-        found = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CheckpointError(f"{checkpoint}: expected a checkpoint with safetensors weights, "
-                              f"found: {found}; {mend}") from error
+                              f"found: {first_line(error)}; {fix}") from error
     encoder = f"{model.base_model_prefix}."
-    missing = sorted(name for name in told["missing_keys"] if head or (
+    missing = sorted(name for name in report["missing_keys"] if head or (
         name.startswith(encoder) and not name.startswith(f"{encoder}pooler.")))
     if missing:
         raise CheckpointError(f"{checkpoint}: expected a checkpoint with all weights, found none "
-                              f"of {missing[0]} and {len(missing) - 1} more; {mend}")
+                              f"of {missing[0]} and {len(missing) - 1} more; {fix}")
     loaded: PreTrainedModel = model
     return loaded
 
 
-def check_length(model: "PreTrainedModel", tokens: int, where: str, mend: str) -> None:
-    """That `model` has positions for texts of so many tokens.
+def check_length(model: "PreTrainedModel", tokens: int, where: str, fix: str) -> None:
+    """Check that `model` has positions for texts of `tokens` tokens.
+
+    Args:
+        where: what the error's message begins with.
+        fix: what it ends with.
 
     Raises:
         CheckpointError: it has fewer.
@@ -59,19 +68,20 @@ def check_length(model: "PreTrainedModel", tokens: int, where: str, mend: str) -
 
     for name, table in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(table, nn.Embedding):
-            before = 0 if table.padding_idx is None else table.padding_idx + 1
-            most = table.num_embeddings - before
-            if tokens > most:
+            # Positions begin behind the padding's id.
+            unused = 0 if table.padding_idx is None else table.padding_idx + 1
+            positions = table.num_embeddings - unused
+            if tokens > positions:
                 raise CheckpointError(f"{where}: expected positions for texts of {tokens} tokens, "
-                                      f"found {most}; {mend}")
+                                      f"found {positions}; {fix}")
 
 
 def fingerprint(folder: Path) -> str:
-    """Of a model folder's files: weights, configuration, tokenizer. 16 hexadecimal digits.
+    """Hash of a model folder's files: weights, configuration, tokenizer. 16 hexadecimal digits.
 
     Raises:
         CheckpointError: there is no such folder.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: expected a model's folder, found none; run `dvc repro`")
-    return hashlib.sha256(contents(sorted(folder.iterdir()))).hexdigest()[:16]
+    return files.fingerprint(files.contents(sorted(folder.iterdir())))

@@ -1,4 +1,4 @@
-"""How a version becomes champion: it passes the gate, then the aliases move.
+"""How a version becomes champion: it passes the rules, then the aliases move.
 
 A move writes the mark, `previous` and `champion` in this order, so that the old champion serves
 until the last of them; killed between two, the same command run again ends where it would have. One
@@ -34,7 +34,7 @@ def show(verdict: Verdict) -> None:
 
 def promote(params: Params, layout: Layout, reference: str | int = CHALLENGER,
             dry_run: bool = False, tell: Callable[[Verdict], None] = show) -> Verdict | None:
-    """Make a version champion if it passes the gate; None where amtss has done so before.
+    """Make a version champion if it passes the rules; None where amtss has done so before.
 
     A champion that somebody else put there is held against the last one of amtss.
 

@@ -1,6 +1,5 @@
 """A version of the registered model, made from the evaluated student."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as installed
@@ -8,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from amtss import git
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
 from amtss.files import alone, read_json
@@ -20,9 +20,11 @@ from amtss.registry.versions import CHALLENGER, CHAMPION, Version
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "pyyaml", "tokenizers")
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tokenizers")
 """What a version needs to answer, besides what its runtime does."""
-RUNTIMES = {"pytorch": ("safetensors", "torch", "transformers"), "onnx": ("onnxruntime",)}
+PYTORCH = ("safetensors", "torch", "transformers")
+ONNX = ("onnxruntime",)
+"""What each kind of runtime needs besides."""
 
 
 def register(params: Params, layout: Layout) -> tuple[Version, bool]:
@@ -60,16 +62,9 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         test=measured["test"],
         errors={code: read_json(layout.validation(code) / "validation.json",
                                 f"dvc repro validate@{code}")["errors"] for code in languages},
-        commit=tracking.commit(layout), lock=tracking.lock(layout), dirty=_dirty(layout),
-        runtime=params.serving.runtime + " int8" * params.serving.int8)
-
-
-def _dirty(layout: Layout) -> str | None:
-    """Which files of `LINEAGE` are not as in the commit; None where all are, or outside git."""
-    changed = [file for file in LINEAGE if subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=all", "--ignored", "--", file],
-        cwd=layout.root, capture_output=True, check=False).stdout]
-    return ", ".join(changed) or None
+        commit=git.head(layout.root), lock=tracking.lock(layout),
+        dirty=", ".join(git.changed(layout.root, LINEAGE)) or None,
+        runtime=params.serving.runtime)
 
 
 def _make(params: Params, layout: Layout, student: Version) -> int:
@@ -77,7 +72,7 @@ def _make(params: Params, layout: Layout, student: Version) -> int:
     import mlflow
 
     package = Path(__file__).parents[1]
-    needed = sorted(REQUIREMENTS + RUNTIMES[params.serving.runtime])
+    needed = sorted(REQUIREMENTS + (PYTORCH if params.serving.runtime == "pytorch" else ONNX))
     with (_artifacts(params, layout) as artifacts, versions.answering(params, layout) as client,
           mlflow.start_run(run_name="register") as run):
         tags = versions.tags(student)
@@ -102,10 +97,9 @@ def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
     """Folders that a version holds: the student, and its export where onnxruntime answers."""
     folders = {"student": str(layout.student.resolve())}
     with TemporaryDirectory(prefix="amtss-") as temporary:
-        if params.serving.runtime == "onnx":
+        if params.serving.runtime != "pytorch":
             folders["onnx"] = f"{temporary}/onnx"
-            export.export_onnx(layout.student, Path(folders["onnx"]),
-                               8 if params.serving.int8 else 32)
+            export.export_onnx(layout.student, Path(folders["onnx"]), params.serving.runtime)
         yield folders
 
 

@@ -1,4 +1,4 @@
-"""What the gate says of a version: its rules, one by one, in points. Pure; nothing is read."""
+"""The rules of promotion, and the verdict on a version. Pure: nothing is read or written."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -37,7 +37,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of a candidate. What makes figures comparable is checked first."""
+    """What the rules say of a candidate. What makes figures comparable is checked first."""
 
     candidate: "Version"
     champion: "Version | None"
@@ -56,7 +56,7 @@ class Verdict:
         if self.failed:
             more = f" (and {len(self.failed) - 1} more)" if self.failed[1:] else ""
             expected, mend = _told(self.failed[0], self)
-            raise RegistryError(f"version {self.candidate.number} does not pass the gate: "
+            raise RegistryError(f"version {self.candidate.number} does not pass the rules: "
                                 f"{self.failed[0].rule}: {expected}{more}; {mend}")
 
 

@@ -12,7 +12,7 @@ from amtss.errors import CheckpointError, RegistryError
 from amtss.files import replacing
 from amtss.models import checkpoint
 from amtss.paths import Layout
-from amtss.registry import tracking
+from amtss.registry import store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -151,8 +151,8 @@ def _download(params: Params, layout: Layout, version: Version, to: Path) -> Pat
         found = checkpoint.fingerprint(folder)
     except CheckpointError:
         found = "none"
-    except tracking.failures() as error:
-        found = tracking.told(error)
+    except store.failures() as error:
+        found = store.cause(error)
     if found != version.fingerprint:
         raise RegistryError(f"{place}: expected the student {version.fingerprint} of version "
                             f"{version.number}, found: {found}; restore its files there, or "
@@ -204,10 +204,10 @@ def _entities(params: Params, client: "MlflowClient") -> "list[ModelVersion]":
 @contextmanager
 def answering(params: Params, layout: Layout) -> "Iterator[MlflowClient]":
     """The registry; whatever goes wrong with it is told in one line."""
-    client = tracking.connect(params, layout)
+    client = store.connect(params, layout)
     try:
         yield client
-    except tracking.failures() as error:
+    except store.failures() as error:
         raise RegistryError(f"{name(params)}: expected the model registry to answer, found: "
-                            f"{tracking.told(error)}; mend that, then run the same command again"
+                            f"{store.cause(error)}; mend that, then run the same command again"
                             ) from error

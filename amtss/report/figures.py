@@ -6,7 +6,6 @@ no global state, no display.
 Shapes: L languages, E epochs, C labels, T teachers.
 """
 
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,55 +13,19 @@ from typing import Any
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from amtss.plot import BLUE, DARK, GREY, ORANGE, STYLE, new_figure, panels
 from amtss.report.tables import AVERAGE, BASELINE, MIXTURE, STUDENT
 
 Epoch = Mapping[str, Any]
 """A line of `history.jsonl`."""
-BLUE, ORANGE, DARK, GREY = "#2563a8", "#d9822b", "#333333", "#e3e3e3"
-DPI = 130
 MAX_NUMBERED = 24
 """A heat map of more columns than this has no numbers in its cells."""
-STYLE: Any = {
-    "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#888888",
-    "axes.grid": False, "grid.color": GREY, "legend.frameon": False, "hatch.linewidth": 0.5,
-    "text.parse_math": False,  # a label may hold a dollar sign
-}
-
-
-@rc_context(STYLE)
-def png(figure: Figure) -> bytes:
-    """The same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", facecolor="white",
-                   metadata={"Software": None})
-    return buffer.getvalue()
-
-
-@rc_context(STYLE)
-def label_distribution(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> Figure:
-    """Share of each label among a language's training rows; `counts` by language, then label."""
-    height = 0.9 + 0.17 * len(labels)
-    figure, panels = _panels(len(counts), 2.1, height, 5, sharey=True)
-    for axes, (language, found) in zip(panels, counts.items(), strict=True):
-        total = sum(found.values())
-        axes.barh(labels, [100 * found.get(label, 0) / max(1, total) for label in labels],
-                  color=BLUE, height=0.72)
-        axes.set_title(f"{language}  ({total:,} rows)")
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        axes.tick_params(axis="y", length=0)
-    panels[0].invert_yaxis()
-    panels[0].margins(y=0.01)
-    figure.supxlabel("share of the language's training rows, %", fontsize=9)
-    return figure
 
 
 @rc_context(STYLE)
@@ -72,8 +35,8 @@ def learning_curves(student: Sequence[Epoch], baseline: Sequence[Epoch],
 
     An onboarding has no `baseline`.
     """
-    figure, panels = _panels(len(languages) + 1, 2.4, 1.9, 4)
-    for axes, code in zip(panels, (AVERAGE, *languages), strict=True):
+    figure, all_axes = panels(len(languages) + 1, 2.4, 1.9, 4)
+    for axes, code in zip(all_axes, (AVERAGE, *languages), strict=True):
         over = languages if code == AVERAGE else (code,)
         epochs = [row["epoch"] for row in student]
         own = _means(student, over)
@@ -86,7 +49,7 @@ def learning_curves(student: Sequence[Epoch], baseline: Sequence[Epoch],
         axes.set_title(code)
         axes.grid(axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    figure.legend(*all_axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("validation accuracy, %", fontsize=9)
     return figure
@@ -96,7 +59,7 @@ def learning_curves(student: Sequence[Epoch], baseline: Sequence[Epoch],
 def margins(history: Sequence[Epoch], languages: Sequence[str]) -> Figure:
     """Margins and ranks after each epoch; a frame where the epoch trained on the language."""
     width = min(0.46 * max(5, len(history)), 7.5)
-    figure = _figure(2 * width + 1.6, 0.32 * len(languages) + 1.0)
+    figure = new_figure(2 * width + 1.6, 0.32 * len(languages) + 1.0)
     left, right = figure.subplots(1, 2, sharey=True)
     points = _matrix(history, "margin", languages)
     limit = max(1.0, float(np.abs(points).max()))
@@ -124,7 +87,7 @@ def weights(epoch: Epoch, languages: Sequence[str]) -> Figure:
     names = list(epoch["weights"])
     values = np.array([[epoch["weights"][name].get(code, np.nan) for code in languages]
                        for name in names])
-    figure = _figure(0.46 * len(languages) + 2.4, 0.34 * len(names) + 0.8)
+    figure = new_figure(0.46 * len(languages) + 2.4, 0.34 * len(names) + 0.8)
     axes = figure.subplots()
     figure.colorbar(_heat(axes, values, "Blues", (0, 1), "{:.2f}"), label="weight", pad=0.02)
     axes.set_xticks(range(len(languages)), languages)
@@ -141,7 +104,7 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], language: str) -
         counts: rows are actual labels. *Shape:* (C, C)
     """
     side = max(2.2, 0.3 * len(labels))
-    figure = _figure(side + 2.6, side + 1.9)
+    figure = new_figure(side + 2.6, side + 1.9)
     axes = figure.subplots()
     rows = counts.sum(axis=1, keepdims=True)
     shares = 100 * counts / np.maximum(1, rows)
@@ -161,7 +124,7 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], language: str) -
 @rc_context(STYLE)
 def cost(costs: Mapping[str, Mapping[str, float]]) -> Figure:
     """Seconds and examples of every training, side by side; `costs` by the models' names."""
-    figure = _figure(8.4, 0.26 * len(costs) + 1.0)
+    figure = new_figure(8.4, 0.26 * len(costs) + 1.0)
     for axes, key, color in zip(figure.subplots(1, 2, sharey=True), ("seconds", "examples"),
                                 (BLUE, ORANGE), strict=True):
         values = [each[key] for each in costs.values()]
@@ -174,27 +137,6 @@ def cost(costs: Mapping[str, Mapping[str, float]]) -> Figure:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.yaxis.set_inverted(True)
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _panels(count: int, width: float, height: float, columns: int,
-            sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """`count` panels, at most `columns` in a row; what the last row has too many is left out."""
-    columns = min(columns, count)
-    rows = math.ceil(count / columns)
-    figure = _figure(width * columns + 1.2, height * rows + 0.5)
-    subplots = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=sharey)
-    grid: list[Axes] = subplots.ravel().tolist()
-    for spare in grid[count:]:
-        spare.remove()
-    for panel in grid[:count]:  # Shared axes keep their numbers: the last row may be shorter.
-        panel.tick_params(labelbottom=True)
-    return figure, grid[:count]
 
 
 def _heat(axes: Axes, values: NDArray[np.float64], colors: str, limits: tuple[float, float],

@@ -1,21 +1,24 @@
 """A page of texts, tables and pictures, as Markdown and as HTML, from one list of sections.
 
-The HTML holds its pictures and its style, needs no script and nothing from outside, so that it can
-be mailed and opened anywhere.
+Markdown is written once; markdown-it makes the HTML from it. The HTML contains its pictures and its
+style, and needs neither scripts nor a network: it can be mailed and opened anywhere.
 """
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 
+from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
+
 from amtss import table
-from amtss.table import Table
+from amtss.table import NONE, NUMBER, Table, escaped
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG, its file's name and what it shows."""
+    """A PNG, the name of its file and what it shows."""
 
     name: str
     caption: str
@@ -24,19 +27,19 @@ class Picture:
 
 @dataclass(frozen=True)
 class Fold:
-    """What is shown only when asked for."""
+    """Blocks that a reader unfolds by a click on the title."""
 
     title: str
     blocks: tuple["Block", ...]
 
 
 Block = str | tuple[str, ...] | Table | Picture | Fold
-"""A text is a paragraph, several are a list."""
+"""A text is a paragraph, a tuple of texts a list."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and the blocks below it."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -47,43 +50,45 @@ class Section:
 
 
 def pictures(sections: Iterable[Section | Fold]) -> Iterator[Picture]:
-    """All pictures, those in folds too."""
+    """All pictures, including those in folds."""
     for section in sections:
         yield from (block for block in section.blocks if isinstance(block, Picture))
         yield from pictures(block for block in section.blocks if isinstance(block, Fold))
 
 
 def markdown(title: str, sections: Iterable[Section]) -> str:
-    """GitHub's Markdown; its pictures are files of `figures/` beside it."""
-    parts = [f"# {title}\n"]
+    """GitHub's Markdown; the pictures are files in `figures/` beside it."""
+    parts = [f"# {escaped(title)}\n"]
     for section in sections:
-        parts += [f"## {section.title}\n", *map(_block_markdown, section.blocks)]
+        parts += [f"## {escaped(section.title)}\n", *map(_markdown, section.blocks)]
     return "\n".join(parts)
 
 
-def _block_markdown(block: Block) -> str:
+def _markdown(block: Block) -> str:
     match block:
         case str():
-            return f"{table.escaped(block)}\n"
+            return f"{escaped(block)}\n"
         case tuple():
-            return "".join(f"- {table.escaped(item)}\n" for item in block)
+            return "".join(f"- {escaped(item)}\n" for item in block)
         case Table():
             return table.markdown(block)
         case Picture():
-            caption = table.escaped(block.caption)
+            caption = escaped(block.caption)
             return f"![{caption}](figures/{block.name}.png)\n\n{caption}\n"
         case Fold():
-            inside = "\n".join(map(_block_markdown, block.blocks))
-            return (f"<details><summary>{escape(block.title)}</summary>\n\n{inside}\n"
-                    "</details>\n")
+            return _fold(block, "\n" + "\n".join(map(_markdown, block.blocks)) + "\n")
+
+
+def _fold(fold: Fold, inside: str) -> str:
+    return f"<details><summary>{escape(fold.title)}</summary>\n{inside}</details>\n"
 
 
 def html(title: str, sections: Sequence[Section]) -> str:
-    """A whole document, with its contents, style and pictures in it."""
+    """A whole document with a table of contents, its style and its pictures."""
     entries = "".join(f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>'
                       for section in sections)
     body = "".join(f'<section id="{section.anchor}">\n<h2>{escape(section.title)}</h2>\n'
-                   f"{''.join(map(_block_html, section.blocks))}</section>\n"
+                   f"{''.join(map(_html, section.blocks))}</section>\n"
                    for section in sections)
     return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -92,23 +97,39 @@ def html(title: str, sections: Sequence[Section]) -> str:
             f"<main>\n<h1>{escape(title)}</h1>\n{body}</main>\n</body>\n</html>\n")
 
 
-def _block_html(block: Block) -> str:
+def _html(block: Block) -> str:
     match block:
-        case str():
-            return f"<p>{escape(block)}</p>\n"
-        case tuple():
-            return f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in block)}</ul>\n"
-        case Table():
-            return table.html(block)
-        case Picture():
-            data = base64.b64encode(block.data).decode("ascii")
-            return (f'<figure class="picture"><div class="scroll">'
-                    f'<img alt="{escape(block.caption)}" src="data:image/png;base64,{data}"></div>'
-                    f"<figcaption>{escape(block.caption)}</figcaption></figure>\n")
         case Fold():
-            inside = "".join(map(_block_html, block.blocks))
-            return f"<details><summary>{escape(block.title)}</summary>\n{inside}</details>\n"
+            return _fold(block, "".join(map(_html, block.blocks)))
+        case Table():
+            body = MARKDOWN.render(table.markdown(replace(block, title="")))
+            return (f'<figure class="table"><figcaption>{escape(block.title)}</figcaption>\n'
+                    f"{body}</figure>\n")
+        case Picture():
+            caption, data = escape(block.caption), base64.b64encode(block.data).decode("ascii")
+            return (f'<figure class="picture"><img alt="{caption}" '
+                    f'src="data:image/png;base64,{data}">\n'
+                    f"<figcaption>{caption}</figcaption></figure>\n")
+        case _:
+            return str(MARKDOWN.render(_markdown(block)))
 
+
+def _mark_cells(state: StateCore) -> None:
+    """A row's first cell becomes its header; other cells are marked where they are numbers."""
+    tokens = state.tokens
+    for row, opening, cell, closing in zip(tokens, tokens[1:], tokens[2:], tokens[3:],
+                                           strict=False):
+        text = "".join(part.content for part in cell.children or [])
+        if opening.type == "td_open" and row.type == "tr_open":
+            opening.tag = closing.tag = "th"
+            opening.attrs["scope"] = "row"
+        elif opening.type == "td_open" and (text == NONE or NUMBER.fullmatch(text)):
+            opening.attrs["class"] = "number"
+
+
+MARKDOWN = MarkdownIt("zero").enable(["emphasis", "escape", "list", "table"])
+"""What a page uses of Markdown: no HTML, no links, whatever a text contains."""
+MARKDOWN.core.ruler.push("cells", _mark_cells)
 
 CSS = """
 :root { color-scheme: light; --ink: #1f2933; --soft: #5f6b7a; --line: #dfe4ea; --blue: #2563a8; }
@@ -128,16 +149,15 @@ section { background: #fff; border: 1px solid var(--line); border-radius: .6rem;
 section:first-of-type > p:first-of-type { font-size: 1.1rem; padding: .7rem 1rem; margin-top: 0;
           background: #eef4fb; border-left: 4px solid var(--blue); border-radius: .3rem; }
 p, ul { max-width: 46rem; }
-figure { margin: 1.4rem 0; }
+figure { margin: 1.4rem 0; overflow-x: auto; }
+figure > p { margin: .4rem 0 0; }
 figcaption { font-weight: 600; margin-bottom: .4rem; }
-.picture figcaption, .note { font-weight: 400; color: var(--soft); font-size: .87rem; }
+.picture figcaption, .table p { font-weight: 400; color: var(--soft); font-size: .87rem; }
 .picture figcaption { margin: .4rem 0 0; }
-.note { margin: .4rem 0 0; }
-.scroll { overflow-x: auto; }
+figcaption, .table p { position: sticky; left: 0; }
 img { display: block; max-width: 100%; min-width: 34rem; height: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .7rem; text-align: left; border-bottom: 1px solid var(--line); }
-.right { text-align: right; }
 .number, tbody th { white-space: nowrap; }
 td:not(.number) { min-width: 8.5rem; }
 thead th { border-bottom: 2px solid #b8c2cc; color: var(--soft); font-weight: 600; }

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from amtss import distribution, plot
 from amtss.config.schema import Params
 from amtss.errors import AmtssError
 from amtss.files import read_json, read_rows, read_text, replacing
@@ -165,10 +166,10 @@ def _data(run: Run) -> Section:
     return Section("Data", (
         found, *((warnings,) if warnings else ()),
         "Every finding: gate/summary.md, beside this report's folder.",
-        tables.data(run.distribution),
-        _picture(figures.label_distribution(run.training, run.labels), "labels",
+        distribution.languages(run.distribution),
+        _picture(distribution.figure(run.training, run.labels), "labels",
                  "Label distribution of each language's training rows."),
-        _shown(tables.appendix_a(run.labelled, run.labels))))
+        _shown(distribution.appendix_a(run.labelled, run.labels))))
 
 
 def _shown(table: Table) -> Table | Fold:
@@ -177,4 +178,4 @@ def _shown(table: Table) -> Table | Fold:
 
 
 def _picture(figure: Figure, name: str, caption: str) -> Picture:
-    return Picture(name, caption, figures.png(figure))
+    return Picture(name, caption, plot.png(figure))

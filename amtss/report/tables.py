@@ -214,27 +214,6 @@ def weights(epoch: Mapping[str, Any], languages: Sequence[str]) -> Table:
                                "to 1.",))
 
 
-def data(distribution: Mapping[str, Any]) -> Table:
-    """The languages' data as the gate measured it, from distribution.json."""
-    rows = ((code, *(_whole(each["rows"][split]) for split in ("train", "validation", "test")),
-             f"{each['divergence']:.3f}", f"{each['imbalance']:.1f}", str(each["warnings"]))
-            for code, each in distribution["languages"].items())
-    return Table("Labelled rows", ("Language", "Train", "Validation", "Test", "KL", "Imbalance",
-                                   "Warnings"), tuple(rows),
-                 ("KL: of train's label distribution from the mean of all languages', in nats. "
-                  "Imbalance: rows of train's largest label over its smallest. Warnings: of the "
-                  "language's own validation.",))
-
-
-def appendix_a(counts: Mapping[str, Mapping[str, int]], labels: Sequence[str]) -> Table:
-    """Labelled rows per label and language; `counts` by language, then label."""
-    rows = [(label, *(_whole(each.get(label, 0)) for each in counts.values()))
-            for label in labels]
-    totals = ("Total", *(_whole(sum(each.values())) for each in counts.values()))
-    return Table("Appendix A. Labelled rows per label and language", ("Label", *counts),
-                 (*rows, totals), ("Train, validation and test together.",))
-
-
 def _best_single(metrics: Metrics) -> dict[str, float]:
     """Test accuracy of each language's best single teacher, and their average."""
     found = {code: float(metrics["teachers"][name]["accuracy"][code])

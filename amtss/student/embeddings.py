@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from amtss.errors import CheckpointError
+from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json
 
 NAME = "embeddings.word_embeddings.weight"
@@ -35,7 +35,7 @@ def read(source: str, revision: str | None, rows: NDArray[np.int64]) -> Tensor:
                 return _rows(file.get_slice(names[0]), rows, source)
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{source}: expected a checkpoint with safetensors weights, found: "
-                              f"{str(error).strip().splitlines()[0]}; name another one") from error
+                              f"{first_line(error)}; name another one") from error
     raise CheckpointError(f"{source}: expected word embeddings ({NAME}), found none among its "
                           "weights; start from an encoder of BERT's family")
 
@@ -73,7 +73,7 @@ def _holding(source: str, revision: str) -> str:
                         _raise_exceptions_for_missing_entries=False)
     name = SAFE_WEIGHTS_NAME
     if index is not None:
-        shards = read_json(Path(index), "dvc repro vocabulary")["weight_map"]
+        shards = read_json(Path(index), "dvc repro start")["weight_map"]
         name = next((shards[each] for each in shards if each.endswith(NAME)), name)
     return str(cached_file(source, name, revision=revision))
 

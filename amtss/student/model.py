@@ -122,7 +122,7 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
     Raises:
         CheckpointError: `start` is not what `settings` say.
     """
-    whole = settings.encoder == "first-layers"
+    whole = settings.start == "first-layers"
     try:
         encoder = AutoConfig.from_pretrained(start) if start and whole else scratch(
             settings.architecture, vocabulary, pad, settings.max_length, settings.dropout)
@@ -137,7 +137,7 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"{start}: expected weights to start the student of params.yaml "
                               f"with, found: {str(error).strip().splitlines()[-1].strip()}; run "
-                              "`dvc repro vocabulary`") from error
+                              "`dvc repro start`") from error
     return model
 
 

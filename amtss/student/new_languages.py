@@ -1,31 +1,23 @@
-"""New languages for a student: their heads, and embeddings for their new tokens.
+"""A new language's head and a new language's embeddings, added to a registered student.
 
 Shapes: V tokens before, V' after, N texts, C classes, d the encoder's width.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
 from amtss.models import checkpoint
 from amtss.student.model import StudentConfig, StudentModel
-from amtss.tokenization.tokenizer import Piece, pieces, remade, training_texts
 from amtss.tokenization.tokens import Tokens
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-MAX_UNKNOWN = 0.01
-"""Share of unknown tokens up to which a tokenizer still reads a language."""
 SEEN = 5
 """Texts that a token must stand in for its labels to be known."""
 NEAREST = 10
@@ -152,68 +144,3 @@ def profiles(tokens: Tokens, targets: NDArray[np.float32], rows: NDArray[np.bool
         np.add.at(count, token, 1)
     share = np.maximum(targets[rows].mean(axis=0, dtype=np.float64), 1e-6)
     return np.log((mass + SEEN * share) / (count[:, None] + SEEN) / share), count
-
-
-def grow_tokenizer(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus],
-                   old: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
-    """`tokenizer` with at most `size` more pieces, trained on the texts of `new`.
-
-    Ids of the tokens it has stay, and so do the tokens of every text of `old`: a new piece that
-    one of those would use is left out, unless it has a character that was unknown so far.
-
-    Raises:
-        CheckpointError: the texts of `new` have unknown tokens even so, or it cannot grow.
-    """
-    state = json.loads(tokenizer.backend_tokenizer.to_str())
-    if state["model"]["type"] != "Unigram":
-        _check_known(tokenizer, new, f"{state['model']['type']}, which cannot grow; distil a "
-                     "student with another student.tokenizer, then register it")
-        return tokenizer
-    state |= {"truncation": None, "padding": None}  # old texts count to their ends
-    own = state["model"]["vocab"]
-    # Tokens beyond the model's would move behind the new pieces.
-    own += [(each["content"], 0.0) for each in state["added_tokens"] if each["id"] >= len(own)]
-    known, lowest = {piece for piece, _ in own}, min(score for _, score in own)
-    # A score below all others would change what an unknown character costs, in old texts too.
-    more = [(piece, max(score, lowest))
-            for piece, score in pieces(tokenizer.backend_tokenizer, new, size)
-            if piece not in known][:size]
-    rivals = _rivals(state, more, old)
-    more = [each for each in more if each not in rivals]
-    grown = remade(tokenizer, _with(state, more))
-    _check_known(grown, new, f"{len(more)} new pieces; raise continuation.vocabulary in "
-                 "params.yaml")
-    return grown
-
-
-def _rivals(state: dict[str, Any], more: Iterable[Piece], old: Sequence[Corpus]) -> set[Piece]:
-    """Those of `more` that texts of `old` would use for tokens they have."""
-    from tokenizers import Tokenizer
-
-    own = state["model"]["vocab"]
-    characters = set().union(*(piece for piece, _ in own))
-    # One with another character stands where a text has an unknown token.
-    left = [each for each in more if characters.issuperset(each[0])]
-    theirs, found = list(training_texts(old)), set()
-    while theirs and left:  # leaving pieces out can bring others into those same texts
-        tokenizer = Tokenizer.from_str(json.dumps(_with(state, left)))
-        ids = [each.ids for each in tokenizer.encode_batch(theirs)]
-        theirs = [text for text, row in zip(theirs, ids, strict=True) if max(row) >= len(own)]
-        found |= {left[i - len(own)] for row in ids for i in row if i >= len(own)}
-        left = [each for each in left if each not in found]
-    return found
-
-
-def _check_known(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
-                 found: str) -> None:
-    for each in corpora:
-        ids = np.concatenate(tokenizer(list(training_texts([each])))["input_ids"])
-        share = float((ids == tokenizer.unk_token_id).mean())
-        if share > MAX_UNKNOWN:
-            raise CheckpointError(
-                f"{each.language}: expected a student's tokenizer that reads it, found "
-                f"{100 * share:.1f}% unknown tokens with {found}")
-
-
-def _with(state: dict[str, Any], more: Iterable[Piece]) -> dict[str, Any]:
-    return state | {"model": state["model"] | {"vocab": [*state["model"]["vocab"], *more]}}

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from amtss.config.schema import Params, Student
 from amtss.data import corpus
-from amtss.errors import CheckpointError
+from amtss.errors import CheckpointError, first_line
 from amtss.files import replacing
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.student import embeddings, trimming
-from amtss.student.new_languages import grow_tokenizer
+from amtss.student.growth import grow_tokenizer
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def write(settings: Student, source: str | None, kept: NDArray[np.int64], pad: i
     """
     if source is None:
         return
-    if settings.encoder == "first-layers":
+    if settings.start == "first-layers":
         model = first_layers(settings, source)
         layer = cast(nn.Embedding, model.get_input_embeddings())
         embeddings.check(source, len(layer.weight), kept)
@@ -124,7 +124,7 @@ def first_layers(settings: Student, source: str) -> "PreTrainedModel":
     if wrong:
         raise CheckpointError(f"{source}: expected {wrong[0]} {getattr(own, wrong[0])} as in "
                               f"student.architecture, found {sizes[wrong[0]]}; set that there, or "
-                              "take `embeddings: pca` for `encoder: first-layers`")
+                              "take `start: pca`")
     config.num_hidden_layers = own.layers  # those above are left in the file
     config.hidden_dropout_prob, config.attention_probs_dropout_prob = settings.dropout, 0.0
     model = checkpoint.load(AutoModel, source, _mend(settings), revision=settings.revision,
@@ -141,7 +141,7 @@ def _config(settings: Student, source: str) -> "PreTrainedConfig":
         config = AutoConfig.from_pretrained(source, revision=settings.revision or "main")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{source}: expected a checkpoint, found: "
-                              f"{str(error).strip().splitlines()[0]}; {_mend(settings)}") from error
+                              f"{first_line(error)}; {_mend(settings)}") from error
     try:
         with torch.device("meta"):
             AutoModel.from_config(config, add_pooling_layer=False)

@@ -17,7 +17,7 @@ from amtss.config.schema import Trimming
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
 from amtss.student.spelling import Ngrams
-from amtss.tokenization.tokenizer import remade, training_texts
+from amtss.tokenization.tokenizer import rebuilt, training_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -48,7 +48,7 @@ def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
         keeps[others[:settings.at_least - keeps.sum()]] = True
     kept = np.flatnonzero(keeps)
     only = _with_only(state, kept, list(compress(pieces, keeps)))
-    return remade(tokenizer, only, len(tokenizer) - len(kept)), kept
+    return rebuilt(tokenizer, only, len(tokenizer) - len(kept)), kept
 
 
 def _counts(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus]

@@ -1,15 +1,8 @@
-"""A teacher's training by transformers' Trainer: early stopping, and going on after a kill.
+"""A teacher's training by transformers' Trainer, with early stopping and exact resumption."""
 
-A checkpoint is Trainer's own. It is gone on from if what `MARK` says of it holds: written last, it
-names the training and the bytes of all the other files.
-"""
-
-import hashlib
-import json
-import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +13,9 @@ from numpy.typing import NDArray
 from amtss import processes
 from amtss.config.schema import Teaching
 from amtss.data.corpus import Corpus
-from amtss.errors import AmtssError, DataError, ParamsError
-from amtss.files import contents, read_json, write_json
+from amtss.errors import DataError, ParamsError
 from amtss.models import hardware
+from amtss.teachers import checkpoints
 from amtss.tokenization import tokens
 
 if TYPE_CHECKING:
@@ -36,21 +29,20 @@ if TYPE_CHECKING:
 
 EpochDone = Callable[[int, dict[str, float]], None]
 """Called after each epoch with its number and its validation figures."""
-MARK = "amtss.json"
-MEND = ("raise teaching.accumulate, set teaching.gradient_checkpointing to true, or lower "
-        "teaching.max_length, for this teacher alone under its `training`")
+LESS_MEMORY = ("raise teaching.accumulate, set teaching.gradient_checkpointing to true, or lower "
+               "teaching.max_length, for this teacher alone under its `training`")
 
 
-@hardware.fitting(MEND)
+@hardware.fitting(LESS_MEMORY)
 def fine_tune(model: "PreTrainedModel", cache: tokens.Cache, settings: Teaching,
               corpora: Sequence[Corpus], labels: Sequence[str], folder: Path,
               on_epoch: EpochDone) -> dict[str, float]:
     """Train with early stopping on validation accuracy; `model` ends as its best epoch.
 
-    Killed at any moment and run again, it goes on from the last epoch in `folder`, which the
-    caller deletes, and ends the same.
+    Killed at any moment and run again, it resumes from the last epoch in `folder`, which the caller
+    deletes, and ends with the same weights.
 
-    Returns: what teacher.json tells of it.
+    Returns: the training's figures for teacher.json.
     """
     from transformers import (
         DataCollatorWithPadding,
@@ -60,34 +52,38 @@ def fine_tune(model: "PreTrainedModel", cache: tokens.Cache, settings: Teaching,
     )
 
     started = time.perf_counter()
-    arguments = _arguments(settings, folder)  # where torchrun's processes meet
-    fingerprint = _fingerprint(model, settings, corpora, labels)
+    arguments = _arguments(settings, folder)  # under torchrun the processes connect here
+    fingerprint = checkpoints.fingerprint_of(model, settings, corpora, labels)
     with arguments.main_process_first(desc="tokens and checkpoints"):
-        train, validation = (_encoded(cache, corpora, split, labels)
+        train, validation = (_encode(cache, corpora, split, labels)
                              for split in ("train", "validation"))
-        resumed = _last(folder, fingerprint)
-        state = _state(resumed) if resumed else None
-        _keep(folder, (resumed, _best(folder, state)) if state else ())
-    seconds = _told(resumed)["seconds"] if resumed else 0.0
+        resumed = checkpoints.find_last(folder, fingerprint)
+        state = checkpoints.read_state(resumed) if resumed else None
+    seconds = checkpoints.seconds_of(resumed) if resumed else 0.0
     hardware.place(model)
-    if state and _finished(state, settings):
-        arguments.num_train_epochs = _epochs(state)[0]  # Trainer has the best epoch to load
+    if state and _is_finished(state, settings):
+        arguments.num_train_epochs = _epochs(state)[0]  # Trainer only has to load the best epoch
     trainer = Trainer(
         model=model, args=arguments, processing_class=cache.tokenizer, train_dataset=train,
         eval_dataset=validation, compute_metrics=_accuracy,
         data_collator=DataCollatorWithPadding(cache.tokenizer, pad_to_multiple_of=8),
         callbacks=[EarlyStoppingCallback(settings.patience), _reporter(on_epoch),
-                   _marker(folder, fingerprint, started - seconds)])
+                   checkpoints.marker(folder, fingerprint, started - seconds)])
     trainer.remove_callback(PrinterCallback)
-    # Classifiers take the number of items and do not divide by it: Trainer is to divide itself.
+    # Classifiers accept the number of items but do not divide the loss by it: Trainer must.
     trainer.model_accepts_loss_kwargs = False
     trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     epochs, best = _epochs(trainer.state)
-    return {"examples": epochs * sum(len(each["train"]) for each in corpora), "epochs": epochs,
+    return {"examples": epochs * sum(len(corpus["train"]) for corpus in corpora), "epochs": epochs,
             "best_epoch": best, "seconds": round(seconds + time.perf_counter() - started, 3)}
 
 
 def _arguments(settings: Teaching, folder: Path) -> "TrainingArguments":
+    """Trainer's settings.
+
+    Raises:
+        ParamsError: the batch cannot be divided into equal parts.
+    """
     from transformers import TrainingArguments
 
     parts = processes.processes() * settings.accumulate
@@ -114,11 +110,12 @@ def _arguments(settings: Teaching, folder: Path) -> "TrainingArguments":
 
 
 @dataclass(frozen=True)
-class _Lessons:
-    """What transformers' Trainer reads, row by row."""
+class _Examples:
+    """A data set for transformers' Trainer, read row by row."""
 
     texts: tokens.Tokens
     labels: NDArray[np.int64]
+    """*Shape:* (N,)"""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -127,20 +124,24 @@ class _Lessons:
         return {**self.texts[row], "labels": self.labels[row]}
 
 
-def _encoded(cache: tokens.Cache, corpora: Sequence[Corpus], split: str,
-             labels: Sequence[str]) -> _Lessons:
-    """All corpora's rows, end to end, with `labels`."""
-    for each in corpora:
-        if not len(each[split]):
-            raise DataError(f"{each.language}/{split}: expected rows to fine-tune on, found none; "
-                            "mend the source, then run `dvc repro`")
-    return _Lessons(tokens.joined([cache.of(each, split) for each in corpora]),
-                    np.concatenate([each.label_ids(split, labels) for each in corpora]))
+def _encode(cache: tokens.Cache, corpora: Sequence[Corpus], split: str,
+            labels: Sequence[str]) -> _Examples:
+    """The rows of all corpora, one corpus after another.
+
+    Raises:
+        DataError: a corpus has no rows.
+    """
+    for corpus in corpora:
+        if not len(corpus[split]):
+            raise DataError(f"{corpus.language}/{split}: expected rows to fine-tune on, found "
+                            "none; correct the source, then run `dvc repro`")
+    return _Examples(tokens.joined([cache.of(corpus, split) for corpus in corpora]),
+                     np.concatenate([corpus.label_ids(split, labels) for corpus in corpora]))
 
 
 def _accuracy(predictions: "EvalPrediction") -> dict[str, float]:
-    chosen = np.argmax(predictions.predictions, axis=-1)
-    return {"accuracy": 100.0 * float((chosen == predictions.label_ids).mean())}
+    predicted = np.argmax(predictions.predictions, axis=-1)
+    return {"accuracy": 100.0 * float((predicted == predictions.label_ids).mean())}
 
 
 def _reporter(on_epoch: EpochDone) -> "TrainerCallback":
@@ -155,85 +156,14 @@ def _reporter(on_epoch: EpochDone) -> "TrainerCallback":
     return Reporter()
 
 
-def _marker(folder: Path, fingerprint: str, started: float) -> "TrainerCallback":
-    """Marks each checkpoint, whole, and then drops all but it and the best epoch's."""
-    from accelerate import PartialState
-    from transformers import TrainerCallback
-
-    class Marker(TrainerCallback):
-        def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-            PartialState().wait_for_everyone()  # each process writes a file of its own
-            if processes.first():
-                made = folder / f"checkpoint-{state.global_step}"
-                write_json(made / MARK, {
-                    "fingerprint": fingerprint, "files": _files(made),
-                    "seconds": round(time.perf_counter() - started, 3)})
-                _keep(folder, (made, _best(folder, state)))
-
-    return Marker()
-
-
-def _keep(folder: Path, kept: Iterable[Path | None]) -> None:
-    for old in set(folder.glob("*")) - set(kept):
-        shutil.rmtree(old)
-
-
-def _last(folder: Path, fingerprint: str) -> Path | None:
-    """The last whole checkpoint of this very training whose best epoch's is whole too."""
-    marked = [made.parent for made in folder.glob(f"checkpoint-*/{MARK}")]
-    for made in sorted(marked, key=lambda path: int(path.name.split("-")[1]), reverse=True):
-        if _whole(made, fingerprint) and _whole(_best(folder, _state(made)), fingerprint):
-            return made
-    return None
-
-
-def _whole(made: Path, fingerprint: str) -> bool:
-    try:
-        told = _told(made)
-        return bool(told["fingerprint"] == fingerprint and told["files"] == _files(made))
-    except (AmtssError, OSError):
-        return False
-
-
-def _told(made: Path) -> Any:
-    return read_json(made / MARK, "dvc repro")
-
-
-def _files(made: Path) -> str:
-    """Of all that Trainer has written."""
-    paths = sorted(path for path in made.iterdir() if path.name != MARK)
-    return hashlib.sha256(contents(paths)).hexdigest()
-
-
-def _state(made: Path) -> "TrainerState":
-    from transformers import TrainerState
-
-    state: TrainerState = TrainerState.load_from_json(str(made / "trainer_state.json"))
-    return state
-
-
-def _best(folder: Path, state: "TrainerState") -> Path:
-    return folder / f"checkpoint-{state.best_global_step}"
-
-
 def _epochs(state: "TrainerState") -> tuple[int, int]:
-    """How many there were, and which was the best."""
+    """How many epochs there have been, and the number of the best."""
     history = [row for row in state.log_history if "eval_accuracy" in row]
     best = max(history, key=lambda row: row["eval_accuracy"])
     return len(history), round(best["epoch"])
 
 
-def _finished(state: "TrainerState", settings: Teaching) -> bool:
-    """Whether Trainer was killed between its last checkpoint and its end."""
+def _is_finished(state: "TrainerState", settings: Teaching) -> bool:
+    """Whether the training was killed after its last epoch."""
     epochs, best = _epochs(state)
     return epochs == settings.epochs or epochs - best >= settings.patience
-
-
-def _fingerprint(model: "PreTrainedModel", settings: Teaching, corpora: Sequence[Corpus],
-                 labels: Sequence[str]) -> str:
-    """Of all that a training begins with: a checkpoint of another one is not gone on from."""
-    about = [settings.model_dump(), [each.fingerprint for each in corpora], list(labels)]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

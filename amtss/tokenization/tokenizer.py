@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from amtss import hub
 from amtss.data.corpus import Corpus
-from amtss.errors import CheckpointError
+from amtss.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -46,8 +46,9 @@ def train_tokenizer(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenize
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(),
          pre_tokenizers.Metaspace()])
     tokenizer.decoder = decoders.Metaspace()
-    own = [(piece, 0.0) for piece in SPECIAL] + pieces(tokenizer, corpora, size - len(SPECIAL))
-    tokenizer.model = models.Unigram(own[:size], unk_id=SPECIAL.index("<unk>"))
+    vocabulary = [(piece, 0.0) for piece in SPECIAL]
+    vocabulary += train_pieces(tokenizer, corpora, size - len(SPECIAL))
+    tokenizer.model = models.Unigram(vocabulary[:size], unk_id=SPECIAL.index("<unk>"))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>",
         special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")])
@@ -57,7 +58,7 @@ def train_tokenizer(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenize
         model_input_names=["input_ids", "attention_mask"])
 
 
-def pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[Piece]:
+def train_pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[Piece]:
     """At most `size` unigram pieces and their scores (nats) for the train and unlabelled texts, the
     likeliest first; more where there are more characters than that.
 
@@ -96,7 +97,7 @@ def _settled(own: list[Piece]) -> list[Piece]:
     return settled
 
 
-def remade(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
+def rebuilt(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
            left_out: int = 0) -> "PreTrainedTokenizerBase":
     """A tokenizer of the same class and settings that works as `state`, its JSON, says.
 
@@ -140,7 +141,7 @@ def load_tokenizer(checkpoint: str, revision: str | None = None) -> "PreTrainedT
         found = AutoTokenizer.from_pretrained(checkpoint, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint}: expected a tokenizer, found: "
-                              f"{str(error).strip().splitlines()[0]}; {mend}") from error
+                              f"{first_line(error)}; {mend}") from error
     if len(found) <= len(set(found.all_special_tokens)):  # transformers' answer to a lone config
         raise CheckpointError(f"{checkpoint}: expected a tokenizer, found none but special tokens; "
                               f"{mend}")

@@ -3,7 +3,6 @@
 Shapes: N texts, B of a batch, S tokens of the longest of them.
 """
 
-import hashlib
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from amtss.data.corpus import Corpus
 from amtss.errors import AmtssError
-from amtss.files import contents, read_json, replacing, write_json
+from amtss.files import contents, fingerprint, read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -148,7 +147,7 @@ class Cache:
             with replacing(path) as temporary, pa.ipc.new_file(temporary, schema) as file:
                 for batch in _encoded(self.tokenizer, corpus[split], self.max_length):
                     file.write_batch(batch)
-            write_json(path.with_suffix(".json"), origin | {"sha256": _sha256(path)})
+            write_json(path.with_suffix(".json"), origin | {"file": fingerprint(contents([path]))})
         with pa.ipc.open_file(pa.memory_map(str(path))) as file:
             return _laid([file.get_batch(at) for at in range(file.num_record_batches)])
 
@@ -159,25 +158,20 @@ class Cache:
         if backend is not None:
             backend.no_truncation()
             backend.no_padding()
-            told = f"{self.tokenizer.model_input_names} {self.tokenizer.truncation_side} "
-            return hashlib.sha256((told + backend.to_str()).encode()).hexdigest()[:16]
+            return fingerprint(self.tokenizer.model_input_names, self.tokenizer.truncation_side,
+                               backend.to_str())
         with tempfile.TemporaryDirectory() as folder:  # one that is written in Python
             self.tokenizer.save_pretrained(folder)
-            return hashlib.sha256(contents(sorted(Path(folder).iterdir()))).hexdigest()[:16]
+            return fingerprint(contents(sorted(Path(folder).iterdir())))
 
 
 def _holds(path: Path, origin: dict[str, Any]) -> bool:
     """Whether `path` is whole and of `origin`."""
     try:
         about = read_json(path.with_suffix(".json"), "")
-        return bool(about == origin | {"sha256": _sha256(path)})
+        return bool(about == origin | {"file": fingerprint(contents([path]))})
     except (AmtssError, OSError):
         return False
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def batches(lengths: NDArray[np.int64], batch_size: int,

@@ -1,8 +1,9 @@
 """What validation found in one language, as JSON for the gate and as Markdown for a person."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from amtss.table import Table, escaped, markdown
 
 Severity = Literal["ok", "warning", "error"]
 SHOWN = 120
@@ -74,20 +75,21 @@ class Report:
     def as_markdown(self) -> str:
         bad = [*self.of("error"), *self.of("warning")]
         rows = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
-        lines = [f"# Validation of {self.language}", "",
+        pages = ", ".join(f"[{name}]({page})" for name, page in self.pages.items())
+        parts = [f"# Validation of {escaped(self.language)}\n",
                  f"Rows: {rows}. Errors: {len(self.of('error'))}, warnings: "
-                 f"{len(self.of('warning'))}, passed: {len(self.of('ok'))}. "
-                 "Every check: [docs/index.html](docs/index.html), or without a network "
-                 + ", ".join(f"[{name}]({page})" for name, page in self.pages.items()) + ".", ""]
+                 f"{len(self.of('warning'))}, passed: {len(self.of('ok'))}. Every check: "
+                 f"[docs/index.html](docs/index.html), or without a network {pages}.\n"]
         if bad:
-            lines += findings_table(
-                ("severity", "split", "check", "found", "threshold", "expected"),
-                ((each.severity, each.split, each.name, each.found, f"{each.threshold:g}",
-                  each.expected) for each in bad))
-        for each in bad:
-            if each.examples:
-                lines += ["", f"## {each.split}, {each.name}", "", *_examples(each)]
-        return "\n".join(lines) + "\n"
+            parts.append(markdown(Table(
+                "", ("severity", "split", "check", "found", "threshold", "expected"),
+                tuple((finding.severity, finding.split, finding.name, finding.found,
+                       f"{finding.threshold:g}", finding.expected) for finding in bad))))
+        for finding in bad:
+            if finding.examples:
+                parts += [f"## {escaped(f'{finding.split}, {finding.name}')}\n",
+                          markdown(_examples(finding))]
+        return "\n".join(parts)
 
     def complaint(self, details: str) -> str:
         """The first error in one line, where `details` are, and what mends it."""
@@ -103,22 +105,13 @@ class Report:
                 f"then run `dvc repro validate@{self.language}`")
 
 
-def _examples(finding: Finding) -> list[str]:
-    paired = any(each.pair is not None for each in finding.examples)
-    head = ("id", "text", "pair", "labels") if paired else ("id", "text", "labels")
-    return findings_table(head, ((each.id, each.text, *((each.pair or "",) if paired else ()),
-                                  ", ".join(each.labels)) for each in finding.examples))
+def _examples(finding: Finding) -> Table:
+    paired = any(example.pair is not None for example in finding.examples)
+    return Table("", ("id", "text", *(["pair"] if paired else []), "labels"), tuple(
+        (example.id, _shortened(example.text),
+         *([_shortened(example.pair or "")] if paired else []), ", ".join(example.labels))
+        for example in finding.examples))
 
 
-def findings_table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[str]:
-    """Lines of a Markdown table; what a text holds cannot break it."""
-    return ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head),
-            *("| " + " | ".join(_cell(each) for each in row) + " |" for row in rows)]
-
-
-def _cell(value: object) -> str:
-    text = " ".join(str(value).split())
-    text = text if len(text) <= SHOWN else text[:SHOWN - 1] + "…"
-    for mark in "\\`*_|<[":
-        text = text.replace(mark, f"\\{mark}")
-    return text
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else text[:SHOWN - 1] + "…"

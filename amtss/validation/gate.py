@@ -1,7 +1,5 @@
 """Stage `gate`: all languages side by side. Settles the labels and what each teacher reads."""
 
-import hashlib
-import json
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,7 @@ from amtss.config.schema import Params, Validation
 from amtss.data import corpus as corpora
 from amtss.data.corpus import Corpus
 from amtss.errors import DataError
-from amtss.files import read_json, replacing, write_json
+from amtss.files import fingerprint, read_json, replacing, write_json
 from amtss.paths import Layout
 from amtss.validation import lengths, summary
 from amtss.validation.checks import LABELLED
@@ -139,8 +137,7 @@ def _warnings(languages: list[Language], labels: tuple[str, ...], cuts: list[Cut
 def _keys(params: Params, read: dict[str, Corpus], labels: tuple[str, ...]) -> dict[str, Any]:
     """What DVC's stages of each teacher depend on: labels, the corpora it reads, its settings."""
     def key(codes: tuple[str, ...], settings: Any = None) -> str:
-        what = json.dumps([labels, [(code, read[code].fingerprint) for code in codes], settings])
-        return hashlib.sha256(what.encode()).hexdigest()[:16]
+        return fingerprint(labels, [(code, read[code].fingerprint) for code in codes], settings)
 
     return {"labels": labels, "student": key(params.languages),
             "teach": {name: key(params.taught_on(name), _taught(params, name))

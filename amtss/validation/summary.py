@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.files import write_json, write_text
+from amtss import distribution
+from amtss.files import write_bytes, write_json, write_text
 from amtss.paths import Layout
+from amtss.table import Table, escaped, markdown
 from amtss.validation import labels as label_distribution
 from amtss.validation.checks import LABELLED
-from amtss.validation.findings import findings_table
 
 if TYPE_CHECKING:
     from amtss.validation.lengths import Cut
-
-Table = list[tuple[object, ...]]
 
 
 @dataclass(frozen=True)
@@ -56,75 +55,72 @@ class Language:
 def write(folder: Path, layout: Layout, languages: Sequence[Language], labels: Sequence[str],
           cuts: Sequence["Cut"], warnings: Sequence[str]) -> None:
     """Fill `folder`, which becomes `layout.gate`."""
-    write_text(folder / "summary.md", _summary(layout, languages, labels, cuts, warnings))
-    write_text(folder / "appendix_a.csv", _csv(_appendix_a(languages, labels)))
-    write_text(folder / "labels.csv", _csv(_long(languages, labels)))
-    write_json(folder / "distribution.json", _as_json(languages, labels, cuts, warnings))
-    _draw(languages, labels, folder / "label_distribution.png")
+    from amtss import plot
+
+    measured = _as_json(languages, labels, cuts, warnings)
+    totals = {language.code: language.total.tolist() for language in languages}
+    train = {language.code: language.counts["train"].tolist() for language in languages}
+    appendix_a = distribution.appendix_a(_by_label(totals, labels), labels)
+    write_json(folder / "distribution.json", measured)
+    write_text(folder / "summary.md", _summary(layout, measured, appendix_a, cuts))
+    write_text(folder / "appendix_a.csv", _csv([
+        ("label", *totals), *zip(labels, *totals.values(), strict=True),
+        ("Total", *map(sum, totals.values()))]))
+    write_text(folder / "labels.csv", _csv([
+        ("language", "split", "label", "count"),
+        *((language.code, split, label, int(rows)) for language in languages for split in LABELLED
+          for label, rows in zip(labels, language.counts[split], strict=True))]))
+    figure = distribution.figure(_by_label(train, labels), labels)
+    write_bytes(folder / "label_distribution.png", plot.png(figure))
 
 
-def _appendix_a(languages: Sequence[Language], labels: Sequence[str]) -> Table:
-    """The paper's table: rows of all labelled splits, labels by languages, with totals."""
-    totals = [each.total.tolist() for each in languages]
-    return [("label", *(each.code for each in languages)),
-            *((label, *column) for label, *column in zip(labels, *totals, strict=True)),
-            ("Total", *(sum(column) for column in totals))]
+def _summary(layout: Layout, measured: dict[str, Any], appendix_a: Table,
+             cuts: Sequence["Cut"]) -> str:
+    """What a person reads of the gate, in Markdown; `measured` is distribution.json."""
+    codes, labels = measured["languages"], measured["labels"]
+    return "\n".join([
+        "# Gate\n", f"{len(codes)} languages, {len(labels)} labels.\n",
+        markdown(distribution.languages(measured)),
+        "## Warnings\n", _list(map(escaped, measured["warnings"] or ["none"])),
+        *_lengths(cuts),
+        "## Details\n", _list(_links(layout, codes)),
+        "## Labels\n", markdown(appendix_a),
+        "![Share of each label in each language's training rows](label_distribution.png)\n"])
 
 
-def _long(languages: Sequence[Language], labels: Sequence[str]) -> Table:
-    return [("language", "split", "label", "count"),
-            *((each.code, split, label, int(rows)) for each in languages for split in LABELLED
-              for label, rows in zip(labels, each.counts[split], strict=True))]
+def _by_label(counts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> distribution.Counts:
+    return {code: dict(zip(labels, rows, strict=True)) for code, rows in counts.items()}
 
 
-def _csv(rows: Table) -> str:
+def _csv(rows: Iterable[tuple[object, ...]]) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
 
 
-def _summary(layout: Layout, languages: Sequence[Language], labels: Sequence[str],
-             cuts: Sequence["Cut"], warnings: Sequence[str]) -> str:
-    head = ("language", *LABELLED, "errors", "warnings", "KL from mean", "KL validation",
-            "KL test", "imbalance")
-    rows = [(each.code, *(f"{each.counts[split].sum():,}" for split in LABELLED),
-             each.validation["errors"], each.validation["warnings"], f"{each.divergence:.3f}",
-             *(f"{each.split_divergence(split):.3f}" for split in ("validation", "test")),
-             f"{each.imbalance:.1f}") for each in languages]
-    first, *rest = _appendix_a(languages, labels)
-    return "\n".join([
-        "# Gate", "",
-        f"{len(languages)} languages, {len(labels)} labels. KL in nats: of train from the mean of "
-        "all languages' train, and of validation and test from the language's own train. "
-        "Imbalance: rows of train's largest label over its smallest.", "",
-        *findings_table(head, rows), "",
-        "## Warnings", "", *[f"- {each}" for each in warnings or ("none",)], "",
-        *_lengths(cuts),
-        "## Details", "", *_links(layout, languages), "",
-        "## Labels (the paper's Appendix A)", "",
-        "Rows of train, validation and test.", "",
-        *findings_table(tuple(map(str, first)), rest), "",
-        "![Share of each label per language](label_distribution.png)"]) + "\n"
+def _list(items: Iterable[str]) -> str:
+    return "".join(f"- {item}\n" for item in items)
 
 
 def _lengths(cuts: Sequence["Cut"]) -> list[str]:
     if not cuts:
         return []
-    rows = [(cut.language, cut.checkpoint, ", ".join(cut.teachers), f"{cut.rows:,}", cut.usual,
-             cut.longest, cut.max_length, f"{cut.longer:,} ({cut.share:.2%})") for cut in cuts]
-    return ["## Lengths", "",
+    rows = [(cut.language, cut.checkpoint, ", ".join(cut.teachers), f"{cut.rows:,}",
+             str(cut.usual), str(cut.longest), str(cut.max_length),
+             f"{cut.longer:,} ({cut.share:.2%})") for cut in cuts]
+    return ["## Lengths\n",
             "Tokens of train, validation, test and unlabelled rows by the tokenizer of each "
-            "teacher's checkpoint. Rows of more than `max_length` are cut, the longest text of a "
-            "pair first. A tokenizer that is trained here does not exist yet.", "",
-            *findings_table(("language", "tokenizer", "teachers", "rows", "99% have at most",
-                             "longest", "max_length", "cut"), rows), ""]
+            "teacher's checkpoint. Rows of more than `max_length` tokens are cut, the longest text "
+            "of a pair first. A tokenizer that is trained here does not exist yet.\n",
+            markdown(Table("", ("language", "tokenizer", "teachers", "rows", "99% have at most",
+                                "longest", "max_length", "cut"), tuple(rows)))]
 
 
-def _links(layout: Layout, languages: Sequence[Language]) -> list[str]:
-    places = {each.code: Path(os.path.relpath(layout.validation(each.code), layout.gate)).as_posix()
-              for each in languages}
-    return [f"- {code}: [findings]({place}/validation.md), [every check]({place}/docs/index.html)"
-            for code, place in places.items()]
+def _links(layout: Layout, codes: Iterable[str]) -> Iterator[str]:
+    for code in codes:
+        folder = Path(os.path.relpath(layout.validation(code), layout.gate)).as_posix()
+        yield (f"{escaped(code)}: [findings]({folder}/validation.md), "
+               f"[every check]({folder}/docs/index.html)")
 
 
 def _as_json(languages: Sequence[Language], labels: Sequence[str], cuts: Sequence["Cut"],
@@ -138,24 +134,3 @@ def _as_json(languages: Sequence[Language], labels: Sequence[str], cuts: Sequenc
         "without_examples": each.without_examples(labels),
         "errors": each.validation["errors"], "warnings": each.validation["warnings"],
     } for each in languages}, "lengths": [asdict(cut) for cut in cuts], "warnings": warnings}
-
-
-def _draw(languages: Sequence[Language], labels: Sequence[str], path: Path) -> None:
-    """The paper's Figure 2 for this data: share of each label, by its index, per language."""
-    from matplotlib import colormaps
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 4.5), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    colours, marks = colormaps["tab10" if len(languages) <= 10 else "tab20"], "osD^vP*X<>"
-    for at, each in enumerate(languages):
-        axes.plot(100 * label_distribution.shares(each.total), label=each.code, linewidth=1.2,
-                  marker=marks[at % len(marks)], markersize=5, color=colours(at % colours.N))
-    every = -(-len(labels) // 30)  # so that 60 indices do not run into each other
-    axes.set_xticks(range(0, len(labels), every))
-    axes.set(xlabel="Index of the label", ylabel="Share of the language's rows (%)", ylim=(0, None))
-    axes.grid(axis="y", alpha=0.3)
-    figure.legend(loc="outside right upper", title="language", ncols=-(-len(languages) // 20))
-    figure.savefig(path, metadata={"Software": None})

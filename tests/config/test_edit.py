@@ -90,6 +90,7 @@ def test_a_checkpoint_of_its_own() -> None:
 
 def test_where_its_data_is() -> None:
     assert read(pinned("ko", data="ko-KR")).data.configs == {"ko": "ko-KR"}
+    assert read(pinned("nb", data="no")).data.configs == {"nb": "no"}
 
 
 @pytest.mark.parametrize("code", ["no", "zh-CN", "pt-BR"])
@@ -125,6 +126,35 @@ class TestChanged:
         assert made.distil.top_k == 1
         assert made.continuation.learning_rate == 1.0e-3
         assert made.teachers["fr"].training.epochs == 2
+
+    @pytest.mark.parametrize(("value", "title"), [
+        ("no", "no"), ("12:30", "12:30"), ("2024-13-01", "2024-13-01"), ("'1e-5'", "1e-5")])
+    def test_text_stays_text(self, value: str, title: str) -> None:
+        assert read(edit.changed(BASE, (f"report.title={value}",))).report.title == title
+
+    @pytest.mark.parametrize("value", ["1e-5", "1e-05", "0.00001"])
+    def test_numbers_are_written_as_they_were_given(self, value: str) -> None:
+        text = edit.changed(BASE, (f"distil.learning_rate={value}",))
+        assert f"learning_rate: {value}" in text
+        assert read(text).distil.learning_rate == 1e-5
+
+    def test_codes_with_hyphens_and_json(self) -> None:
+        text = edit.changed(BASE, ('languages=["en", "fr", "zh-Hans", "no"]',
+                                   'data.configs.zh-Hans="zh"', 'data.labels=["yes", "no"]'))
+        made = read(text)
+        assert made.languages == ("en", "fr", "zh-Hans", "no")
+        assert made.data.configs == {"zh-Hans": "zh"}
+        assert made.data.labels == ("yes", "no")
+
+    @pytest.mark.parametrize("value", ["[x", "@x", "*a", "%x", "{"])
+    def test_what_is_no_yaml(self, value: str) -> None:
+        with pytest.raises(ParamsError, match=r"^--set: report\.title: expected YAML, found: .*; "
+                                              r"fix it$"):
+            edit.changed(BASE, (f"report.title={value}",))
+
+    def test_a_broken_params_yaml(self) -> None:
+        with pytest.raises(ParamsError, match=r"^params\.yaml:3: expected YAML, found: "):
+            edit.changed("a: 1\nb: [\n", ("a=2",))
 
     def test_none_changes_no_character(self) -> None:
         assert edit.changed(BASE, ()) == BASE

@@ -2,18 +2,14 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from support.project import PARAMS, ROOT
+from support.project import PARAMS
 
 from amtss.config import schema
 from amtss.config.params import _tuples
-from amtss.config.schema import Data, Params, Section, Serving, Student, Teaching, TeachingOverrides
+from amtss.config.schema import Data, Params, Section, Student, Teaching, TeachingOverrides
 
-SECTIONS = [each for each in vars(schema).values()
-            if isinstance(each, type) and issubclass(each, Section) and each is not Section]
-PLAIN = {"epochs", "batch_size", "learning_rate", "weight_decay", "warmup", "max_length", "dropout",
-         "label_smoothing", "precision", "seed", "layers", "width", "heads", "feed_forward",
-         "vocabulary", "train", "validation", "test", "title", "revision", "project"}
-"""Keys that say what they are by their names."""
+SECTIONS = [value for value in vars(schema).values()
+            if isinstance(value, type) and issubclass(value, Section) and value is not Section]
 
 
 def params(**changes: Any) -> Params:
@@ -28,14 +24,11 @@ def test_sections_are_frozen_strict_and_told(section: type[Section]) -> None:
         assert field.annotation is not float or field.metadata, f"{key} has no limits"
 
 
-def test_keys_that_do_not_explain_themselves_have_a_docstring() -> None:
-    lines = (ROOT / "amtss/config.py").read_text(encoding="utf-8").splitlines()
-    for section in (schema.Data, schema.Sample, schema.Distil, schema.Onboarding, schema.Promotion,
-                    schema.Evaluation):
-        for key in section.model_fields.keys() - PLAIN - {"columns", "splits", "sample"}:
-            at = next(i for i, line in enumerate(lines) if line.startswith(f"    {key}: "))
-            own = lines[at + 1: at + 3]
-            assert any('"""' in line for line in own), f"{section.__name__}.{key}"
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+def test_every_key_is_described(section: type[Section]) -> None:
+    for key, field in section.model_fields.items():
+        is_section = "config." in str(field.annotation)
+        assert field.description or is_section, f"{section.__name__}.{key}"
 
 
 @pytest.mark.parametrize(("section", "key", "good", "bad"), [
@@ -53,6 +46,7 @@ def test_keys_that_do_not_explain_themselves_have_a_docstring() -> None:
     (schema.Teaching, "seed", [0, 2**32 - 1], [-1, 2**32]),
     (schema.Architecture, "vocabulary", [300], [299]),
     (schema.Student, "heads", ["own", "residual"], ["shared"]),
+    (schema.Serving, "runtime", ["pytorch", "onnx", "onnx-int8", "onnx-int4"], ["int8", None]),
     (schema.Distil, "replay", [0, 1], [1.5]),
     (schema.Distil, "margin_threshold", [None, -1.0, 0], ["0"]),
     (schema.Distil, "temperature", [0.5], [0]),
@@ -89,9 +83,20 @@ def test_a_section_cannot_be_changed() -> None:
         params().project = "other"
 
 
-def test_overrides_name_all_of_teaching() -> None:
+def test_overrides_have_all_keys_of_teaching() -> None:
     assert TeachingOverrides.model_fields.keys() == Teaching.model_fields.keys()
     assert TeachingOverrides() == TeachingOverrides(**dict.fromkeys(Teaching.model_fields))
+
+
+@pytest.mark.parametrize(("key", "good", "bad"), [
+    ("epochs", 3, [0, "3", 1.0]), ("learning_rate", 1e-5, [0, -1.0, "1e-5"]),
+    ("gradient_checkpointing", True, [1]), ("max_length", 8, [7]), ("precision", "fp16", ["fp8"]),
+    ("dropout", 0.0, [1.0]), ("seed", 0, [-1, 2**32]), ("warmup", 1.0, [1.1])])
+def test_overrides_have_the_limits_of_teaching(key: str, good: Any, bad: list[Any]) -> None:
+    assert getattr(TeachingOverrides(**{key: good}), key) == good
+    for value in bad:
+        with pytest.raises(ValidationError, match=key):
+            TeachingOverrides(**{key: value})
 
 
 def test_a_teacher_s_training_lies_over_teaching() -> None:
@@ -123,12 +128,6 @@ def test_a_revision_is_of_one_checkpoint(given: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match=r"expected (`revision` beside|one of) "):
         Student(revision="main", **given)
     assert Student(revision="main", tokenizer="c/d").revision == "main"
-
-
-def test_int8_is_of_onnx() -> None:
-    with pytest.raises(ValidationError, match="int8: expected runtime: onnx beside it, found pyt"):
-        Serving(int8=True)
-    assert Serving(runtime="onnx", int8=True).int8
 
 
 def test_a_data_set_needs_a_place() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-import yaml
 from support.project import Project, examples
 
+from amtss.config import yaml
 from amtss.config.schema import Columns, Data, Splits
 from amtss.data import demo, sources
 from amtss.data.appendix_a import LABELS
@@ -50,7 +50,7 @@ def hub(project: Project, **tables: pa.Table) -> None:
     """A folder in the hub's layout, config `en`, with the features that `datasets` writes."""
     files = [{"split": split, "path": f"en/{split}-*"} for split in tables]
     about = {"configs": [{"config_name": "en", "data_files": files}]}
-    project.write("set/README.md", f"---\n{yaml.safe_dump(about)}---\n")
+    project.write("set/README.md", f"---\n{yaml.dump(about)}---\n")
     for split, table in tables.items():
         project.write(f"set/en/{split}-00000-of-00001.parquet", parquet_of(table))
 

@@ -29,9 +29,11 @@ from support.training import (
 )
 
 from amtss.data import corpus
-from amtss.distillation import algorithm1, importance, training
+from amtss.distillation import algorithm1, importance
+from amtss.distillation.lesson import Lesson, prepare
+from amtss.distillation.results import measure_on_validation
 from amtss.errors import AmtssError, CheckpointError
-from amtss.inference.predictor import Predictor
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
 
 ROWS = {"en": 48, "fr": 48, "ru": 68}
@@ -42,6 +44,10 @@ def until(project: Project, epochs: int) -> None:
     """Train, but stop after `epochs`."""
     with stopping_after(epochs) as stop:
         algorithm1.distil(project.params, project.layout, stop)
+
+
+def prepared(project: Project) -> Lesson:
+    return prepare(project.params, project.layout, LANGUAGES, project.params.pool, "distil")
 
 
 def perfect(project: Project, code: str, share: float = 1.0) -> None:
@@ -104,10 +110,9 @@ class TestAlgorithm1:
 
     def test_replay_draws_other_rows_each_epoch(self, tmp_path: Path) -> None:
         project = scored(tmp_path, distil={"replay": 0.5})
-        lesson = training.prepare(project.params, project.layout, LANGUAGES,
-                                  project.params.pool, "distil")
-        drawn = [set(algorithm1._rows(project.params, lesson.train, ["en"], epoch).tolist())
-                 for epoch in (2, 3, 2)]
+        lesson = prepared(project)
+        drawn = [set(algorithm1.training_rows(project.params, lesson.train, ["en"],
+                                              epoch).tolist()) for epoch in (2, 3, 2)]
         assert drawn[0] == drawn[2] != drawn[1]
         assert all(set(range(48)) <= each for each in drawn)
 
@@ -128,7 +133,7 @@ class TestAlgorithm1:
         history = project.distil(max_epochs=8)
         best = max(history, key=lambda row: row["average"])
         assert [row["epoch"] for row in history if row["best"]][-1] == best["epoch"]
-        predictor = Predictor(project.layout.student)
+        predictor = PytorchPredictor(project.layout.student)
         for each in project.corpora():
             chosen = predictor.probabilities(*each.texts("validation"), each.language).argmax(-1)
             right = chosen == each.label_ids("validation", LABELS)
@@ -172,7 +177,7 @@ class TestWeights:
         history = project.distil(weights=strategy)
         teachers = pool.load(project.params, project.layout, project.corpora(), LABELS,
                              project.params.pool)
-        expected = importance.weigh(teachers, strategy)
+        expected = importance.fit(teachers, strategy)
         for code, column in expected.items():
             for teacher, weight in column.items():
                 assert history[0]["weights"][teacher][code] == pytest.approx(weight)
@@ -199,9 +204,8 @@ class TestLabelsOnly:
 
     def test_reads_labelled_rows_alone(self, tmp_path: Path) -> None:
         project = scored(tmp_path, distil={"labels_only": True})
-        lesson = training.prepare(project.params, project.layout, LANGUAGES,
-                                  project.params.pool, "distil")
-        rows = algorithm1._rows(project.params, lesson.train, LANGUAGES, 1)
+        lesson = prepared(project)
+        rows = algorithm1.training_rows(project.params, lesson.train, LANGUAGES, 1)
         assert len(rows) == sum(ROWS.values())
         assert (lesson.train.labels[rows] != corpus.UNLABELLED).all()
         counts = np.bincount(rows[lesson.train.language[rows] == 2])
@@ -386,7 +390,7 @@ def korean(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def accuracy(project: Project, folder: Path, code: str) -> float:
     """Of the student in `folder` on validation, in points."""
     texts = corpus.load(project.layout, code).texts("validation")
-    chosen = Predictor(folder).probabilities(*texts, code).argmax(-1)
+    chosen = PytorchPredictor(folder).probabilities(*texts, code).argmax(-1)
     return 100.0 * float((chosen == project.gold(code, "validation")).mean())
 
 
@@ -399,13 +403,13 @@ def check_learnt(project: Project, *new: str) -> None:
 
 
 class TestOnboarding:
-    def test_new_languages_first_then_all_are_ranked(self, korean: Project) -> None:
+    def test_a_new_language_stays_selected_and_all_are_ranked(self, korean: Project) -> None:
         history = korean.history("distil")
         assert history[0]["selected"] == ["ko"]
         for before, row in pairwise(history):
             assert set(before["rank"]) == {*LANGUAGES, "ko"}
             ranked = sorted(before["rank"], key=before["rank"].__getitem__)
-            assert row["selected"] == ranked[:3]
+            assert row["selected"] == ["ko", *(code for code in ranked if code != "ko")][:3]
 
     def test_share_and_replay_give_so_many_rows(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", max_epochs=4, top_k=2, share=0.3, replay=0.2)
@@ -419,24 +423,23 @@ class TestOnboarding:
 
     def test_rows_are_those_languages_own(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", "pl", share=0.5, replay=0.25)
-        lesson = training.prepare(project.params, project.layout, LANGUAGES,
-                                  project.params.pool, "distil")
+        lesson = prepared(project)
         for epoch, share in ((1, 1.0), (2, 0.5)):
-            rows = algorithm1._rows(project.params, lesson.train, ["ko", "ru"], epoch)
+            rows = algorithm1.training_rows(project.params, lesson.train, ["ko", "ru"], epoch)
             assert len(set(rows.tolist())) == len(rows)
             counts = np.bincount(lesson.train.language[rows])
             assert counts.tolist() == [12, 12, share * 68, share * 160, 40]
 
     def test_it_begins_with_what_is_registered(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", **LONG)
-        lesson = training.prepare(project.params, project.layout, LANGUAGES,
-                                  project.params.pool, "distil")
-        outcomes = training.validate(lesson.learner, lesson.validation, project.params.languages)
+        lesson = prepared(project)
+        outcomes = measure_on_validation(lesson.learner, lesson.validation,
+                                         project.params.languages)
         for code in LANGUAGES:
             assert outcomes[code].accuracy == pytest.approx(
                 accuracy(project, project.layout.registered / "student", code))
         tables = [weights["encoder.embeddings.word_embeddings.weight"].numpy() for weights in (
-            Predictor(project.layout.registered / "student").model.state_dict(),
+            PytorchPredictor(project.layout.registered / "student").model.state_dict(),
             lesson.learner.weights())]
         known = len(tables[0])
         np.testing.assert_array_equal(tables[1][:known], tables[0])
@@ -446,8 +449,7 @@ class TestOnboarding:
         project = onboarding(tmp_path, "ko")
         for given, expected in ((None, 0.005), (0.002, 0.002)):
             project.set(continuation={"learning_rate": given})
-            lesson = training.prepare(project.params, project.layout, LANGUAGES,
-                                      project.params.pool, "distil")
+            lesson = prepared(project)
             assert lesson.learner.settings.learning_rate == pytest.approx(expected)
             assert {group["lr"] for group in lesson.learner.optimizer.param_groups} == {expected}
 
@@ -470,7 +472,7 @@ class TestOnboarding:
         shutil.copytree(korean.layout.student, project.layout.student, dirs_exist_ok=True)
         project.register()
         project.onboard("pl", version=2)
-        project.vocabulary()
+        project.start()
         history = project.distil()
         assert history[0]["selected"] == ["pl"]
         assert set(history[0]["rank"]) == {*LANGUAGES, "ko", "pl"}

@@ -19,7 +19,7 @@ from support.training import (
 from amtss.distillation import baseline
 from amtss.errors import AmtssError, CheckpointError
 from amtss.files import read_json
-from amtss.inference.predictor import Predictor
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 
 
@@ -64,7 +64,7 @@ class TestModel:
             (name, value.shape) for name, value in many.items() if "heads." not in name}
 
     def test_answers_in_any_language_alike(self, tmp_path: Path) -> None:
-        predictor = Predictor(distilled(tmp_path).layout.baseline)
+        predictor = PytorchPredictor(distilled(tmp_path).layout.baseline)
         made = [predictor.probabilities(["enpay1 enship2"], None, code) for code in LANGUAGES]
         np.testing.assert_array_equal(made[0], made[1])
         np.testing.assert_array_equal(made[0], made[2])

@@ -1,4 +1,6 @@
+from pathlib import Path
 from random import Random
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -6,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import minimize
+from support.training import LABELS, LANGUAGES, Project, rewrite_logits, scored
 
+from amtss.config.schema import Distil
 from amtss.distillation import importance
-from amtss.logits.pool import Array, soft_targets, softmax
+from amtss.distillation.importance import fit
+from amtss.logits import pool
+from amtss.logits.pool import Pool, soft_targets
+from amtss.logits.softmax import Array, softmax
 
 shares = st.floats(0.01, 1)
 gold_of = st.tuples(st.integers(1, 4), st.integers(1, 12)).flatmap(
@@ -43,23 +50,23 @@ def test_likelihood_agrees_with_a_grid(seed: int) -> None:
     gold, examples = draw.uniform(0.01, 1, (2, 20)), draw.uniform(0, 1, 20)
     grid = np.linspace(0, 1, 1001)
     best = max(log_likelihood(np.array([w, 1 - w]), gold, examples) for w in grid)
-    found = importance.likelihood(gold, examples)
-    assert log_likelihood(found, gold, examples) == pytest.approx(best, abs=1e-5)
+    weights = importance.likelihood(gold, examples)
+    assert log_likelihood(weights, gold, examples) == pytest.approx(best, abs=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_likelihood_agrees_with_scipy(seed: int) -> None:
     gold = np.random.default_rng(seed).beta(2, 2, (4, 200))
-    found = importance.likelihood(gold)
+    weights = importance.likelihood(gold)
     best = minimize(lambda w: -log_likelihood(np.abs(w), gold), np.full(4, 0.25), method="SLSQP",
                     bounds=[(0, 1)] * 4, constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
                     options={"ftol": 1e-12})
-    assert found == pytest.approx(best.x, abs=2e-3)
-    assert log_likelihood(found, gold) == pytest.approx(-best.fun, abs=1e-6)
+    assert weights == pytest.approx(best.x, abs=2e-3)
+    assert log_likelihood(weights, gold) == pytest.approx(-best.fun, abs=1e-6)
 
 
 @given(gold_of, st.randoms(use_true_random=False))
-def test_likelihood_does_not_see_the_order_of_teachers(gold: Array, draw: Random) -> None:
+def test_likelihood_does_not_depend_on_the_order_of_teachers(gold: Array, draw: Random) -> None:
     order = list(range(len(gold)))
     draw.shuffle(order)
     assert importance.likelihood(gold[order]) == pytest.approx(
@@ -67,24 +74,24 @@ def test_likelihood_does_not_see_the_order_of_teachers(gold: Array, draw: Random
 
 
 @given(gold_of, st.floats(0.01, 100))
-def test_boosted_with_equal_losses_is_likelihood(gold: Array, loss: float) -> None:
-    assert importance.boosted(gold, np.full(gold.shape[1], loss)) == pytest.approx(
+def test_likelihood_with_equal_weights_is_that_without(gold: Array, weight: float) -> None:
+    assert importance.likelihood(gold, np.full(gold.shape[1], weight)) == pytest.approx(
         importance.likelihood(gold), abs=1e-6)
 
 
-def test_boosted_turns_to_the_teacher_of_hard_examples() -> None:
+def test_likelihood_prefers_the_teacher_of_the_heavier_examples() -> None:
     gold = np.array([[0.9, 0.1], [0.1, 0.9]])
-    easy, hard = importance.boosted(gold, np.array([0.1, 3.0]))
-    assert hard > easy
-    assert importance.boosted(gold, np.zeros(2)) == pytest.approx([0.5, 0.5])
+    light, heavy = importance.likelihood(gold, np.array([0.1, 3.0]))
+    assert heavy > light
+    assert importance.likelihood(gold, np.zeros(2)) == pytest.approx([0.5, 0.5])
 
 
-def test_a_teacher_that_is_always_better_takes_all() -> None:
+def test_likelihood_gives_all_to_a_teacher_that_is_always_better() -> None:
     assert importance.likelihood(np.array([[0.9, 0.8], [0.5, 0.4]])) == pytest.approx(
         [1, 0], abs=1e-3)
 
 
-def test_probabilities_of_0_are_survived() -> None:
+def test_likelihood_of_zero_probabilities() -> None:
     assert on_simplex(importance.likelihood(np.array([[0.0, 0.0], [0.0, 0.5]])))
 
 
@@ -118,19 +125,83 @@ def test_soft_targets_are_distributions(logits: Array, temperature: float) -> No
     assert targets.sum(axis=-1) == pytest.approx(1)
 
 
-def test_equation_4() -> None:
-    probabilities = np.array([[[0.8, 0.2]], [[0.4, 0.6]]])
-    assert soft_targets(probabilities, np.array([0.75, 0.25])) == pytest.approx(
-        np.array([[0.7, 0.3]]))
+class TestStrategies:
+    def test_are_those_of_params_yaml(self) -> None:
+        choices = get_args(Distil.model_fields["weights"].annotation)
+        assert set(importance.STRATEGIES) == set(choices)
+        assert set(importance.STRATEGIES) > importance.BY_LOSSES
 
 
-@given(logits_of, st.floats(-1000, 1000))
-def test_softmax_does_not_see_a_shift(logits: Array, shift: float) -> None:
-    assert softmax(logits + shift) == pytest.approx(softmax(logits),
-                                                    abs=1e-9)
+def load_pool(project: Project) -> Pool:
+    return pool.load(project.params, project.layout, project.corpora(), LABELS,
+                     project.params.pool)
 
 
-@given(logits_of)
-def test_a_higher_temperature_is_flatter(logits: Array) -> None:
-    sharp, flat = softmax(logits), softmax(logits, 3.0)
-    assert (flat.max(axis=-1) <= sharp.max(axis=-1) + 1e-12).all()
+class TestFit:
+    def test_columns_lie_on_the_simplex(self, tmp_path: Path) -> None:
+        teachers = load_pool(scored(tmp_path))
+        loss = {code: np.linspace(0.1, 2.0, 24) for code in LANGUAGES}
+        for strategy in importance.STRATEGIES:
+            weights = fit(teachers, strategy, loss)
+            assert list(weights) == list(LANGUAGES)
+            for code, column in weights.items():
+                assert set(column) == {code, "multilingual"}
+                assert sum(column.values()) == pytest.approx(1.0)
+                assert min(column.values()) >= 0.0
+
+    def test_own_is_the_teacher_of_the_language_alone(self, tmp_path: Path) -> None:
+        weights = fit(load_pool(scored(tmp_path)), "own")
+        assert weights == {code: {code: 1.0, "multilingual": 0.0} for code in LANGUAGES}
+
+    def test_uniform(self, tmp_path: Path) -> None:
+        weights = fit(load_pool(scored(tmp_path)), "uniform")
+        assert weights == {code: {code: 0.5, "multilingual": 0.5} for code in LANGUAGES}
+
+    def test_likelihood_is_the_best_mixture_on_validation(self, tmp_path: Path) -> None:
+        teachers = load_pool(scored(tmp_path))
+        weights = fit(teachers, "likelihood")
+        for code in LANGUAGES:
+            gold = teachers[code].gold_probabilities()
+            grid = np.linspace(0, 1, 201)
+            values = [np.log(share * gold[0] + (1 - share) * gold[1]).mean() for share in grid]
+            share = weights[code][code]
+            assert np.log(share * gold[0] + (1 - share) * gold[1]).mean() >= max(values) - 1e-6
+
+    def test_likelihood_finds_the_accurate_teacher(self, tmp_path: Path) -> None:
+        project = scored(tmp_path)
+        sure = 8.0 * np.eye(3)[project.gold("fr", "validation")]
+        rewrite_logits(project, "fr", "fr", "validation", sure)
+        weights = fit(load_pool(project), "likelihood")
+        assert weights["fr"]["fr"] > 0.99
+
+    def test_likelihood_does_not_read_training_rows(self, tmp_path: Path) -> None:
+        project = scored(tmp_path)
+        before = fit(load_pool(project), "likelihood")
+        rewrite_logits(project, "fr", "fr", "train", np.zeros((48, 3)))
+        assert fit(load_pool(project), "likelihood") == before
+
+    def test_boosted_follows_the_students_mistakes(self, tmp_path: Path) -> None:
+        # `fr` knows the first half, `multilingual` the second; the student errs on the second
+        project = scored(tmp_path)
+        sure = 6.0 * np.eye(3)[project.gold("fr", "validation")]
+        wrong = 6.0 * np.eye(3)[(project.gold("fr", "validation") + 1) % 3]
+        first = (np.arange(24) < 12)[:, None]
+        rewrite_logits(project, "fr", "fr", "validation", np.where(first, sure, wrong))
+        rewrite_logits(project, "multilingual", "fr", "validation", np.where(first, wrong, sure))
+        teachers = load_pool(project)
+        loss = {code: np.ones(24) for code in LANGUAGES}
+        assert fit(teachers, "likelihood")["fr"]["fr"] == pytest.approx(0.5, abs=0.01)
+        loss["fr"] = np.where(first[:, 0], 0.1, 0.9)
+        assert fit(teachers, "boosted", loss)["fr"]["fr"] == pytest.approx(0.1, abs=0.01)
+        assert fit(teachers, "boosted")["fr"] == fit(teachers, "likelihood")["fr"]
+
+
+class TestUpdate:
+    @pytest.mark.parametrize("strategy", importance.STRATEGIES)
+    def test_fits_again_only_where_losses_matter(self, tmp_path: Path, strategy: str) -> None:
+        teachers = load_pool(scored(tmp_path))
+        before = fit(teachers, strategy)
+        losses = {code: np.linspace(0.1, 2.0, 24) for code in LANGUAGES}
+        after = importance.update(before, teachers, strategy, losses)
+        assert after == fit(teachers, strategy, losses)
+        assert (after is before) == (strategy != "boosted")

@@ -21,7 +21,7 @@ from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError
 from amtss.evaluation import evaluate
 from amtss.files import read_json
-from amtss.inference.predictor import Predictor
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 
 
@@ -134,7 +134,7 @@ class TestSizes:
         few = {"coverage": 0.3, "at_least": 0}
         for changed in ({}, {"vocabulary": "trimmed", "trimming": few}):
             project.set(student=changed)
-            project.vocabulary()
+            project.start()
             project.distil(max_epochs=1)
             project.baseline()
             sizes.append(evaluate._sizes(project.params, project.layout))
@@ -185,7 +185,7 @@ class TestOnboarding:
 
     def test_all_languages_are_measured_after(self, onboarded: Project,
                                               metrics: dict[str, Any]) -> None:
-        predictor = Predictor(onboarded.layout.student)
+        predictor = PytorchPredictor(onboarded.layout.student)
         for code in (*LANGUAGES, "ko"):
             texts = corpus.load(onboarded.layout, code).texts("test")
             right = predictor.probabilities(*texts, code).argmax(1) == onboarded.gold(code, "test")
@@ -195,7 +195,7 @@ class TestOnboarding:
 
     def test_those_that_were_there_also_before(self, onboarded: Project,
                                                metrics: dict[str, Any]) -> None:
-        predictor = Predictor(onboarded.layout.registered / "student")
+        predictor = PytorchPredictor(onboarded.layout.registered / "student")
         assert set(metrics["baseline"]["accuracy"]) == {"average", *LANGUAGES}
         for code in LANGUAGES:
             texts = corpus.load(onboarded.layout, code).texts("test")

@@ -73,7 +73,7 @@ def test_confidence_equal_to_accuracy_is_calibrated() -> None:
 
 @given(answers(), st.integers(0, 2**32 - 1))
 def test_interval_holds_the_estimate(correct: Bools, seed: int) -> None:
-    low, high = metrics.interval(correct, 200, seed)
+    low, high = metrics.interval([correct], 200, seed)
     assert 0 <= low <= 100 * correct.mean() + 1e-9
     assert 100 * correct.mean() - 1e-9 <= high <= 100
 
@@ -82,7 +82,7 @@ def test_interval_is_the_brute_force_bootstraps() -> None:
     random = np.random.default_rng(1)
     correct = random.random(400) < 0.8
     brute = 100 * correct[random.integers(0, 400, (20_000, 400))].mean(axis=1)
-    assert_allclose(metrics.interval(correct, 20_000, 0), np.percentile(brute, (2.5, 97.5)),
+    assert_allclose(metrics.interval([correct], 20_000, 0), np.percentile(brute, (2.5, 97.5)),
                     atol=0.3)
 
 
@@ -91,19 +91,27 @@ def test_average_interval_is_the_brute_force_bootstraps() -> None:
     languages = [random.random(n) < share for n, share in [(100, 0.9), (400, 0.7), (50, 0.5)]]
     brute = np.mean([each[random.integers(0, len(each), (20_000, len(each)))].mean(axis=1)
                      for each in languages], axis=0)
-    assert_allclose(metrics.average_interval(languages, 20_000, 0),
+    assert_allclose(metrics.interval(languages, 20_000, 0),
                     np.percentile(100 * brute, (2.5, 97.5)), atol=0.3)
 
 
+def test_the_interval_of_scores_between_is_the_brute_force_bootstraps() -> None:
+    random = np.random.default_rng(3)
+    scores = random.binomial(3, 0.8, 200) / 3  # means over three seeds
+    brute = 100 * scores[random.integers(0, 200, (20_000, 200))].mean(axis=1)
+    assert_allclose(metrics.interval([scores], 20_000, 0), np.percentile(brute, (2.5, 97.5)),
+                    atol=0.3)
+
+
 def test_more_examples_make_a_narrower_interval() -> None:
-    few, many = (metrics.interval(np.tile([True, True, True, False], n), 2000, 0)
+    few, many = (metrics.interval([np.tile([True, True, True, False], n)], 2000, 0)
                  for n in (10, 1000))
     assert many[1] - many[0] < few[1] - few[0]
 
 
 def test_the_same_seed_gives_the_same() -> None:
     correct = np.array([True, False, True] * 50)
-    assert metrics.interval(correct, 500, 3) == metrics.interval(correct, 500, 3)
+    assert metrics.interval([correct], 500, 3) == metrics.interval([correct], 500, 3)
     assert metrics.paired_test([correct], [~correct], 500, 3) == \
         metrics.paired_test([correct], [~correct], 500, 3)
 

@@ -1,28 +1,28 @@
-"""A project with flows, committed."""
+"""A committed project with the flows and a preset."""
 
 import os
 import shutil
 from pathlib import Path
 
 import pytest
-import yaml
 from support.pipeline import Pipeline
 from support.prefect import tiny
 from support.project import ROOT
 
+from amtss.config import yaml
+
 
 @pytest.fixture
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """A project with flows and the preset `demo`, committed; its params.yaml says something else.
-    """
-    made = Pipeline(tmp_path / "project", tiny() | {"project": "mine"})
-    shutil.copytree(ROOT / "flows", made.root / "flows",
+    """The project, as working directory. Its params.yaml differs from the preset `demo`."""
+    project = Pipeline(tmp_path / "project", tiny() | {"project": "mine"})
+    shutil.copytree(ROOT / "flows", project.root / "flows",
                     ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("prefect.yaml", "prefect.toml"):
-        shutil.copy(ROOT / name, made.root)
-    (made.root / "params").mkdir()
-    (made.root / "params" / "demo.yaml").write_text(yaml.safe_dump(tiny(), sort_keys=False))
-    made.commit()
-    monkeypatch.chdir(made.root)
+        shutil.copy(ROOT / name, project.root)
+    (project.root / "params").mkdir()
+    (project.root / "params" / "demo.yaml").write_text(yaml.dump(tiny()))
+    project.commit()
+    monkeypatch.chdir(project.root)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    return made
+    return project

@@ -1,5 +1,5 @@
-"""Several machines: who is asked, what travels by git and DVC, and two workers of which one is
-killed."""
+"""Several machines: what is checked first, what travels by git and DVC, and two workers of which
+one is killed."""
 
 import os
 import shutil
@@ -13,24 +13,26 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-import yaml
 from support.pipeline import SMALL, Pipeline
 from support.prefect import ask, free_port, tiny
 from support.project import ROOT
 
+from amtss.config import yaml
 from amtss.errors import AmtssError
-from flows import tasks, workspace
+from flows import pipeline as steps
+from flows import workspace
+from flows.project import remote
 
 NAMES = ["en", "more", "last"]
 STAND_IN = """
-# Stands for `amtss` up to the scores: a teacher tells who teaches it, and waits to be let go.
+# Stands for `amtss` up to the scores. A teacher logs which worker runs it and waits for a file.
 import json, os, pathlib, sys, time
 stage, *rest = sys.argv[1:]
-A, told = pathlib.Path("artifacts"), pathlib.Path(os.environ["TOLD"])
+A, signals = pathlib.Path("artifacts"), pathlib.Path(os.environ["SIGNALS"])
 settings = pathlib.Path("params.yaml").read_text()
-def write(path, what):
+def write(path, content):
     (A / path).parent.mkdir(parents=True, exist_ok=True)
-    (A / path).write_text(what if isinstance(what, str) else json.dumps(what))
+    (A / path).write_text(content if isinstance(content, str) else json.dumps(content))
 if stage == "sources":
     write("sources.json", {"en": 1})
 elif stage == "data":
@@ -39,26 +41,26 @@ elif stage == "validate":
     write(f"validation/{rest[0]}/validation.md", "fine")
 elif stage == "gate":
     write("gate/summary.md", "fine")
-    write("gate.json", {what: {name: settings for name in NAMES} for what in ("teach", "score")})
+    write("gate.json", {kind: {name: settings for name in NAMES} for kind in ("teach", "score")})
 else:
-    with open(told / "log", "a") as log:
+    with open(signals / "log", "a") as log:
         log.write(f"{stage} {rest[0]} {pathlib.Path.cwd().parents[3].name} {os.getpid()}\\n")
-    while stage == "teach" and not (told / rest[0]).exists():
+    while stage == "teach" and not (signals / rest[0]).exists():
         time.sleep(0.1)
     write(f"{dict(teach='teachers', score='logits')[stage]}/{rest[0]}/x", stage)
 """.replace("NAMES", str(NAMES))
 TRIAL = """
 from pathlib import Path
 from prefect import flow
-from flows import machines, stages, workspace
+from flows import pipeline, tasks, workspace
 
 @flow(name="trial")
 def trial(epochs: int):
-    with workspace.taken(Path(), "demo") as work:
+    with workspace.claimed(Path(), "demo") as work:
         work.configure("demo", {"teaching.epochs": epochs})
-        stages.meet(work)
-        stages.reproduce(work, "gate")
-        stages.send(work)
+        pipeline.check_machines(work)
+        tasks.reproduce(work, "gate")
+        pipeline.teach_remotely(work)
 """
 
 
@@ -67,66 +69,69 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     """A project with three teachers, `amtss` replaced, and a DVC remote by a relative path."""
     params = tiny()
     params["teachers"] |= {"last": {"languages": ["en"], "architecture": SMALL}}
-    made = Pipeline(tmp_path / "project", params)
-    shutil.copytree(ROOT / "flows", made.root / "flows",
+    pipeline = Pipeline(tmp_path / "project", params)
+    shutil.copytree(ROOT / "flows", pipeline.root / "flows",
                     ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "prefect.toml", made.root)
-    declared = yaml.safe_load((ROOT / "prefect.yaml").read_text())
-    declared["deployments"] = [each for each in declared["deployments"] if each["name"] == "remote"]
-    declared["deployments"].append({"name": "here", "entrypoint": "flows/trial.py:trial",
+    shutil.copy(ROOT / "prefect.toml", pipeline.root)
+    settings = yaml.load((ROOT / "prefect.yaml").read_text())
+    settings["deployments"] = [entry for entry in settings["deployments"]
+                               if entry["name"] == "remote"]
+    settings["deployments"].append({"name": "here", "entrypoint": "flows/trial.py:trial",
                                     "work_pool": {"name": "local"}})
-    for name, text in {"params/demo.yaml": yaml.safe_dump(params, sort_keys=False),
-                       "prefect.yaml": yaml.safe_dump(declared), "stand_in.py": STAND_IN,
+    for name, text in {"params/demo.yaml": yaml.dump(params),
+                       "prefect.yaml": yaml.dump(settings), "stand_in.py": STAND_IN,
                        "flows/trial.py": TRIAL,
                        "dvc.yaml": (ROOT / "dvc.yaml").read_text().replace(
                            "cmd: amtss", f"cmd: {sys.executable} -SE stand_in.py")}.items():
-        (made.root / name).parent.mkdir(exist_ok=True)
-        (made.root / name).write_text(text)
-    made.run("dvc", "remote", "add", "--quiet", "--default", "shared", "../remote")
-    made.commit()
-    monkeypatch.chdir(made.root)
+        (pipeline.root / name).parent.mkdir(exist_ok=True)
+        (pipeline.root / name).write_text(text)
+    pipeline.run("dvc", "remote", "add", "--quiet", "--default", "shared", "../remote")
+    pipeline.commit()
+    monkeypatch.chdir(pipeline.root)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    (tmp_path / "told").mkdir()
-    monkeypatch.setenv("TOLD", str(tmp_path / "told"))
-    return made
+    (tmp_path / "signals").mkdir()
+    monkeypatch.setenv("SIGNALS", str(tmp_path / "signals"))
+    return pipeline
 
 
-class TestMeeting:
+class TestMachines:
     def test_a_project_without_a_remote_is_one_line(self, project: Pipeline) -> None:
         project.run("dvc", "remote", "remove", "shared")
         with pytest.raises(AmtssError, match=r"a DVC remote .*, found none; run `dvc remote add"):
-            workspace.remote(project.root)
+            remote(project.root)
 
-    def test_a_relative_remote_is_found_from_a_workspace(self, project: Pipeline) -> None:
-        with workspace.taken(Path(), "demo") as work:
+    def test_a_workspace_uses_the_projects_relative_remote(self, project: Pipeline) -> None:
+        with workspace.claimed(Path(), "demo") as work:
             work.connect()
-            assert workspace.remote(work.root) == ("shared", str(project.root.parent / "remote"))
+            assert remote(work.root) == ("shared", str(project.root.parent / "remote"))
 
-    def test_git_brings_what_is_to_be_run_and_keeps_nothing(self, project: Pipeline) -> None:
+    def test_settings_travel_by_git_and_leave_no_reference_behind(self, project: Pipeline) -> None:
         origin = project.root.parent / "origin.git"
         project.run("git", "clone", "--quiet", "--bare", ".", str(origin))
         project.run("git", "remote", "add", "origin", str(origin))
         clone = project.root.parent / "clone"
         project.run("git", "clone", "--quiet", str(origin), str(clone))
-        with workspace.taken(Path(), "demo") as here, workspace.taken(clone, "teacher") as there:
+        with (workspace.claimed(Path(), "demo") as here,
+              workspace.claimed(clone, "teacher") as there):
             here.configure("demo", {"distil.max_epochs": 7})
             (here.root / "dvc.lock").write_text("schema: '2.0'\n")
-            with here.sent() as reference:
+            with here.pushed() as reference:
                 there.receive(reference)
             assert there.params.distil.max_epochs == 7
             assert (there.root / "dvc.lock").is_file()
             assert here.run("git", "log", "--format=%s") == ["state", "state"]
         assert "amtss" not in project.run("git", "ls-remote", "origin")
 
-    def test_workspaces_of_a_machine_have_a_share_each(self, project: Pipeline,
+    def test_each_workspace_has_a_share_of_the_machine(self, project: Pipeline,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5")
         seen = []
-        with (workspace.taken(Path(), "teacher") as one, workspace.taken(Path(), "teacher") as two,
-              workspace.taken(Path(), "teacher") as three):
+        with (workspace.claimed(Path(), "teacher") as one,
+              workspace.claimed(Path(), "teacher") as two,
+              workspace.claimed(Path(), "teacher") as three):
             for work in (one, two, three):
-                work.share(2, alone=True)
-                with work.slot() as share:
+                work.divide(2, one=True)
+                with work.share() as share:
                     seen.append(share["CUDA_VISIBLE_DEVICES"])
         assert seen == ["4", "5", "4"]
 
@@ -134,10 +139,11 @@ class TestMeeting:
         ([], False), ([{"changed outs": {"artifacts/teachers/en": "deleted"}}], False),
         ([{"changed deps": {"artifacts/teachers/en": "deleted"}}], False),
         ([{"changed deps": {"artifacts/gate.json": {"teach.en": "modified"}}}], True),
-        ([{"changed deps": {"amtss/teaching.py": "modified"}}], True),
+        ([{"changed deps": {"amtss/teachers/teach.py": "modified"}}], True),
         (["changed command"], True)], ids=str)
-    def test_what_only_is_not_here_is_not_sent(self, differences: list[Any], stale: bool) -> None:
-        assert tasks.changed(differences) == stale
+    def test_results_that_are_merely_missing_here_are_not_stale(
+            self, differences: list[Any], stale: bool) -> None:
+        assert steps.is_stale(differences) == stale
 
 
 @pytest.fixture
@@ -147,7 +153,8 @@ def machines(project: Pipeline) -> Iterator[dict[str, Path]]:
     for clone in clones.values():
         project.run("git", "clone", "--quiet", ".", str(clone))
     project.environment |= {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api",
-                            "PREFECT_WORKER_HEARTBEAT_SECONDS": "4", "TOLD": os.environ["TOLD"]}
+                            "PREFECT_WORKER_HEARTBEAT_SECONDS": "4",
+                            "SIGNALS": os.environ["SIGNALS"]}
     folders = [*clones.values(), project.root]
     try:
         flows(project, "up", project.root)
@@ -158,41 +165,42 @@ def machines(project: Pipeline) -> Iterator[dict[str, Path]]:
 
 
 def flows(project: Pipeline, command: str, *folders: Path) -> None:
-    """`python -m flows COMMAND` in folders, at once."""
-    more = ["--at-once", "1"] if command == "work" else []
-    running = [subprocess.Popen([sys.executable, "-m", "flows", command, *more], cwd=folder,
+    """Run `python -m flows COMMAND` in all folders at once."""
+    options = ["--at-once", "1"] if command == "work" else []
+    running = [subprocess.Popen([sys.executable, "-m", "flows", command, *options], cwd=folder,
                                 env=project.environment | {"PYTHONPATH": str(folder)})
                for folder in folders]
-    assert [each.wait() for each in running] == [0] * len(folders)
+    assert [process.wait() for process in running] == [0] * len(folders)
 
 
 @pytest.mark.slow
 def test_two_workers_one_of_which_is_killed(project: Pipeline, machines: dict[str, Path]) -> None:
-    url, told = project.environment["PREFECT_API_URL"], Path(os.environ["TOLD"])
-    (told / "log").touch()
+    url, signals = project.environment["PREFECT_API_URL"], Path(os.environ["SIGNALS"])
+    (signals / "log").touch()
 
     def log() -> list[list[str]]:
-        return [line.split() for line in (told / "log").read_text().splitlines()]
+        return [line.split() for line in (signals / "log").read_text().splitlines()]
 
     def start(epochs: int) -> str:
-        number = next(each["id"] for each in ask(url, "deployments") if each["name"] == "here")
-        made = httpx.post(f"{url}/deployments/{number}/create_flow_run",
-                          json={"parameters": {"epochs": epochs}})
-        return str(made.json()["id"])
+        deployment = next(entry["id"] for entry in ask(url, "deployments")
+                          if entry["name"] == "here")
+        response = httpx.post(f"{url}/deployments/{deployment}/create_flow_run",
+                              json={"parameters": {"epochs": epochs}})
+        return str(response.json()["id"])
 
     def states(*runs: str) -> set[str]:
-        return {each["state"]["type"] for each in ask(url, "flow_runs") if each["id"] in runs}
+        return {run["state"]["type"] for run in ask(url, "flow_runs") if run["id"] in runs}
 
     run = start(1)
-    until(lambda: len({where for _, _, where, _ in log()}) == 2)  # each worker has one
+    until(lambda: len({clone for _, _, clone, _ in log()}) == 2)  # each worker has a teacher
     for name in NAMES[:2]:
-        (told / name).touch()
+        (signals / name).touch()
     until(lambda: any(words[:2] == ["teach", "last"] for words in log()))
-    lost = next(where for _, name, where, _ in log() if name == "last")
+    lost = next(clone for _, name, clone, _ in log() if name == "last")
     worker = psutil.Process(int((machines[lost] / ".prefect/teachers.pid").read_text().split()[0]))
     for process in [worker, *worker.children(recursive=True)]:
         process.kill()
-    (told / "last").touch()
+    (signals / "last").touch()
     until(lambda: not states(run) & {"SCHEDULED", "PENDING", "RUNNING"})
     assert states(run) == {"COMPLETED"}
 
@@ -200,23 +208,24 @@ def test_two_workers_one_of_which_is_killed(project: Pipeline, machines: dict[st
     ran = [tuple(words[:2]) for words in log()]
     assert sorted(ran) == sorted([("teach", "last"), *(
         (stage, name) for stage in ("teach", "score") for name in NAMES)])
-    assert [where for stage, name, where, _ in log() if name == "last"] == [lost, other, other]
-    assert {where for _, _, where, _ in log()} == {lost, other}
-    crashed = [each for each in ask(url, "flow_runs") if each["state"]["type"] == "CRASHED"]
-    assert [(each["name"], each["state"]["message"]) for each in crashed] == [
+    assert [clone for _, name, clone, _ in log() if name == "last"] == [lost, other, other]
+    assert {clone for _, _, clone, _ in log()} == {lost, other}
+    crashed = [entry for entry in ask(url, "flow_runs") if entry["state"]["type"] == "CRASHED"]
+    assert [(entry["name"], entry["state"]["message"]) for entry in crashed] == [
         ("teacher last", "Its worker is lost.")]
     work = project.root / ".dvc/tmp/runs/demo-1"
     assert all((work / "artifacts/logits" / name / "x").is_file() for name in NAMES)
 
-    # what is cancelled is cancelled everywhere
+    # cancelling the run cancels its teachers on all machines
     before = len(log())
     for name in NAMES:
-        (told / name).unlink()
+        (signals / name).unlink()
     run = start(2)
     until(lambda: len(log()) > before)
     httpx.post(f"{url}/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}})
     until(lambda: not any(psutil.pid_exists(int(words[3])) for words in log()[before:]))
-    children = {each["id"] for each in ask(url, "flow_runs") if each["name"].startswith("teacher")}
+    children = {entry["id"] for entry in ask(url, "flow_runs")
+                if entry["name"].startswith("teacher")}
     until(lambda: states(run, *children) == {"COMPLETED", "CRASHED", "CANCELLED"})
     assert len(log()) == before + 1
 

@@ -1,24 +1,26 @@
-"""Flows and a Prefect server: what is missing is one line, and a registry that is away for some
-seconds stops no run."""
+"""Flows against a real Prefect server: whatever is missing is reported in one line, and a registry
+that does not answer for some seconds stops no run."""
 
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import yaml
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 from support.prefect import free_port, tiny
 
+from amtss.config import yaml
 from amtss.errors import AmtssError
-from flows import remote_teachers, tasks, workspace
+from flows import remote_teachers, tasks
 from flows import server as prefect_server
 from flows.distill import distill
 from flows.workspace import Workspace
@@ -32,7 +34,7 @@ def server() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("server")
-def test_what_is_missing_is_one_line() -> None:
+def test_a_missing_deployment_or_worker_is_one_line() -> None:
     with pytest.raises(AmtssError, match="expected one of none, found 'distill/demo'; name one"):
         prefect_server.run("distill/demo", [])
     with get_client(sync_client=True) as client:
@@ -42,18 +44,43 @@ def test_what_is_missing_is_one_line() -> None:
     with pytest.raises(AmtssError, match="work pool local: expected a worker, found none; run"):
         prefect_server.run("distill/demo", [])
     with pytest.raises(AmtssError, match="work pool machines: expected a worker, found none; run"):
-        remote_teachers.check()
+        remote_teachers.check_worker()
 
 
-def test_a_worker_without_a_server_or_with_nothing_to_do(
+def test_a_worker_without_a_server_or_without_places(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workspace, "remote", lambda project: ("shared", "s3://there"))
+    for words in (["init", "--quiet", "--no-scm"],
+                  ["remote", "add", "--quiet", "--default", "shared", "s3://there"]):
+        subprocess.run([sys.executable, "-m", "dvc", *words], check=True)
     with (temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
           pytest.raises(AmtssError, match="expected a Prefect server, found none; run `python")):
         prefect_server.work(None)
     with pytest.raises(AmtssError, match="--at-once: expected 1 or more, found 0"):
         prefect_server.work(0)
+
+
+class TestStarting:
+    def test_without_a_project(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(AmtssError, match=r"prefect.yaml: expected a file, found none; run in"):
+            prefect_server.up()
+
+    def test_a_taken_port(self) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            with pytest.raises(AmtssError, match=r"expected a free port, found .* taken; stop"):
+                prefect_server._check_free("127.0.0.1", other.getsockname()[1])
+
+    def test_an_address_of_another_machine(self) -> None:
+        with pytest.raises(AmtssError, match="expected an address of this machine, found host"):
+            prefect_server._check_free("host", 4200)
+
+    def test_a_run_without_a_server(self) -> None:
+        with (temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{free_port()}/api"}),
+              pytest.raises(AmtssError, match="expected a Prefect server, found none; run `pyth")):
+            prefect_server.run("distill/demo", [])
 
 
 def test_up_where_the_port_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,13 +96,13 @@ def test_up_where_the_port_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 class Registry(BaseHTTPRequestHandler):
-    """MLflow's, without any model: as long as `busy` lasts, a 503."""
+    """An MLflow server without any model; its first `failures` answers are status 503."""
 
-    busy = 2
+    failures = 2
 
     def do_GET(self) -> None:
-        Registry.busy -= 1
-        self.send_response(200 if Registry.busy < 0 else 503)
+        Registry.failures -= 1
+        self.send_response(200 if Registry.failures < 0 else 503)
         self.end_headers()
         self.wfile.write(json.dumps({"experiment": {
             "experiment_id": "1", "name": "amtss-demo", "lifecycle_stage": "active"}}).encode())
@@ -85,13 +112,14 @@ class Registry(BaseHTTPRequestHandler):
 
 
 @pytest.mark.usefixtures("server")
-def test_a_registry_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(tiny()))
+def test_a_task_is_retried_until_the_registry_answers(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "params.yaml").write_text(yaml.dump(tiny()))
     (tmp_path / "artifacts").mkdir()
-    one = {"en": 80.0}
+    accuracy = {"en": 80.0}
     (tmp_path / "artifacts" / "metrics.json").write_text(json.dumps({
-        "student": {"accuracy": one}, "baseline": {"accuracy": one},
-        "teachers": {"en": {"accuracy": one}}, "best_teacher": {"en": "en"}}))
+        "student": {"accuracy": accuracy}, "baseline": {"accuracy": accuracy},
+        "teachers": {"en": {"accuracy": accuracy}}, "best_teacher": {"en": "en"}}))
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     work = Workspace(tmp_path, tmp_path, os.open(tmp_path / "lock", os.O_CREAT))
@@ -104,10 +132,10 @@ def test_a_registry_that_comes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with get_client(sync_client=True) as client:
             return int(client.read_task_run(state.state_details.task_run_id).run_count)
 
-    def come_back() -> None:
+    def serve() -> None:
         ThreadingHTTPServer(("127.0.0.1", port), Registry).serve_forever()
 
-    coming = threading.Timer(2.0, come_back)
-    coming.daemon = True
-    coming.start()
+    timer = threading.Timer(2.0, serve)
+    timer.daemon = True
+    timer.start()
     assert trial() > 1

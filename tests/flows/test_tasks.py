@@ -8,21 +8,17 @@ from flows import tasks
 from flows.subprocesses import CommandError, StoppedError
 
 
-class TestStages:
-    def test_trainings_have_epochs(self) -> None:
+class TestTasks:
+    def test_only_trainings_have_epochs(self) -> None:
         params = Params.model_validate(_tuples(tiny()))
-        assert [tasks.longest(params, target) for target in (
+        assert [tasks.max_epochs(params, target) for target in (
             "teach@en", "score@en", "distil", "baseline", "evaluate")] == [1, 0, 2, 2, 0]
 
-    def test_the_registered_version_is_found(self) -> None:
-        assert tasks.registered(["2026 Creating", "amtss-demo version 12, registered before: 2 "
-                                 "points; now champion"]) == "12"
-
-    @pytest.mark.parametrize(("error", "again"), [
+    @pytest.mark.parametrize(("error", "retried"), [
         (CommandError("exited with -9"), True), (CommandError("exited with 1"), False),
         (RegistryError("MLFLOW_TRACKING_URI: expected MLflow to answer at h, found: no"), True),
         (ParamsError("Connection refused"), False), (StoppedError("stopped"), False)], ids=str)
-    def test_tries_again_where_that_may_help(self, error: Exception, again: bool) -> None:
+    def test_only_errors_that_may_pass_are_retried(self, error: Exception, retried: bool) -> None:
         from prefect.states import Failed
 
-        assert tasks.may_help(None, None, Failed(data=error)) == again
+        assert tasks.worth_retrying(None, None, Failed(data=error)) == retried

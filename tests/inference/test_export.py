@@ -15,7 +15,7 @@ from transformers import AutoConfig
 
 from amtss.errors import AmtssError, CheckpointError
 from amtss.inference import export
-from amtss.inference.predictor import Predictor
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 from amtss.student.model import StudentConfig, StudentModel
 from amtss.tokenization import tokenizer, tokens
@@ -62,7 +62,7 @@ def make(root: Path, kind: str, heads: str, codes: list[str] | None = None) -> P
 def logits(folder: Path, language: str, texts: list[str], pairs: list[str] | None = None
            ) -> np.ndarray:
     """The student's own, a text at a time. *Shape:* (N, C)"""
-    predictor = Predictor(folder)
+    predictor = PytorchPredictor(folder)
     table = pa.table({"text": texts} | ({"pair": pairs} if pairs else {}))
     encoded = tokens.tokenise(predictor.tokenizer, table, LENGTH)
     head = torch.tensor([predictor.languages.index(language)])
@@ -113,7 +113,7 @@ class TestThePipeline:
 @pytest.mark.parametrize("kind", ["roberta", "camembert"])
 def test_the_other_families_give_the_same_logits(tmp_path: Path, kind: str) -> None:
     folder = make(tmp_path, kind, "residual")
-    predictor = Predictor(folder)
+    predictor = PytorchPredictor(folder)
     model = export.classifier(predictor.model.cpu(), "en")
     made = predictor.tokenizer(TEXTS, truncation=True, max_length=LENGTH, padding=True,
                                return_tensors="pt")
@@ -202,17 +202,18 @@ class TestRefused:
 
 class TestOnnx:
     def test_the_folder(self, own: Path, tmp_path: Path) -> None:
-        export.export_onnx(own, tmp_path / "to", 8)
+        export.export_onnx(own, tmp_path / "to", "onnx-int8")
         assert {path.name for path in (tmp_path / "to").iterdir()} == {
             "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
         assert json.loads((tmp_path / "to" / "config.json").read_text()) == {
-            "amtss": {"format": "onnx", "bits": 8, "student": checkpoint.fingerprint(own)},
+            "amtss": {"format": "onnx-int8", "student": checkpoint.fingerprint(own)},
             "labels": list(LABELS), "languages": CODES, "max_tokens": LENGTH, "pad_token_id": 1}
 
     def test_the_tokenizer_cuts_and_pads_by_itself(self, own: Path, tmp_path: Path) -> None:
-        export.export_onnx(own, tmp_path / "to", 32)
+        export.export_onnx(own, tmp_path / "to", "onnx")
         made = Tokenizer.from_file(str(tmp_path / "to" / "tokenizer.json")).encode_batch(TEXTS)
-        expected = Predictor(own).tokenizer(TEXTS, truncation=True, max_length=LENGTH, padding=True)
+        expected = PytorchPredictor(own).tokenizer(TEXTS, truncation=True, max_length=LENGTH,
+                                                   padding=True)
         assert [each.ids for each in made] == expected["input_ids"]
         assert [each.attention_mask for each in made] == expected["attention_mask"]
         assert tokenizer.load_tokenizer(str(tmp_path / "to"))(TEXTS[-1], truncation=True)[
@@ -222,20 +223,20 @@ class TestOnnx:
                                                                 tmp_path: Path) -> None:
         export.export(own, "ko", tmp_path / "one")
         for name in ("one", "two"):
-            export.export_onnx(own, tmp_path / name, 32)
+            export.export_onnx(own, tmp_path / name, "onnx")
         assert checkpoint.fingerprint(tmp_path / "one") == checkpoint.fingerprint(tmp_path / "two")
 
     def test_is_nothing_elses(self, own: Path) -> None:
         before = checkpoint.fingerprint(own)
         with pytest.raises(AmtssError, match="an earlier export, found something else"):
-            export.export_onnx(own, own, 32)
+            export.export_onnx(own, own, "onnx")
         assert checkpoint.fingerprint(own) == before
 
     def test_is_whole_or_as_it_was(self, own: Path, tmp_path: Path) -> None:
-        export.export_onnx(own, tmp_path / "to", 32)
+        export.export_onnx(own, tmp_path / "to", "onnx")
         before = checkpoint.fingerprint(tmp_path / "to")
         with full_disk(20_000), pytest.raises(AmtssError, match=r"expected to be able to write"):
-            export.export_onnx(own, tmp_path / "to", 8)
+            export.export_onnx(own, tmp_path / "to", "onnx-int8")
         assert checkpoint.fingerprint(tmp_path / "to") == before
         assert [path.name for path in tmp_path.iterdir()] == ["to"]
 
@@ -244,7 +245,7 @@ class TestOnnx:
         text = (folder / "config.json").read_text()
         (folder / "config.json").write_text(text.replace('"gelu"', '"relu"'))
         with pytest.raises(CheckpointError, match="with hidden_act gelu, found relu; export it"):
-            export.export_onnx(folder, tmp_path / "to", 32)
+            export.export_onnx(folder, tmp_path / "to", "onnx")
         assert not (tmp_path / "to").exists()
 
 
@@ -289,10 +290,11 @@ class TestTheCommand:
     @pytest.mark.parametrize(("arguments", "message"), [
         (["--lang", "../../x"], "expected a head for one of en, fr, ko, found none for '../../x'"),
         (["--lang", "ko", "--format", "tf"], "'tf' is not one of 'transformers', 'onnx'"),
-        (["--lang", "ko", "--format", "onnx"], "or --int4, found --lang --format onnx; an ONNX"),
-        (["--lang", "ko", "--int8"], "expected --lang LANG, or --format onnx and maybe --int8 or"),
-        (["--format", "onnx", "--int8", "--int4"], "found --format onnx --int8 --int4; an ONNX"),
-        ([], "found neither; an ONNX file holds all languages"),
+        (["--lang", "ko", "--format", "onnx-int8"],
+         "--format onnx-int8: expected no --lang with it, found ko; a transformers checkpoint"),
+        (["--lang", "ko", "--int8"], "No such option: --int8"),
+        (["--format", "transformers"], "--format transformers: expected --lang with it, found non"),
+        ([], "found none; a transformers checkpoint holds one language, an ONNX file holds all"),
     ])
     def test_mistakes_are_one_line(self, own: Path, capsys: pytest.CaptureFixture[str],
                                    arguments: list[str], message: str) -> None:

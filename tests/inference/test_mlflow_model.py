@@ -19,13 +19,12 @@ import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PyFuncModel
+from support.predictions import answers, questions
 from support.registered import database, evaluated
 from support.training import LANGUAGES, Project
 
-from amtss.data import corpus
-from amtss.inference import predictor
-from amtss.inference.predictor import Question
-from amtss.registry import register, tracking, versions
+from amtss.inference.jsonl import Question
+from amtss.registry import register, store, versions
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +45,8 @@ def uri(project: Project) -> str:
 
 @pytest.fixture(scope="module")
 def served(project: Project, uri: str) -> PyFuncModel:
-    tracking.connect(project.params, project.layout)
+    store.connect(project.params, project.layout)
     return mlflow.pyfunc.load_model(uri)
-
-
-def questions(project: Project) -> list[Question]:
-    """All test texts, languages taking turns."""
-    texts = [corpus.load(project.layout, code)["test"]["text"].to_pylist() for code in LANGUAGES]
-    return [Question(text, code) for row in zip(*texts, strict=True)
-            for text, code in zip(row, LANGUAGES, strict=True)]
 
 
 def rows(asked: list[Question]) -> list[dict[str, Any]]:
@@ -63,7 +55,7 @@ def rows(asked: list[Question]) -> list[dict[str, Any]]:
 
 def agree(project: Project, asked: list[Question], found: list[dict[str, Any]]) -> None:
     """`found` is what `amtss predict` answers to `asked`."""
-    expected = [json.loads(line) for line in predictor.answer(project.layout.student, asked)]
+    expected = answers(project.layout.student, asked)
     assert [each["label"] for each in found] == [each["label"] for each in expected]
     for one, other in zip(found, expected, strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
@@ -121,7 +113,7 @@ def test_one_language_needs_no_name(project: Project) -> None:
     model = Served()
     model.load_context(mlflow.pyfunc.PythonModelContext(
         {"student": str(project.layout.student)}, None))
-    model.predictor.model.config.languages = ["en"]
+    model.predictor.languages = ["en"]
     agree(project, [Question("enpay1", "en")],
           model.predict(None, pd.DataFrame({"text": ["enpay1"]})))
 

@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.predictions import answers
 from support.training import LABELS, LANGUAGES, Project, distilled
 
 from amtss.config.schema import Architecture, Columns, Data, Student
 from amtss.data import corpus, sources
 from amtss.errors import AmtssError, CheckpointError, DataError
 from amtss.inference import export
+from amtss.inference.jsonl import BATCH, Question
+from amtss.inference.load import load_folder
 from amtss.inference.onnx_predictor import OnnxPredictor
-from amtss.inference.predictor import BATCH, Predictor, Question, answer
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.paths import Layout
 from amtss.student.model import build_student
 from amtss.tokenization.tokenizer import train_tokenizer
@@ -39,10 +42,10 @@ main()
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A student and its exports, `onnx`, `int8` and `int4`."""
+    """A student and its exports, each in a folder of its format's name."""
     made = distilled(tmp_path_factory.mktemp("exported"))
-    for name, bits in (("onnx", 32), ("int8", 8), ("int4", 4)):
-        export.export_onnx(made.layout.student, made.layout.root / name, bits)
+    for name in export.BITS:
+        export.export_onnx(made.layout.student, made.layout.root / name, name)
     return made
 
 
@@ -61,15 +64,16 @@ class TestOnnxPredictor:
     def test_answers_as_the_student(self, project: Project, onnx: Path, code: str) -> None:
         texts = [*texts_of(project, code), LONG, "", "<pad> <s> </s>", "\u3042\u0645"]
         pairs = [*reversed(texts[1:]), ""]
+        student = PytorchPredictor(project.layout.student)
         for second in (None, pairs):
             np.testing.assert_allclose(
                 OnnxPredictor(onnx).probabilities(texts, second, code),
-                Predictor(project.layout.student).probabilities(texts, second, code), atol=1e-5)
+                student.probabilities(texts, second, code), atol=1e-5)
 
-    @pytest.mark.parametrize("name", ["int8", "int4"])
+    @pytest.mark.parametrize("name", ["onnx-int8", "onnx-int4"])
     def test_of_whole_numbers_names_the_same_labels(self, project: Project, name: str) -> None:
-        student, small = Predictor(project.layout.student), OnnxPredictor(
-            project.layout.root / name)
+        student = PytorchPredictor(project.layout.student)
+        small = OnnxPredictor(project.layout.root / name)
         same = [small.probabilities(texts, None, code).argmax(1)
                 == student.probabilities(texts, None, code).argmax(1)
                 for code in LANGUAGES for texts in [texts_of(project, code)]]
@@ -77,7 +81,7 @@ class TestOnnxPredictor:
 
     @pytest.mark.parametrize("kind", ["onnx", "student"])
     def test_languages_may_be_mixed(self, project: Project, onnx: Path, kind: str) -> None:
-        predictor = OnnxPredictor(onnx) if kind == "onnx" else Predictor(project.layout.student)
+        predictor = load_folder(onnx if kind == "onnx" else project.layout.student)
         asked = [(text, code) for code in LANGUAGES for text in texts_of(project, code)[:5]]
         texts, codes = zip(*random.Random(0).sample(asked, len(asked)), strict=True)
         mixed = predictor.probabilities(list(texts), None, codes)
@@ -95,9 +99,8 @@ class TestOnnxPredictor:
     def test_more_than_a_batch_in_order(self, project: Project, onnx: Path) -> None:
         asked = [Question(text, code) for code in LANGUAGES for text in texts_of(project, code)] * 3
         assert len(asked) > BATCH
-        found, right = (list(answer(folder, asked, load)) for folder, load in
-                        ((onnx, OnnxPredictor), (project.layout.student, Predictor)))
-        for one, other in zip(map(json.loads, found), map(json.loads, right), strict=True):
+        found = answers(onnx, asked, OnnxPredictor)
+        for one, other in zip(found, answers(project.layout.student, asked), strict=True):
             assert (one["text"], one["label"]) == (other["text"], other["label"])
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
 
@@ -109,15 +112,15 @@ class TestOnnxPredictor:
         assert all((each == found[0]).all() for each in found)
 
     def test_x_lm_tiny(self, project: Project, tmp_path: Path) -> None:
-        export.export_onnx(project.layout.baseline, tmp_path / "to", 32)
+        export.export_onnx(project.layout.baseline, tmp_path / "to", "onnx")
         for code in (*LANGUAGES, "ko"):
             np.testing.assert_allclose(
                 OnnxPredictor(tmp_path / "to").probabilities(["enpay1"], None, code),
-                Predictor(project.layout.baseline).probabilities(["enpay1"], None, code),
+                PytorchPredictor(project.layout.baseline).probabilities(["enpay1"], None, code),
                 atol=1e-5)
 
     def test_another_language(self, onnx: Path) -> None:
-        with pytest.raises(DataError, match="--lang: expected one of en, fr, ru, found 'ko'"):
+        with pytest.raises(DataError, match="lang: expected one of en, fr, ru, found 'ko'"):
             OnnxPredictor(onnx).probabilities(["x"], None, "ko")
 
 
@@ -166,8 +169,7 @@ class TestTheCommand:
              "--lang", "en", *(each.text for each in asked)],
             capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
-        expected = [json.loads(line)
-                    for line in answer(project.layout.student, asked)]
+        expected = answers(project.layout.student, asked)
         for one, other in zip(map(json.loads, done.stdout.splitlines()), expected, strict=True):
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
 
@@ -198,12 +200,12 @@ def real(massive: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
 @pytest.mark.parametrize("code", ["ar", "fr", "ko"])
 def test_parity_on_real_texts(real: Layout, tmp_path: Path, code: str) -> None:
     texts = corpus.load(real, code)["test"]["text"].to_pylist()
-    right = Predictor(real.student).probabilities(texts, None, code)
+    right = PytorchPredictor(real.student).probabilities(texts, None, code)
     assert right.std(axis=0).min() > 0.01
-    export.export_onnx(real.student, tmp_path / "to", 32)
+    export.export_onnx(real.student, tmp_path / "to", "onnx")
     np.testing.assert_allclose(OnnxPredictor(tmp_path / "to").probabilities(texts, None, code),
                                right, atol=1e-4)
-    export.export_onnx(real.student, tmp_path / "to", 8)
+    export.export_onnx(real.student, tmp_path / "to", "onnx-int8")
     found = OnnxPredictor(tmp_path / "to").probabilities(texts, None, code)
     assert abs(found - right).mean() < 0.02
     assert (found.argmax(1) == right.argmax(1)).mean() > 0.95

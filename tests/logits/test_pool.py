@@ -3,15 +3,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from support.training import LABELS, LANGUAGES, Project, rewrite_logits, scored
+from support.training import LABELS, LANGUAGES, Project, scored
 
 from amtss.config.schema import Params
-from amtss.distillation.importance import weigh
 from amtss.errors import CacheError
 from amtss.logits import cache as logits_cache
 from amtss.logits import pool
 from amtss.logits.cache import Logits
-from amtss.logits.pool import Pool, softmax
+from amtss.logits.pool import Pool
+from amtss.logits.softmax import softmax
 
 
 def loaded(project: Project, *teachers: str) -> Pool:
@@ -73,6 +73,11 @@ class TestLoad:
 
 
 class TestSoftTargets:
+    def test_equation_4(self) -> None:
+        probabilities = np.array([[[0.8, 0.2]], [[0.4, 0.6]]])
+        assert pool.soft_targets(probabilities, np.array([0.75, 0.25])) == pytest.approx(
+            np.array([[0.7, 0.3]]))
+
     def test_are_the_weighted_mixture(self, tmp_path: Path) -> None:
         project = scored(tmp_path)
         members = loaded(project)["en"]
@@ -90,65 +95,8 @@ class TestSoftTargets:
             np.testing.assert_allclose(made, expected, atol=1e-12)
 
 
-class TestWeigh:
-    def test_columns_lie_on_the_simplex(self, tmp_path: Path) -> None:
-        teachers = loaded(scored(tmp_path))
-        loss = {code: np.linspace(0.1, 2.0, 24) for code in LANGUAGES}
-        for strategy in ("own", "uniform", "likelihood", "boosted"):
-            weights = weigh(teachers, strategy, loss)
-            assert list(weights) == list(LANGUAGES)
-            for code, column in weights.items():
-                assert set(column) == {code, "multilingual"}
-                assert sum(column.values()) == pytest.approx(1.0)
-                assert min(column.values()) >= 0.0
-
-    def test_own_is_the_teacher_of_the_language_alone(self, tmp_path: Path) -> None:
-        weights = weigh(loaded(scored(tmp_path)), "own")
-        assert weights == {code: {code: 1.0, "multilingual": 0.0} for code in LANGUAGES}
-
-    def test_uniform(self, tmp_path: Path) -> None:
-        weights = weigh(loaded(scored(tmp_path)), "uniform")
-        assert weights == {code: {code: 0.5, "multilingual": 0.5} for code in LANGUAGES}
-
-    def test_likelihood_is_the_best_mixture_on_validation(self, tmp_path: Path) -> None:
-        teachers = loaded(scored(tmp_path))
-        weights = weigh(teachers, "likelihood")
-        for code in LANGUAGES:
-            gold = teachers[code].gold_probabilities()
-            grid = np.linspace(0, 1, 201)
-            values = [np.log(share * gold[0] + (1 - share) * gold[1]).mean() for share in grid]
-            found = weights[code][code]
-            assert np.log(found * gold[0] + (1 - found) * gold[1]).mean() >= max(values) - 1e-6
-
-    def test_likelihood_finds_the_teacher_that_knows(self, tmp_path: Path) -> None:
-        project = scored(tmp_path)
-        sure = 8.0 * np.eye(3)[project.gold("fr", "validation")]
-        rewrite_logits(project, "fr", "fr", "validation", sure)
-        weights = weigh(loaded(project), "likelihood")
-        assert weights["fr"]["fr"] > 0.99
-
-    def test_likelihood_does_not_read_training_rows(self, tmp_path: Path) -> None:
-        project = scored(tmp_path)
-        before = weigh(loaded(project), "likelihood")
-        rewrite_logits(project, "fr", "fr", "train", np.zeros((48, 3)))
-        assert weigh(loaded(project), "likelihood") == before
-
-    def test_boosted_heeds_the_students_mistakes(self, tmp_path: Path) -> None:
-        # `fr` knows the first half, `multilingual` the second; the student errs on the second
-        project = scored(tmp_path)
-        sure = 6.0 * np.eye(3)[project.gold("fr", "validation")]
-        wrong = 6.0 * np.eye(3)[(project.gold("fr", "validation") + 1) % 3]
-        first = (np.arange(24) < 12)[:, None]
-        rewrite_logits(project, "fr", "fr", "validation", np.where(first, sure, wrong))
-        rewrite_logits(project, "multilingual", "fr", "validation", np.where(first, wrong, sure))
-        teachers = loaded(project)
-        loss = {code: np.ones(24) for code in LANGUAGES}
-        assert weigh(teachers, "likelihood")["fr"]["fr"] == pytest.approx(0.5, abs=0.01)
-        loss["fr"] = np.where(first[:, 0], 0.1, 0.9)
-        assert weigh(teachers, "boosted", loss)["fr"]["fr"] == pytest.approx(0.1, abs=0.01)
-        assert weigh(teachers, "boosted")["fr"] == weigh(teachers, "likelihood")["fr"]
-
-    def test_gold_probabilities(self, tmp_path: Path) -> None:
+class TestGoldProbabilities:
+    def test_are_those_of_the_gold_labels(self, tmp_path: Path) -> None:
         members = loaded(scored(tmp_path))["ru"]
         every = softmax(members.logits["validation"])
         expected = [[every[t, n, members.gold[n]] for n in range(24)] for t in range(2)]

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from support.project import Project, run
 from support.registered import settings, version
 
+from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.data import corpus
 from amtss.errors import RegistryError
@@ -115,7 +115,7 @@ class TestPromote:
     def test_refused(self, store: Store) -> None:
         store.promote()
         before = store.state
-        with pytest.raises(RegistryError, match=r"version 1 does not pass the gate: max_average_"):
+        with pytest.raises(RegistryError, match=r"version 1 does not pass the rules: max_average_"):
             store.promote(1)
         assert [check.rule for check in store.told[-1].failed] == [
             "max_average_drop", "max_language_drop", "max_language_drop"]
@@ -195,7 +195,7 @@ class TestAudit:
         assert "moved by hand" in verdict.notes[0]
         assert "version 2, amtss's own" in verdict.notes[0]
         store.by_hand(1)
-        with pytest.raises(RegistryError, match=r"version 1 does not pass the gate: max_average_dr"
+        with pytest.raises(RegistryError, match=r"version 1 does not pass the rules: max_average_dr"
                                                 r"op.*version 2's 77\.00.*found 76\.00"):
             store.audit()
         assert store.told[-1].failed
@@ -281,7 +281,7 @@ promoting.promote(params.load(Path("params.yaml")), Layout(), 2,
 
 def child(store: Store, *arguments: str) -> "subprocess.Popen[str]":
     """Another process in the store's project."""
-    (store.layout.root / "params.yaml").write_text(yaml.safe_dump(
+    (store.layout.root / "params.yaml").write_text(yaml.dump(
         json.loads(store.params.model_dump_json())))
     return subprocess.Popen([sys.executable, *arguments], cwd=store.layout.root, text=True,
                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -308,7 +308,7 @@ class TestProcesses:
         errors = {number: each.communicate()[1] for number, each in both.items()}
         assert both["3"].returncode == 0, errors["3"]
         if both["4"].returncode:  # it was the later one
-            assert "version 4 does not pass the gate" in errors["4"]
+            assert "version 4 does not pass the rules" in errors["4"]
         assert store.state == {"champion": 3, "previous": 1 if both["4"].returncode else 4,
                                "mark": 3}
 
@@ -323,7 +323,7 @@ class TestProcesses:
                 second[0].wait(timeout=3)
 
         promotion.promote(store.params, store.layout, tell=start)
-        assert re.search(r"^amtss: version 4 does not pass the gate: .*below version 3's 78\.00",
+        assert re.search(r"^amtss: version 4 does not pass the rules: .*below version 3's 78\.00",
                          second[0].communicate()[1])
         assert second[0].returncode == 1
         assert store.state == {"champion": 3, "previous": 1, "mark": 3}
@@ -379,7 +379,7 @@ class TestOtherTestRows:
         store, champion = moved
         other = replace(champion, test=champion.test | {"en": "elsewhere"})
         store.add(other, "challenger")
-        with pytest.raises(RegistryError, match=r"gate: test: .*rows of en .*\(elsewhere\).*run `d"
+        with pytest.raises(RegistryError, match=r"rules: test: .*rows of en .*\(elsewhere\).*run `d"
                                                 r"vc repro` and `amtss register` again"):
             store.promote()
         assert store.state == {"champion": 1, "challenger": 2, "mark": 1}

@@ -13,8 +13,8 @@ from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, RegistryError
 from amtss.files import alone, read_json, write_json, write_text
 from amtss.models import checkpoint
-from amtss.registry import tracking, versions
-from amtss.registry.register import REQUIREMENTS, _description, _dirty
+from amtss.registry import store, tracking, versions
+from amtss.registry.register import REQUIREMENTS, _description
 from amtss.registry.versions import Version
 
 
@@ -24,7 +24,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def entity(project: Project, number: int = 1) -> Any:
-    client = tracking.connect(project.params, project.layout)
+    client = store.connect(project.params, project.layout)
     return client.get_model_version(versions.name(project.params), str(number))
 
 
@@ -72,15 +72,15 @@ class TestRegister:
 
     def test_another_runtime_is_another_version(self, project: Project) -> None:
         first, _ = register(project)
-        project.set(serving={"runtime": "onnx", "int8": True})
+        project.set(serving={"runtime": "onnx-int8"})
         second, new = register(project)
-        assert (second.number, second.runtime, new) == (2, "onnx int8", True)
+        assert (second.number, second.runtime, new) == (2, "onnx-int8", True)
         assert second.fingerprint == first.fingerprint
         assert register(project) == (second, False)
         assert {path.name for path in (place(project, 2) / "artifacts").iterdir()} == {
             "student", "onnx"}
         assert "torch" not in (place(project, 2) / "requirements.txt").read_text()
-        assert "It answers by onnx int8" in entity(project, 2).description
+        assert "It answers by onnx-int8" in entity(project, 2).description
         project.set(serving=None)
         assert register(project)[0].number == 1
 
@@ -167,28 +167,6 @@ def git(project: Project, *words: str) -> str:
 
 
 class TestDirty:
-    @pytest.mark.parametrize(("changed", "dirty"), [
-        ((), None), (("params.yaml",), "params.yaml"), (("dvc.lock",), "dvc.lock"),
-        (("params.yaml", "dvc.lock"), "params.yaml, dvc.lock"), (("README.md",), None)])
-    def test_changed(self, committed: Project, changed: tuple[str, ...], dirty: str | None
-                     ) -> None:
-        for file in changed:
-            write_text(committed.layout.root / file, "# another\n")
-        assert _dirty(committed.layout) == dirty
-
-    @pytest.mark.parametrize("ignored", ["", "dvc.lock\n"])
-    def test_never_committed(self, committed: Project, ignored: str) -> None:
-        git(committed, "rm", "-q", "--cached", "dvc.lock")
-        write_text(committed.layout.root / ".gitignore", ignored)
-        git(committed, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "less")
-        git(committed, "config", "status.showUntrackedFiles", "no")
-        assert _dirty(committed.layout) == "dvc.lock"
-
-    def test_in_a_folder_of_a_repository(self, tmp_path: Path) -> None:
-        project = Project(tmp_path / "deep" / "project")
-        subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-        assert _dirty(project.layout) == "params.yaml"
-
     def test_is_told_and_no_refusal(self, committed: Project, monkeypatch: pytest.MonkeyPatch,
                                     capfd: pytest.CaptureFixture[str]) -> None:
         monkeypatch.chdir(committed.layout.root)

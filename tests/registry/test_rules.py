@@ -104,7 +104,7 @@ class TestProperties:
         spoilt: dict[str, Any] = {"errors": 1, "labels": ("a", "b"), "test": "other"}
         candidate = version(2, **{broken: spoilt[broken]}, **new)
         verdict = compare(candidate, version(1, **old), settings(**tolerances))
-        with pytest.raises(RegistryError, match="version 2 does not pass the gate: "):
+        with pytest.raises(RegistryError, match="version 2 does not pass the rules: "):
             verdict.enforce()
 
 
@@ -147,5 +147,5 @@ class TestTold:
          r" \(same\).*\(and 1 more\); run `dvc repro` and `amtss register` again"),
     ])
     def test_the_refusal(self, candidate: Version, message: str) -> None:
-        with pytest.raises(RegistryError, match=f"^version 2 does not pass the gate: {message}"):
+        with pytest.raises(RegistryError, match=f"^version 2 does not pass the rules: {message}"):
             compare(candidate, OLD, settings()).enforce()

@@ -8,7 +8,7 @@ from support.training import Project
 from amtss.errors import RegistryError
 from amtss.files import write_text
 from amtss.models import checkpoint
-from amtss.registry import tracking, versions
+from amtss.registry import store, versions
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ class TestFind:
 
     def test_a_version_of_somebody_else(self, project: Project) -> None:
         register(project)
-        client = tracking.connect(project.params, project.layout)
+        client = store.connect(project.params, project.layout)
         client.create_model_version(versions.name(project.params), "file:///elsewhere")
         assert [each.number for each in versions.versions(project.params, project.layout)] == [1]
         with pytest.raises(RegistryError, match="version 2: expected the tags of `amtss register`"):
@@ -124,7 +124,7 @@ class TestFetch:
         version, _ = register(project)
         versions.point(project.params, project.layout, "champion", 1)
         place(project).rename(project.layout.root / "away")
-        client = tracking.connect(project.params, project.layout)
+        client = store.connect(project.params, project.layout)
         client.delete_model_version(versions.name(project.params), "1")
         assert versions.aliases(project.params, project.layout) == {}
         again, new = register(project)

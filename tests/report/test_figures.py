@@ -8,7 +8,7 @@ from matplotlib import image
 from matplotlib.figure import Figure
 from support.metrics import FIVE, TWENTY, history, metrics
 
-from amtss.data.appendix_a import COUNTS, LABELS
+from amtss import plot
 from amtss.report import figures
 
 
@@ -17,17 +17,14 @@ def texts(figure: Figure, axes: int = 0) -> list[str]:
 
 
 def size(figure: Figure) -> tuple[int, int]:
-    height, width = image.imread(io.BytesIO(figures.png(figure))).shape[:2]
+    height, width = image.imread(io.BytesIO(plot.png(figure))).shape[:2]
     return width, height
 
 
 @pytest.mark.parametrize("languages", [("ko",), FIVE, TWENTY], ids=len)
 def test_any_number_of_languages_is_drawn(languages: tuple[str, ...]) -> None:
-    student, counts = history(languages), list(COUNTS.values())
-    found = {code: dict(zip(LABELS, counts[i % len(counts)], strict=True))
-             for i, code in enumerate(languages)}
-    for figure in (figures.label_distribution(found, LABELS),
-                   figures.learning_curves(student, student[:2], languages),
+    student = history(languages)
+    for figure in (figures.learning_curves(student, student[:2], languages),
                    figures.margins(student, languages), figures.weights(student[-1], languages),
                    figures.cost(metrics(languages)["cost"])):
         width, height = size(figure)
@@ -38,17 +35,6 @@ def test_any_number_of_languages_is_drawn(languages: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("epochs", [2, 30, 200])
 def test_any_number_of_epochs_is_drawn(epochs: int) -> None:
     assert size(figures.margins(history(FIVE, epochs), FIVE))[0] < 2300
-
-
-def test_labels_have_a_panel_per_language() -> None:
-    figure = figures.label_distribution({"ar": {"a": 3, "b": 1}, "en": {"b": 2}}, ["a", "b"])
-    assert [axes.get_title(loc="left") for axes in figure.axes] == ["ar  (4 rows)", "en  (2 rows)"]
-    assert [[bar.get_width() for bar in axes.patches] for axes in figure.axes] == \
-        [[75.0, 25.0], [0.0, 100.0]]
-
-
-def test_a_language_without_rows_is_an_empty_panel() -> None:
-    assert size(figures.label_distribution({"ar": {}}, ["a", "b"]))
 
 
 def test_curves_are_those_of_the_history() -> None:
@@ -109,5 +95,5 @@ def test_confusion_of_a_label_without_rows_and_of_sixty_labels() -> None:
 
 
 def test_the_same_picture_has_the_same_bytes() -> None:
-    first, second = (figures.png(figures.margins(history(FIVE), FIVE)) for _ in range(2))
+    first, second = (plot.png(figures.margins(history(FIVE), FIVE)) for _ in range(2))
     assert first == second

@@ -1,39 +1,9 @@
-"""Sections as Markdown and as HTML. Also reads HTML for others."""
+"""Sections as Markdown and as HTML."""
 
-from html.parser import HTMLParser
+from support.page import Page
 
 from amtss.report.page import Fold, Picture, Section, html, markdown, pictures
 from amtss.table import Table
-
-
-class Page(HTMLParser):
-    """What a page refers to, its ids, its text, and whether its tags are closed in order."""
-
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.links: list[str] = []
-        self.ids: list[str] = []
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [v or "" for k, v in attrs if k in ("src", "href", "srcset", "data")]
-        self.ids += [v or "" for k, v in attrs if k == "id"]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
 
 INNER, OUTER = Picture("inner", "In <a> fold", b"1"), Picture("outer", "Out", b"22")
 SECTIONS = [
@@ -69,10 +39,10 @@ def test_markdown() -> None:
 
 ## Size and cost
 
-a \\< b & \\*c\\*
+a \\< b \\& \\*c\\*
 
 - first
-- \\<second>
+- \\<second\\>
 
 ![Out](figures/outer.png)
 
@@ -82,9 +52,9 @@ Out
 
 <details><summary>More &lt;of&gt; it</summary>
 
-![In \\<a> fold](figures/inner.png)
+![In \\<a\\> fold](figures/inner.png)
 
-In \\<a> fold
+In \\<a\\> fold
 
 **T**
 

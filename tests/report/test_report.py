@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 from support.metrics import FIVE, SEVEN, TWENTY, history, metrics, onboarded
-from test_page import Page
+from support.page import Page
 
+from amtss import distribution
 from amtss.config.schema import Distil, Params, Report, Teacher
 from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.errors import AmtssError
 from amtss.files import write_json, write_text
 from amtss.paths import Layout
-from amtss.report import report, tables
+from amtss.report import report
 
 Languages = tuple[str, ...]
 
@@ -221,7 +222,7 @@ def test_confusions_are_the_students(tmp_path: Path) -> None:
     assert {code: c.tolist() for code, c in read.confusions.items()} == \
         {"ko": [[0, 1], [0, 1]], "pl": [[1, 0], [0, 0]]}
     assert read.kept["epoch"] == 5
-    assert tables.appendix_a(read.training, read.labels).header == ("Label", "ko", "pl")
+    assert distribution.appendix_a(read.training, read.labels).header == ("Label", "ko", "pl")
 
 
 @pytest.mark.parametrize("beside", [None, "ae"])

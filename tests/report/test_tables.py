@@ -144,11 +144,6 @@ def test_weights_leave_a_dash_where_a_teacher_does_not_score() -> None:
     assert cell(table, "multilingual", "en") == "0.65"
 
 
-def test_appendix_a_has_totals() -> None:
-    table = tables.appendix_a({"ar": {"a": 1200, "b": 3}, "en": {"b": 4}}, ["a", "b"])
-    assert table.rows == (("a", "1,200", "0"), ("b", "3", "4"), ("Total", "1,203", "4"))
-
-
 class TestOnboarded:
     """The rival is the version that the onboarding began from, on the languages it has."""
 

@@ -139,11 +139,11 @@ class TestStarted:
         torch.testing.assert_close(read(*texts), model(*texts), rtol=0, atol=0)
         assert model(*texts).shape == (3, 3)
 
-    def given(self, start: Path, **changed: Any) -> StudentModel:
+    def given(self, folder: Path, **changed: Any) -> StudentModel:
         torch.manual_seed(0)
-        settings = Student.model_validate({"checkpoint": "a/b", "embeddings": "pca",
+        settings = Student.model_validate({"checkpoint": "a/b", "start": "pca",
                                            "architecture": SMALL, **changed})
-        return build_student(settings, CODES, list(LABELS), 50, 1, start)
+        return build_student(settings, CODES, list(LABELS), 50, 1, folder)
 
     def test_all_else_is_as_without(self, tmp_path: Path) -> None:
         table = torch.randn(50, 16)
@@ -158,10 +158,10 @@ class TestStarted:
     def test_another_student_s(self, tmp_path: Path, shape: tuple[int, int]) -> None:
         save_file({embeddings.NAME: torch.zeros(shape)}, tmp_path / "model.safetensors")
         with pytest.raises(CheckpointError, match="expected weights to start the student of "
-                           r"params.yaml with, found: size mismatch.*; run `dvc repro vocabulary`"):
+                           r"params.yaml with, found: size mismatch.*; run `dvc repro start`"):
             self.given(tmp_path)
 
-    @pytest.mark.parametrize("changed", [{}, {"embeddings": "random", "encoder": "first-layers"}],
+    @pytest.mark.parametrize("changed", [{}, {"start": "first-layers"}],
                              ids=["pca", "first-layers"])
     def test_none(self, tmp_path: Path, changed: dict[str, str]) -> None:
         with pytest.raises(CheckpointError, match="nowhere: expected weights to start"):

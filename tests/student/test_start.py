@@ -2,12 +2,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import hub
 import numpy as np
 import pytest
 import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors.torch import load_file, save_file
+from support import hub
 from support.training import LABELS, Project, onboarding, scored, write_checkpoint
 from transformers import (
     AutoModel,
@@ -29,7 +29,7 @@ OWN = Architecture(layers=2, width=32, heads=2, feed_forward=64)
 
 
 def pca(source: Path, width: int = 8) -> Student:
-    return Student(checkpoint=str(source), embeddings="pca",
+    return Student(checkpoint=str(source), start="pca",
                    architecture=Architecture(layers=4, width=width, heads=2))
 
 
@@ -106,7 +106,7 @@ class TestEmbeddings:
                            r"tokens, \d+ or more, found 40; start from another encoder"):
             write(pca(source), tmp_path / "start")
         settings = pca(source).model_copy(update={
-            "embeddings": "random", "encoder": "first-layers", "architecture": OWN})
+            "start": "first-layers", "architecture": OWN})
         with pytest.raises(CheckpointError, match="big: expected embeddings for its tokenizer's"):
             write(settings, tmp_path / "start")
 
@@ -143,7 +143,7 @@ class TestEmbeddings:
 
 class TestFirstLayers:
     def settings(self, source: Path, **changed: Any) -> Student:
-        return Student(checkpoint=str(source), encoder="first-layers", dropout=0.01,
+        return Student(checkpoint=str(source), start="first-layers", dropout=0.01,
                        architecture=OWN.model_copy(update=changed))
 
     @pytest.mark.parametrize("kind", ["xlm-roberta", "bert"])
@@ -180,7 +180,7 @@ class TestFirstLayers:
         source = write_checkpoint(tmp_path / "big", "bert")
         key, value = next(iter(changed.items()))
         with pytest.raises(CheckpointError, match=rf"big: expected {key} {value} as in student."
-                           r"architecture, found \d+; set that there, or take `embeddings: pca`"):
+                           r"architecture, found \d+; set that there, or take `start: pca`"):
             write(self.settings(source, **changed), tmp_path / "start")
 
     def test_no_such_folder(self, tmp_path: Path) -> None:
@@ -233,18 +233,18 @@ def ids(tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> list[list[int]]:
 
 class TestStage:
     @pytest.mark.parametrize(("settings", "layers"), [
-        ({"embeddings": "pca", "architecture": {"layers": 2, "width": 16}}, 2),
-        ({"encoder": "first-layers"}, 1)], ids=["pca", "first-layers"])
+        ({"start": "pca", "architecture": {"layers": 2, "width": 16}}, 2),
+        ({"start": "first-layers"}, 1)], ids=["pca", "first-layers"])
     def test_student_and_x_lm_tiny_start_with_a_teacher_s(
             self, tmp_path: Path, settings: dict[str, Any], layers: int) -> None:
         project = scored(tmp_path, student=TEACHER | settings)
-        project.vocabulary()
+        project.start()
         theirs = load_tokenizer(str(project.layout.teacher("multilingual")))
         assert load_tokenizer(str(project.layout.tokenizer)).get_vocab() == theirs.get_vocab()
         start = load_file(project.layout.start / "model.safetensors")
         table = load_file(project.layout.teacher("multilingual") / "model.safetensors")[
             f"roberta.{embeddings.NAME}"]
-        if "embeddings" in settings:
+        if settings["start"] == "pca":
             table = embeddings.reduce(table, 16)
             table[theirs.pad_token_id] = 0
         torch.testing.assert_close(start[embeddings.NAME], table, rtol=0, atol=0)
@@ -255,7 +255,8 @@ class TestStage:
             read = load_file(folder / "model.safetensors")
             torch.testing.assert_close(read[f"encoder.{embeddings.NAME}"], table)
             bias = read[f"encoder.encoder.layer.{layers - 1}.output.dense.bias"]
-            assert (bias.abs().max() > 1e-9) == ("encoder" in settings)  # at random it is 0
+            at_random = settings["start"] == "pca"
+            assert (bias.abs().max() < 1e-9) == at_random  # where it is initialised to 0
             config = json.loads((folder / "config.json").read_text())["encoder"]
             assert config["num_hidden_layers"] == layers
 
@@ -264,8 +265,8 @@ class TestStage:
 
         from amtss.distillation import algorithm1
 
-        project = scored(tmp_path, student=TEACHER | {"encoder": "first-layers"})
-        project.vocabulary()
+        project = scored(tmp_path, student=TEACHER | {"start": "first-layers"})
+        project.start()
         with stopping_after(2) as stop:
             algorithm1.distil(project.params, project.layout, stop)
         table = load_file(project.layout.start / "model.safetensors")
@@ -276,18 +277,18 @@ class TestStage:
         assert told[0] == 1
 
     def test_without_it_nothing_is_left_of_one(self, tmp_path: Path) -> None:
-        project = scored(tmp_path, student=TEACHER | {"encoder": "first-layers"})
-        project.vocabulary()
+        project = scored(tmp_path, student=TEACHER | {"start": "first-layers"})
+        project.start()
         assert project.layout.start.is_dir()
-        project.set(student={"teacher": None, "encoder": None})
-        project.vocabulary()
+        project.set(student={"teacher": None, "start": None})
+        project.start()
         assert not project.layout.start.exists()
 
     def test_a_checkpoint_s_tokenizer(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "bert")
         project = scored(tmp_path / "project", student={
-            "checkpoint": str(source), "embeddings": "pca", "architecture": {"width": 16}})
-        project.vocabulary()
+            "checkpoint": str(source), "start": "pca", "architecture": {"width": 16}})
+        project.start()
         project.distil(max_epochs=1)
         own, theirs = (load_tokenizer(str(folder)) for folder in (project.layout.student, source))
         assert own.get_vocab() == theirs.get_vocab()
@@ -304,8 +305,8 @@ class TestStage:
 
     def test_an_onboarding_starts_with_the_registered_student(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko")
-        project.set(student=TEACHER | {"encoder": "first-layers"})
-        project.vocabulary()
+        project.set(student=TEACHER | {"start": "first-layers"})
+        project.start()
         assert not project.layout.start.exists()
         project.distil()
 
@@ -314,25 +315,28 @@ class TestStage:
         (project.layout.registered / "student" / "tokenizer.json").unlink()
         with pytest.raises(CheckpointError, match=r"registered/student: expected a tokenizer, "
                            r"found.*; run `dvc repro`"):
-            project.vocabulary()
+            project.start()
 
     def test_needs_the_teacher(self, tmp_path: Path) -> None:
-        project = Project(tmp_path, student=TEACHER | {"encoder": "first-layers"}).write()
+        project = Project(tmp_path, student=TEACHER | {"start": "first-layers"}).write()
         with pytest.raises(CheckpointError, match=r"teachers/multilingual: expected a tokenizer's "
                            r"folder, found none; run `dvc repro`"):
-            project.vocabulary()
+            project.start()
 
 
 @pytest.mark.parametrize(("student", "match"), [
-    ({"embeddings": "pca"}, "together with a `checkpoint` or a `teacher`, found one without"),
-    ({"encoder": "first-layers", "tokenizer": "a/b"}, "expected `embeddings: pca` or `encoder: fi"),
-    ({"checkpoint": "a/b"}, "expected `embeddings: pca` or `encoder: first-layers` together with"),
-    ({"teacher": "en", "embeddings": "pca", "revision": "main"}, "expected `revision` beside a"),
-    ({"teacher": "nobody", "embeddings": "pca"}, r"student\.teacher: expected one of en, fr, ru, "
+    ({"start": "pca"}, "together with a `checkpoint` or a `teacher`, found one without"),
+    ({"start": "first-layers", "tokenizer": "a/b"}, "expected `start: pca` or `start: firs"),
+    ({"checkpoint": "a/b"}, "expected `start: pca` or `start: first-layers` together with"),
+    ({"teacher": "en", "start": "pca", "revision": "main"}, "expected `revision` beside a"),
+    ({"teacher": "nobody", "start": "pca"}, r"student\.teacher: expected one of en, fr, ru, "
                                                  "multilingual, found 'nobody'"),
-    ({"checkpoint": "a/b", "teacher": "en", "embeddings": "pca"},
+    ({"checkpoint": "a/b", "teacher": "en", "start": "pca"},
      "expected one of checkpoint, teacher and tokenizer, found checkpoint and teacher"),
-    ({"checkpoint": "a/b", "encoder": "first-layers", "embeddings": "pca"}, "found both")], ids=str)
+    ({"checkpoint": "a/b", "embeddings": "pca"}, r"student\.embeddings: unknown key; remove it"),
+    ({"checkpoint": "a/b", "encoder": "first-layers"}, r"student\.encoder: unknown key; remove"),
+    ({"checkpoint": "a/b", "start": "last-layers"}, r"student\.start: expected 'random', 'pca'")],
+    ids=str)
 def test_settings_that_do_not_fit(tmp_path: Path, student: dict[str, str], match: str) -> None:
     with pytest.raises(ParamsError, match=match):
         Project(tmp_path, student=student)

@@ -17,8 +17,8 @@ from amtss.config.schema import Trimming
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, ParamsError
 from amtss.student import embeddings, trimming
-from amtss.student.new_languages import grow_tokenizer
-from amtss.tokenization.tokenizer import LEFT_OUT, SPECIAL, load_tokenizer, remade, train_tokenizer
+from amtss.student.growth import grow_tokenizer
+from amtss.tokenization.tokenizer import LEFT_OUT, SPECIAL, load_tokenizer, rebuilt, train_tokenizer
 
 FAMILIES = tuple(kind for kind in KINDS if kind != "roberta")
 ALL = [*LANGUAGES, "ko"]
@@ -140,7 +140,7 @@ def handmade(**scores: float) -> PreTrainedTokenizerBase:
     state = json.loads(made.backend_tokenizer.to_str())
     state["model"]["vocab"] = [(piece, 0.0) for piece in SPECIAL] + [
         (piece.replace("_", "▁"), score) for piece, score in scores.items()]
-    return remade(made, state)
+    return rebuilt(made, state)
 
 
 class TestUnknown:
@@ -229,7 +229,7 @@ def test_byte_pairs_are_refused(tmp_path: Path) -> None:
         trimming.trim(full, [of("en")], Trimming(at_least=0))
 
 
-@pytest.mark.parametrize("settings", [{"embeddings": "pca"}, {"encoder": "first-layers"}],
+@pytest.mark.parametrize("settings", [{"start": "pca"}, {"start": "first-layers"}],
                          ids=["pca", "first-layers"])
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
 def test_rows_of_the_kept_tokens_come_along(tmp_path: Path, kind: str,
@@ -239,13 +239,13 @@ def test_rows_of_the_kept_tokens_come_along(tmp_path: Path, kind: str,
         "checkpoint": str(source), "vocabulary": "trimmed",
         "trimming": {"coverage": 0.9, "at_least": 0},
         "architecture": {"layers": 2}} | settings)
-    project.vocabulary()
+    project.start()
     full, own = (load_tokenizer(str(folder)) for folder in (source, project.layout.tokenizer))
     assert len(own) < len(full)
     rows = full.convert_tokens_to_ids(own.convert_ids_to_tokens(list(range(len(own)))))
     made = load_file(project.layout.start / "model.safetensors")[embeddings.NAME]
     expected = embeddings.read(str(source), None, np.array(rows))
-    if "embeddings" in settings:
+    if settings["start"] == "pca":
         expected = embeddings.reduce(expected, 32)
         expected[own.pad_token_id] = 0
     assert made.equal(expected)

@@ -1,6 +1,6 @@
 """A small hub, for runs of params/xnli.yaml where the real one is out of reach.
 
-    python tests/hub.py FOLDER [XNLI]
+    PYTHONPATH=tests python -m support.hub FOLDER [XNLI]
 
 writes what the preset names into FOLDER/hub, in the layout of the hub's cache: random checkpoints
 of the very architectures, each with its own tokenizer, and XNLI's columns, from the folder XNLI or
@@ -23,8 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet
-import yaml
 
+from amtss.config import yaml
 from amtss.config.params import load_params
 from support.project import ROOT
 from support.training import write_checkpoint
@@ -76,7 +76,7 @@ def write_xnli(folder: Path, codes: Sequence[str] = XNLI.languages) -> Path:
         for split, rows in ROWS.items():
             pyarrow.parquet.write_table(pairs(code, split, rows),
                                         folder / code / f"{split}-00000-of-00001.parquet")
-    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(card)}---\n", encoding="utf-8")
+    (folder / "README.md").write_text(f"---\n{yaml.dump(card)}---\n", encoding="utf-8")
     return folder
 
 

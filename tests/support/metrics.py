@@ -3,11 +3,8 @@
 import random
 from typing import Any
 
-from support.metrics import FIVE
-
-SEVEN = (*FIVE, "ko", "pl")
-
 FIVE = ("ar", "en", "es", "fr", "ru")
+SEVEN = (*FIVE, "ko", "pl")
 TWENTY = (*FIVE, "pt", "ko", "pl", "de", "it", "nl", "tr", "ja", "th", "vi", "id", "he", "uk",
           "zh-CN", "zh-TW")
 

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from amtss.config import yaml
 from support.project import ROOT
 
 BIN = Path(sys.executable).parent
@@ -20,35 +19,52 @@ class Pipeline:
     """A git and DVC project with this tree's dvc.yaml."""
 
     def __init__(self, root: Path, params: dict[str, Any], path: Path | None = None) -> None:
-        self.root = root
+        """Open the project in `root`, or make it where there is none.
+
+        Args:
+            path: a folder whose programs are found before all others.
+        """
+        self.root, self.params = root, params
         self.environment = os.environ | {
             "PATH": os.pathsep.join([*([str(path)] if path else []), str(BIN), os.environ["PATH"]]),
             "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
             "GIT_COMMITTER_EMAIL": "a@b"}
-        root.mkdir(parents=True, exist_ok=True)
+        if not (root / "dvc.yaml").exists():
+            self._make()
+
+    def _make(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
         for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-            shutil.copy(ROOT / name, root / name)
-        shutil.copytree(ROOT / "amtss", root / "amtss",
+            shutil.copy(ROOT / name, self.root / name)
+        shutil.copytree(ROOT / "amtss", self.root / "amtss",
                         ignore=shutil.ignore_patterns("__pycache__"))
-        (root / "data").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "data" / "README.md", root / "data")
-        self.set(params)
+        (self.root / "data").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "data" / "README.md", self.root / "data")
+        self.set(self.params)
         self.run("git", "init", "-q")
         self.run("dvc", "init", "-q")
-        shutil.copytree(ROOT / ".dvc", root / ".dvc", dirs_exist_ok=True,
+        shutil.copytree(ROOT / ".dvc", self.root / ".dvc", dirs_exist_ok=True,
                         ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
         self.commit()
 
+    def copy(self, root: Path) -> "Pipeline":
+        """The same project in another folder, with its DVC cache and all that has run."""
+        shutil.copytree(self.root, root, symlinks=True, dirs_exist_ok=True)
+        return Pipeline(root, self.params)
+
     def set(self, params: dict[str, Any]) -> None:
+        """Write params.yaml."""
         self.params = params
-        (self.root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        (self.root / "params.yaml").write_text(yaml.dump(params))
 
     def commit(self) -> None:
+        """Commit everything that git does not ignore."""
         self.run("git", "add", "-A")
         self.run("git", "commit", "-q", "-m", "state")
 
     def run(self, *command: str) -> str:
+        """Run a command in the project; what it prints on stdout. A failure fails the test."""
         done = subprocess.run(command, cwd=self.root, text=True, capture_output=True, check=False,
                               env=self.environment)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""What tests of flows share: a tiny project, a free port, questions to a server."""
+"""For tests of flows: a tiny project's settings, a free port, a server's objects."""
 
 import socket
 from typing import Any
@@ -9,7 +9,7 @@ from support.pipeline import SMALL, demo
 
 
 def tiny() -> dict[str, Any]:
-    """One language and two teachers."""
+    """A params.yaml of one language and two teachers."""
     params = demo("en", scores=None)
     params["teachers"] = {name: {"languages": ["en"], "architecture": SMALL}
                           for name in ("en", "more")}
@@ -23,6 +23,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ask(url: str, what: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = httpx.post(f"{url}/{what}/filter", json={}).json()
-    return found
+def ask(url: str, kind: str) -> list[dict[str, Any]]:
+    """All of a Prefect server's objects of a kind, such as `flow_runs`."""
+    objects: list[dict[str, Any]] = httpx.post(f"{url}/{kind}/filter", json={}).json()
+    return objects

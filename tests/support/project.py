@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from amtss.cli.main import main
+from amtss.config import yaml
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -38,7 +37,7 @@ PARAMS: dict[str, Any] = {
 """params.yaml of the tests' project: two languages, two teachers, models of a few kilobytes."""
 Row = dict[str, Any]
 STAGES = ("data en", "data fr", "validate en", "validate fr", "gate", "teach en",
-          "teach multilingual", "score en", "score multilingual", "vocabulary", "distil",
+          "teach multilingual", "score en", "score multilingual", "start", "distil",
           "baseline", "evaluate", "report")
 
 
@@ -61,7 +60,7 @@ class Project:
         values = json.loads(json.dumps(PARAMS))
         if edit:
             edit(values)
-        self.write("params.yaml", yaml.safe_dump(values, sort_keys=False))
+        self.write("params.yaml", yaml.dump(values))
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write the file `name` of the project."""

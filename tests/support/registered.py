@@ -15,7 +15,7 @@ from amtss.evaluation import evaluate
 from amtss.files import write_json
 from amtss.paths import Layout
 from amtss.registry import register as registration
-from amtss.registry import tracking, versions
+from amtss.registry import store, versions
 from amtss.registry.versions import Version
 from support.training import LABELS, LANGUAGES, Project, distilled
 
@@ -45,8 +45,8 @@ def database() -> str:
     """
     root = Path(tempfile.mkdtemp(prefix="amtss-tests-"))
     project = Project(root)
-    tracking.connect(project.params, Layout(root))
-    return tracking.uri(Layout(root))
+    store.connect(project.params, Layout(root))
+    return store.uri(Layout(root))
 
 
 def unregistered(root: Path, monkeypatch: pytest.MonkeyPatch, **changed: Any) -> Project:
@@ -67,7 +67,7 @@ def retrained(project: Project, add: float = 0.1) -> Project:
 
 def place(project: Project, number: int = 1) -> Path:
     """The folder that holds a version."""
-    client = tracking.connect(project.params, project.layout)
+    client = store.connect(project.params, project.layout)
     found = client.get_model_version_download_uri(versions.name(project.params), str(number))
     return Path(found.removeprefix("file://"))
 

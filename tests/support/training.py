@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 from numpy.typing import NDArray
 
+from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.config.schema import Params
 from amtss.data import corpus
@@ -109,7 +109,7 @@ class Project:
         """Change params.yaml."""
         self.settings = merged(self.settings, changed)
         self.layout.root.mkdir(parents=True, exist_ok=True)
-        self.layout.params.write_text(yaml.safe_dump(self.settings, sort_keys=False))
+        self.layout.params.write_text(yaml.dump(self.settings))
         write_json(self.layout.gate_keys, {"labels": LABELS})
         return self.params
 
@@ -136,7 +136,7 @@ class Project:
         for name in names or tuple(self.params.teachers):
             scoring.score(self.params, self.layout, name)
 
-    def vocabulary(self) -> None:
+    def start(self) -> None:
         start.start(self.params, self.layout)
 
     def distil(self, **changed: Any) -> list[dict[str, Any]]:
@@ -191,7 +191,7 @@ def _scored() -> Path:
     project = Project(Path(tempfile.mkdtemp(prefix="amtss-tests-")) / "project").write()
     project.teach()
     project.score()
-    project.vocabulary()
+    project.start()
     return project.layout.root
 
 
@@ -238,7 +238,7 @@ def onboarding(root: Path, *new: str, **continuation: Any) -> Project:
     shutil.copytree(_joined(), root, dirs_exist_ok=True)
     project = Project(root)
     project.onboard(*new, **continuation)
-    project.vocabulary()
+    project.start()
     return project
 
 
@@ -317,7 +317,7 @@ def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "
     from amtss.tokenization.tokenizer import load_tokenizer
 
     sizes = read_json(source / "config.json", "write_checkpoint")
-    given = Student(checkpoint=str(source), encoder="first-layers", architecture=Architecture(
+    given = Student(checkpoint=str(source), start="first-layers", architecture=Architecture(
         layers=changed.pop("layers", 2), width=sizes["hidden_size"], heads=2,
         feed_forward=2 * sizes["hidden_size"]), **changed)
     tokenizer = load_tokenizer(str(source))

@@ -28,7 +28,7 @@ from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError
 from amtss.files import read_json, write_json
 from amtss.paths import Layout
-from amtss.teachers import teach, trainer
+from amtss.teachers import checkpoints, teach
 from amtss.teachers.teach import align
 
 
@@ -270,8 +270,8 @@ class TestInterrupted:
         project = one(tmp_path, training=LONG)
         made = until(project, 1) / "checkpoint-6"
         (made / "optimizer.pt").write_bytes(pickle.dumps(Malicious(tmp_path / "run"), protocol=2))
-        told = read_json(made / trainer.MARK, "teach")
-        write_json(made / trainer.MARK, told | {"files": trainer._files(made)})
+        told = read_json(made / checkpoints.MARK, "teach")
+        write_json(made / checkpoints.MARK, told | {"files": checkpoints.hash_files(made)})
         with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
             project.teach("en")
         assert not (tmp_path / "run").exists()

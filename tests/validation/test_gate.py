@@ -123,7 +123,7 @@ def test_the_folder_holds_tables_links_and_a_figure(project: Project) -> None:
                          ["ab", "train", "ship", "6"], ["ab", "validation", "chat", "0"]]
     assert len(long) == 1 + 2 * 3 * 3
     summary = (project.layout.gate / "summary.md").read_text()
-    assert "| ab | 12 | 12 | 12 | 0 | 0 | " in summary
+    assert "| ab | 12 | 12 | 12 | 0.182 | 0.000 | 0.000 | 1.0 | 0 |" in summary  # ln 1.2
     assert "| Total | 36 | 54 |" in summary
     for link in ("../validation/cd/validation.md", "../validation/cd/docs/index.html",
                  "label_distribution.png"):

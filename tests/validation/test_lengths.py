@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import hub
 import numpy as np
 import pyarrow as pa
 import pytest
+from support import hub
 from transformers import (
     CamembertTokenizer,
     PreTrainedTokenizerBase,

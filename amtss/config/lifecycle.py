@@ -1,0 +1,47 @@
+"""Settings of what follows training: evaluation, promotion, serving and the report."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from amtss.config.section import Count, Languages, NotNegative, Section, Seed
+
+
+class Evaluation(Section):
+    """How students and teachers are measured on test."""
+
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    """Resamples behind each 95% interval and each paired test."""
+    bins: Count = 15
+    """Equal-width confidence bins of the expected calibration error (ECE)."""
+    seed: Seed = 0
+    """Seed of the resamples."""
+
+
+class Promotion(Section):
+    """Rules that a version must keep to become champion, in points of test accuracy."""
+
+    max_average_drop: NotNegative = 0.3
+    """Most that the mean over the champion's languages may fall."""
+    max_language_drop: NotNegative = 1.0
+    """Most that any of the champion's languages may fall."""
+    required: Languages = ()
+    """Languages that a version must serve besides the champion's."""
+
+
+class Serving(Section):
+    """What the versions that `amtss register` makes answer with."""
+
+    runtime: Literal["pytorch", "onnx", "onnx-int8", "onnx-int4"] = "pytorch"
+    """The `onnx` runtimes answer on a CPU and without torch; the version then holds the student's
+    export as well. `onnx-int8` has weights of 8-bit integers: a quarter of the size, and faster.
+    `onnx-int4` also has token embeddings of 4 bits: an eighth of the size."""
+
+
+class Report(Section):
+    """The report of a run."""
+
+    title: str = "AMTSS"
+    """Its title."""
+    paper: Literal["xnli", "ae"] | None = None
+    """The data set whose figures in the paper are printed beside the run's; null for none."""

@@ -1,0 +1,165 @@
+"""Settings of the student: its model, and how Algorithm 1 and X-LM-Tiny train it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from amtss.config.section import (
+    Count,
+    Distinct,
+    Dropout,
+    Languages,
+    MaxLength,
+    NotNegative,
+    Positive,
+    Precision,
+    Section,
+    Seed,
+    Share,
+)
+from amtss.config.teachers import Architecture
+
+
+class Trimming(Section):
+    """Tokens that a trimmed vocabulary keeps. It always keeps every character."""
+
+    coverage: Share = 0.9999
+    """Share of each language's texts, in tokens, that the kept tokens make up; the most frequent
+    ones are kept first."""
+    min_count: Count = 1
+    """A token must occur this often in the texts of all languages together."""
+    at_least: Annotated[int, Field(ge=0)] = 63_000
+    """Smallest number of tokens: further ones, frequent in general and spelt like the texts'
+    words, are kept for words that no training text has. 63,000 give a student of 14.9 million
+    parameters with the paper's architecture."""
+
+
+class Student(Section):
+    """The student: one encoder for all languages (Equation 5) and a head for each (Equation 6).
+    X-LM-Tiny has the same encoder."""
+
+    architecture: Architecture = Architecture(layers=4, width=200, heads=4, feed_forward=800)
+    checkpoint: str | None = None
+    """Hub id or local folder of an encoder whose weights the student starts from, and whose
+    tokenizer it uses; see `start`."""
+    teacher: str | None = None
+    """One of `teachers`, in place of a `checkpoint`: the student starts from it as fine-tuned."""
+    start: Literal["random", "pca", "first-layers"] = "random"
+    """What `checkpoint` or `teacher` gives the student. `pca`: its embeddings, reduced to
+    `architecture.width`; the layers start at random. `first-layers`: its embeddings and its first
+    `architecture.layers` layers as they are; the other sizes of `architecture` must then be its
+    own."""
+    tokenizer: str | None = None
+    """Hub id or local folder of a tokenizer to use with random weights; null trains one on the
+    texts of the student's languages."""
+    revision: str | None = None
+    """A branch, tag or commit of the hub's `checkpoint` or `tokenizer`; null for its main
+    branch."""
+    vocabulary: Literal["full", "trimmed"] = "full"
+    """`trimmed` keeps only those of the tokenizer's tokens that the project's texts use."""
+    trimming: Trimming = Trimming()
+    heads: Literal["own", "residual"] = "own"
+    """`own`: each language has a head of its own. `residual`: a shared head, plus one per
+    language that is added to it."""
+    dropout: Dropout = 0.1
+    """Dropout probability while training."""
+    max_length: MaxLength = 64
+    """Most tokens of a text or a pair, with special tokens; longer ones are cut."""
+
+    @model_validator(mode="after")
+    def _starts_from_one_source(self) -> "Student":
+        sources = [key for key in ("checkpoint", "teacher", "tokenizer") if getattr(self, key)]
+        if len(sources) > 1:
+            raise ValueError("expected one of checkpoint, teacher and tokenizer, found "
+                             f"{' and '.join(sources)}")
+        if (self.start != "random") != bool(self.checkpoint or self.teacher):
+            raise ValueError("expected `start: pca` or `start: first-layers` together with a "
+                             "`checkpoint` or a `teacher`, found one without the other")
+        if self.revision and not (self.checkpoint or self.tokenizer):
+            raise ValueError("expected `revision` beside a `checkpoint` or a `tokenizer`, found "
+                             "neither")
+        return self
+
+
+class Distil(Section):
+    """How the student is trained: Algorithm 1 with the loss of Equation 7."""
+
+    teachers: Distinct | None = None
+    """Names of the teachers in the pool; null for all of `teachers`."""
+    weights: Literal["own", "uniform", "likelihood", "boosted"] = "likelihood"
+    """How the importance weights W of Equation 4 are found, for each language. `own`: one teacher,
+    the most specialised. `uniform`: all alike. `likelihood`: the mixture under which the
+    validation labels are most likely. `boosted`: the same, refitted after every epoch with each
+    example weighted by the student's loss on it."""
+    kd_weight: NotNegative = 0.5
+    """Lambda of Equation 7: the weight of the distillation term beside the cross-entropy."""
+    labels_only: bool = False
+    """Train without teachers: cross-entropy alone, on labelled rows, with as many examples per
+    epoch as otherwise. For ablations."""
+    temperature: Positive = 1.0
+    """Softens the soft targets and the student's outputs; 1 is the paper's."""
+    top_k: Count = 3
+    """K, the number of languages trained on in each epoch after the first (line 11)."""
+    share: Share = 1.0
+    """Share of a selected language's rows used per epoch; the first epoch uses all rows."""
+    replay: Share = 0.0
+    """Share of the other languages' rows mixed in."""
+    margin_threshold: float | None = None
+    """Epsilon (line 12), in points of validation accuracy: training stops when no language is
+    further behind its teachers. Null never stops early."""
+    max_epochs: Count = 8
+    """M, the largest number of epochs (line 3)."""
+    batch_size: Count = 32
+    """Examples per step of the optimiser, over all processes together."""
+    accumulate: Count = 1
+    """Parts that a batch is computed in, one after the other: less memory, the same step."""
+    learning_rate: Positive = 1.0e-3
+    """Highest learning rate of AdamW; it rises during `warmup` and then falls linearly to 0."""
+    weight_decay: NotNegative = 0.01
+    """Weight decay of AdamW."""
+    warmup: Share = 0.05
+    """Share of the training in which the learning rate rises."""
+    precision: Precision = "auto"
+    """Number format, as in `teaching.precision`."""
+    seed: Seed = 0
+    """Seed of new weights, dropout and the choice and order of rows."""
+
+
+class Baseline(Section):
+    """X-LM-Tiny (section 3.3): the student's encoder with one head, distilled from one teacher
+    with the settings of `distil`."""
+
+    teacher: str = "multilingual"
+    """Name of its teacher, one that scores every language."""
+
+
+class Onboarding(Section):
+    """The last onboarding of languages. `amtss onboard-language` writes this section; null for
+    none."""
+
+    version: Count
+    """Number of the registered version that the student resumes from."""
+    fingerprint: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    """Fingerprint of that version's student; another student of the same number is refused."""
+    languages: Languages
+    """The languages that are new to it."""
+
+
+class Continuation(Section):
+    """How Algorithm 1 trains new languages into a registered student. Keys that are not here are
+    those of `distil`."""
+
+    max_epochs: Count = 2
+    """As `distil.max_epochs`."""
+    top_k: Count = 3
+    """As `distil.top_k`."""
+    share: Share = 0.2
+    """As `distil.share`."""
+    replay: Share = 0.15
+    """As `distil.replay`."""
+    learning_rate: Positive | None = None
+    """As `distil.learning_rate`; null for half of it."""
+    batch_size: Count | None = None
+    """As `distil.batch_size`; null for the same."""
+    vocabulary: Annotated[int, Field(ge=0)] = 6000
+    """Most pieces added to the tokenizer for each new language."""

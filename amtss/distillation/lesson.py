@@ -1,0 +1,111 @@
+"""What the student's training and X-LM-Tiny's start from: model, examples, teachers' logits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amtss.config.schema import Params
+from amtss.data import corpus
+from amtss.distillation import importance
+from amtss.files import contents, fingerprint, read_json
+from amtss.logits import pool
+from amtss.logits.pool import Pool, Weights
+from amtss.paths import Layout
+from amtss.tokenization.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from amtss.distillation.learner import Examples, Learner, Progress
+    from amtss.student.model import StudentModel
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Everything that a student's training works on."""
+
+    learner: "Learner"
+    progress: "Progress"
+    teachers: Pool
+    train: "Examples"
+    """Labelled and unlabelled training rows, language by language."""
+    validation: "Examples"
+
+
+def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequence[str],
+            stage: str, budget: int | None = None) -> Lesson:
+    """Read the logits and corpora, build the student, and resume from its last checkpoint.
+
+    Args:
+        heads: names of the student's heads, one per language or one for all.
+        budget: how many examples the training may see, where that is fixed.
+
+    Raises:
+        DataError, CacheError, CheckpointError: an input is missing or unfit.
+    """
+    from amtss.distillation.learner import Learner, examples
+    from amtss.models import hardware
+    from amtss.student.model import build_student
+    from amtss.tokenization import tokens
+
+    labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
+    corpora = [corpus.load(layout, language) for language in params.languages]
+    members = pool.load(params, layout, corpora, labels, teachers)
+    tokenizer = load_tokenizer(str(layout.tokenizer))
+    hardware.deterministic(params.distil.seed)
+    cache = tokens.Cache(layout.tokens(), tokenizer, params.student.max_length)
+    with hardware.accelerator(params.schedule.precision).main_process_first():
+        train = examples(cache, corpora, ("train", "unlabelled"), labels)
+        validation = examples(cache, corpora, ("validation",), labels)
+    if params.onboarding is not None:
+        model = _extended_student(params, layout, labels, len(tokenizer), train, members)
+    else:
+        model = build_student(params.student, list(heads), labels, len(tokenizer),
+                              tokenizer.pad_token_id,
+                              layout.start if params.student.start != "random" else None)
+    learner = Learner(model, params.schedule, tokenizer.pad_token_id, (train, validation))
+    progress = learner.resume(layout.checkpoints(stage), _fingerprint(
+        params, layout, teachers, budget, len(learner.rows)))
+    return Lesson(learner, progress, members, train, validation)
+
+
+def _extended_student(params: Params, layout: Layout, labels: Sequence[str], tokens: int,
+                      train: "Examples", teachers: Pool) -> "StudentModel":
+    """The registered student with heads and embeddings for the new languages."""
+    from amtss.student import new_languages
+
+    folder = layout.registered / "student"
+    old = [code for code in params.languages if code not in params.newcomers]
+    registered = new_languages.load(folder, old, labels, params.student.max_length)
+    known = len(load_tokenizer(str(folder)))
+    model = new_languages.extend(registered, params.languages, tokens)
+    targets = soft_targets(params, teachers, importance.fit(teachers, params.distil.weights))
+    new = np.isin(np.array(params.languages)[train.language], params.newcomers)
+    new_languages.acquaint(model, known, train.tokens, targets, new)
+    return model
+
+
+def _fingerprint(params: Params, layout: Layout, teachers: Sequence[str],
+                 budget: int | None, rows: int) -> str:
+    """Hash of everything the training depends on; it resumes only from a checkpoint with the same.
+
+    Args:
+        rows: of the embedding table in training, for which the optimiser has moments.
+    """
+    from amtss.logits import cache as logits_cache
+
+    settings = params.model_dump(include={"languages", "student", "distil", "onboarding",
+                                          "continuation"})
+    origins = [repr(logits_cache.origin_of(params, layout, name, language))
+               for name in teachers for language in params.scored_by(name)]
+    files = [path for path in sorted(layout.tokenizer.rglob("*")) if path.is_file()]
+    return fingerprint(settings, origins, list(teachers), budget, rows, contents(files))
+
+
+def soft_targets(params: Params, teachers: Pool, weights: Weights) -> NDArray[np.float32]:
+    """Equation 4 on all training rows, in the order of `Lesson.train`. *Shape:* (N, C)"""
+    return np.concatenate([
+        members.soft_targets(split, weights[language], params.distil.temperature)
+        for language, members in teachers.items()
+        for split in ("train", "unlabelled") if split in members.logits]).astype(np.float32)

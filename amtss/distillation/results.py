@@ -1,0 +1,102 @@
+"""What a training measures, and the files it leaves: model, history and cost."""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amtss import processes
+from amtss.files import replacing, write_json, write_text
+from amtss.logits.softmax import softmax
+from amtss.paths import Layout
+from amtss.tokenization.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from amtss.distillation.learner import Examples, Learner, Progress
+    from amtss.distillation.lesson import Lesson
+
+EpochReport = dict[str, Any]
+"""A row of `history.jsonl`."""
+OnEpoch = Callable[[EpochReport], None]
+"""Called after each epoch."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The student on one language's validation rows."""
+
+    accuracy: float
+    """In points."""
+    losses: NDArray[np.float64]
+    """Cross-entropy of each example, in nats. *Shape:* (N,)"""
+
+
+def measure_on_validation(learner: "Learner", validation: "Examples",
+                          languages: Sequence[str]) -> dict[str, Outcome]:
+    """Lines 7 and 8 of Algorithm 1: the student on every language's validation rows."""
+    probabilities = softmax(learner.predict(validation))
+    right = probabilities.argmax(axis=-1) == validation.labels
+    losses = -np.log(np.maximum(
+        probabilities[np.arange(len(right)), validation.labels], np.finfo(np.float64).tiny))
+    return {language: Outcome(100.0 * float(right[rows].mean()), losses[rows])
+            for index, language in enumerate(languages)
+            if len(rows := validation.of(index))}
+
+
+def record(progress: "Progress", epoch: int, examples: int, seconds: float,
+           outcomes: dict[str, Outcome], report: EpochReport) -> None:
+    """Add an epoch to the history; the best epoch has the highest mean validation accuracy.
+
+    Args:
+        report: the stage's own figures for the epoch's row.
+    """
+    accuracy = {language: outcome.accuracy for language, outcome in outcomes.items()}
+    mean = sum(accuracy.values()) / len(accuracy)
+    best = mean > progress.best_accuracy
+    if best:
+        progress.best_accuracy, progress.best_epoch = mean, epoch
+    progress.epoch = epoch
+    progress.examples += examples
+    progress.seconds += seconds
+    progress.history.append({
+        "epoch": epoch, "examples": examples, "seconds": round(seconds, 3), **report,
+        "accuracy": accuracy, "average": mean, "best": best})
+
+
+def finish(lesson: "Lesson", layout: Layout, stage: str) -> None:
+    """Write the best epoch as the stage's model folder, its history and its cost."""
+    if processes.first():
+        _write(lesson, layout, stage)
+    lesson.learner.accelerator.wait_for_everyone()
+
+
+def _write(lesson: "Lesson", layout: Layout, stage: str) -> None:
+    progress = lesson.progress
+    lesson.learner.restore_best(layout.checkpoints(stage), progress)
+    model = layout.student if stage == "distil" else layout.baseline
+    with replacing(model) as folder:
+        lesson.learner.model.save_pretrained(folder, state_dict=lesson.learner.weights())
+        load_tokenizer(str(layout.tokenizer)).save_pretrained(folder)
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history]
+    write_text(layout.history(stage), "".join(lines))
+    write_text(layout.training(stage) / "epochs.csv", _epochs_csv(progress.history))
+    write_json(layout.training(stage) / "cost.json", {
+        "examples": progress.examples, "seconds": round(progress.seconds, 3),
+        "epochs": progress.epoch, "best_epoch": progress.best_epoch})
+    # A later run with other code must train again, not find these checkpoints and stop.
+    shutil.rmtree(layout.checkpoints(stage))
+
+
+def _epochs_csv(history: list[EpochReport]) -> str:
+    """The history as CSV for `dvc plots`: a row per epoch and language."""
+    lines = ["epoch,language,accuracy,margin,rank"]
+    for row in history:
+        for language, accuracy in row["accuracy"].items():
+            margins, ranks = row.get("margin", {}), row.get("rank", {})
+            lines.append(f"{row['epoch']},{language},{accuracy:.4f},"
+                         f"{margins.get(language, '')},{ranks.get(language, '')}")
+    return "\n".join(lines) + "\n"

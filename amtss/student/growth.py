@@ -1,0 +1,91 @@
+"""A tokenizer with more pieces, for new languages; texts of the old languages keep their tokens."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from amtss.data.corpus import Corpus
+from amtss.errors import CheckpointError
+from amtss.tokenization.tokenizer import Piece, rebuilt, train_pieces, training_texts
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+MAX_UNKNOWN = 0.01
+"""Largest share of unknown tokens with which a tokenizer still reads a language."""
+
+
+def grow_tokenizer(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus],
+                   old: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
+    """`tokenizer` with at most `size` more pieces, trained on the texts of `new`.
+
+    Its tokens keep their ids, and every text of `old` keeps its tokens: a new piece that one of
+    those texts would use is left out, unless it has a character that was unknown so far.
+
+    Raises:
+        CheckpointError: the tokenizer cannot grow, or the texts of `new` have unknown tokens even
+            with the new pieces.
+    """
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    if state["model"]["type"] != "Unigram":
+        _check_reads(tokenizer, new, f"{state['model']['type']}, which cannot grow; distil a "
+                     "student with another student.tokenizer, then register it")
+        return tokenizer
+    state |= {"truncation": None, "padding": None}  # old texts are compared to their ends
+    vocabulary = state["model"]["vocab"]
+    # Added tokens have the ids behind the model's pieces: new pieces would take these ids.
+    vocabulary += [(token["content"], 0.0) for token in state["added_tokens"]
+                   if token["id"] >= len(vocabulary)]
+    known, lowest = {piece for piece, _ in vocabulary}, min(score for _, score in vocabulary)
+    # A score below all others would change the cost of an unknown character, in old texts too.
+    candidates = [(piece, max(score, lowest))
+                  for piece, score in train_pieces(tokenizer.backend_tokenizer, new, size)
+                  if piece not in known][:size]
+    rivals = _rivals(state, candidates, old)
+    added = [piece for piece in candidates if piece not in rivals]
+    grown = rebuilt(tokenizer, _with_pieces(state, added))
+    _check_reads(grown, new, f"{len(added)} new pieces; raise continuation.vocabulary in "
+                 "params.yaml")
+    return grown
+
+
+def _rivals(state: dict[str, Any], candidates: Iterable[Piece],
+            old: Sequence[Corpus]) -> set[Piece]:
+    """Those `candidates` that texts of `old` would use instead of tokens they have."""
+    from tokenizers import Tokenizer
+
+    vocabulary = state["model"]["vocab"]
+    characters = set().union(*(piece for piece, _ in vocabulary))
+    # A piece with an unknown character can only replace an unknown token.
+    left = [piece for piece in candidates if characters.issuperset(piece[0])]
+    texts, rivals = list(training_texts(old)), set()
+    while texts and left:  # without its rivals, a text may use other candidates
+        tokenizer = Tokenizer.from_str(json.dumps(_with_pieces(state, left)))
+        ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+        texts = [text for text, row in zip(texts, ids, strict=True) if max(row) >= len(vocabulary)]
+        rivals |= {left[token - len(vocabulary)]
+                   for row in ids for token in row if token >= len(vocabulary)}
+        left = [piece for piece in left if piece not in rivals]
+    return rivals
+
+
+def _check_reads(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
+                 found: str) -> None:
+    """Refuse a tokenizer to which too much of a language is unknown.
+
+    Raises:
+        CheckpointError: with `found` and what fixes it at the message's end.
+    """
+    for corpus in corpora:
+        ids = np.concatenate(tokenizer(list(training_texts([corpus])))["input_ids"])
+        share = float((ids == tokenizer.unk_token_id).mean())
+        if share > MAX_UNKNOWN:
+            raise CheckpointError(
+                f"{corpus.language}: expected a student's tokenizer that reads it, found "
+                f"{100 * share:.1f}% unknown tokens with {found}")
+
+
+def _with_pieces(state: dict[str, Any], pieces: Iterable[Piece]) -> dict[str, Any]:
+    return state | {"model": state["model"] | {"vocab": [*state["model"]["vocab"], *pieces]}}
