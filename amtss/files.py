@@ -1,4 +1,4 @@
-"""The one way to write a file or a folder, whole or not at all; and to read what a stage wrote."""
+"""Files: written whole or not at all, read with errors that name the fix, locked, fingerprinted."""
 
 import errno
 import fcntl
@@ -22,7 +22,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically, keys in the order they come."""
+    """Write `value` as indented JSON, atomically; keys keep their order."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -40,7 +40,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it over `path`.
 
-    The caller makes either a file or a folder there. On any error nothing is left behind and
+    The caller writes either a file or a folder there. After any error nothing is left behind and
     `path` is as it was.
 
     Raises:
@@ -48,8 +48,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{path.name}-????????"):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
+        for stale in path.parent.glob(f".{path.name}-????????"):  # left by a killed process
+            shutil.rmtree(stale, ignore_errors=True)
         holder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:
         raise _refused(path, error) from error
@@ -68,7 +68,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _swap(temporary: Path, path: Path, replaced: Path) -> None:
-    """Put `temporary` in `path`'s place; a folder that stood there goes to `replaced`."""
+    """Move `temporary` to `path`; a folder that is there moves to `replaced`."""
     if not path.is_dir():
         os.replace(temporary, path)
         return
@@ -81,37 +81,37 @@ def _swap(temporary: Path, path: Path, replaced: Path) -> None:
 
 
 def _refused(path: Path, error: Exception) -> AmtssError:
-    found = getattr(error, "strerror", None) or first_line(error)
+    reason = getattr(error, "strerror", None) or first_line(error)
     return AmtssError(
-        f"{path}: expected to be able to write it, found: {found}; "
+        f"{path}: expected to be able to write it, found: {reason}; "
         "free space or fix permissions there, then run the same command again"
     )
 
 
 def _os_error(error: Exception) -> int | None:
-    """The system's number of an error: an OSError's, or one that a Rust library (safetensors,
-    tokenizers) has made text of."""
+    """The system's number of an error. Rust libraries (safetensors, tokenizers) have it only in
+    their message."""
     if isinstance(error, OSError):
         return error.errno or 0
-    found = re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found else None
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return int(match[1]) if match else None
 
 
 def is_full(error: Exception) -> bool:
-    """Whether `error` says that a disk, a quota or a file's size limit is exhausted."""
+    """Whether `error` means that a disk is full, or a quota or a file size limit is reached."""
     return _os_error(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(
         text in str(error) for text in ("PytorchStreamWriter failed", "unexpected pos",  # torch's
                                         "No usable temporary directory"))
 
 
 def _sync(path: Path) -> None:
-    """fsync a file, or every file below a folder; umask-made permissions, not mkdtemp's."""
-    for each in [path, *path.rglob("*")] if path.is_dir() else [path]:
-        if each.is_file():
-            with open(each, "rb") as file:
+    """fsync a file, or a folder with everything below it."""
+    for entry in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        if entry.is_file():
+            with open(entry, "rb") as file:
                 os.fsync(file.fileno())
         else:
-            _sync_folder(each)
+            _sync_folder(entry)
 
 
 def _sync_folder(path: Path) -> None:
@@ -124,10 +124,10 @@ def _sync_folder(path: Path) -> None:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Wait for whoever holds the lock `path`, a file, and hold it; the end of a process frees it.
+    """Wait for the lock file `path` and hold it. The system frees it when the process ends.
 
     Raises:
-        OSError: the file cannot be made.
+        OSError: the file cannot be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
@@ -139,7 +139,7 @@ def read_text(path: Path, command: str) -> str:
     """The text in `path`.
 
     Raises:
-        AmtssError: no such file; the message names `command`, which makes it.
+        AmtssError: no such file; the message names `command`, which writes it.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -151,7 +151,7 @@ def read_json(path: Path, command: str) -> Any:
     """The JSON in `path`.
 
     Raises:
-        AmtssError: no such file, or not JSON; the message names `command`, which makes it.
+        AmtssError: no such file, or not JSON; the message names `command`, which writes it.
     """
     try:
         return json.loads(read_text(path, command))

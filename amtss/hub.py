@@ -1,4 +1,4 @@
-"""The Hugging Face hub: is there what params.yaml names, before a loader asks for a minute?
+"""The Hugging Face hub: check quickly that it has what params.yaml names, and download data sets.
 
 `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_HUB_CACHE` and a token are read by huggingface_hub itself.
 """
@@ -11,18 +11,21 @@ from amtss.errors import CheckpointError, DataError, first_line
 
 Kind = Literal["model", "dataset"]
 FIRST = {"model": "config.json", "dataset": "README.md"}
-"""The file of a repository that is asked for."""
+"""The file of a repository that `check` asks for."""
 KEY = {"model": "the checkpoint", "dataset": "data.hub"}
-"""What names it in params.yaml."""
+"""The setting that names it, for messages."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def check(kind: Kind, name: str, revision: str | None = None) -> None:
-    """Return where `name` is a local folder, or lies in the cache, or the hub would serve it.
+    """Check that `name` is a local folder, is in the hub's cache, or can be had from the hub.
+
+    The libraries' own loaders retry for a minute before they fail.
 
     Raises:
-        CheckpointError, DataError: by `kind`. No such name or revision; it is gated; or the cache
-            has no copy, and the hub does not answer or must not be asked.
+        CheckpointError: for a model, if there is no such name or revision, if it is gated, or if
+            the cache has no copy and the hub does not answer or may not be asked.
+        DataError: the same for a data set.
     """
     if Path(name).is_dir():
         return
@@ -39,22 +42,22 @@ def check(kind: Kind, name: str, revision: str | None = None) -> None:
         hf_raise_for_status(http_backoff(
             "HEAD", url, headers=build_hf_headers(), timeout=10, max_retries=2, base_wait_time=0.5))
     except EntryNotFoundError:
-        return  # another file of the repository may do
+        return  # the repository exists, and may have other files
     except (OfflineModeIsEnabled, HFValidationError, httpx.HTTPError) as error:
         if not cached:
-            made = CheckpointError if kind == "model" else DataError
-            raise made(f"{name}: {_refusal(kind, name, revision, error)}") from error
+            raised = CheckpointError if kind == "model" else DataError
+            raise raised(f"{name}: {_refusal(kind, name, revision, error)}") from error
 
 
 def _refusal(kind: Kind, name: str, revision: str | None, error: Exception) -> str:
-    """What was expected, what the hub or its library said, and what mends it."""
+    """What was expected, what the hub or its library said, and what fixes it."""
     from huggingface_hub import constants, errors
 
     page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{name}"
     copy = f"a copy{f' of revision {revision!r}' if revision else ''} in the hub's cache"
     if isinstance(error, errors.OfflineModeIsEnabled):
         return (f"expected a folder or {copy}, found neither, and HF_HUB_OFFLINE is set; unset it, "
-                f"or mend {KEY[kind]} in params.yaml")
+                f"or correct {KEY[kind]} in params.yaml")
     if isinstance(error, errors.RevisionNotFoundError):
         return (f"expected the revision {revision!r}, found no branch, tag or commit of that name; "
                 f"take one of {page}/commits/main")
@@ -62,15 +65,15 @@ def _refusal(kind: Kind, name: str, revision: str | None, error: Exception) -> s
         return (f"expected a {kind} that you may read, found a gated one; ask for access at "
                 f"{page}, then `hf auth login` or set HF_TOKEN")
     if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
-        return (f"expected a folder or a {kind} of the hub, found neither, or a private one; mend "
-                f"{KEY[kind]} in params.yaml, or `hf auth login`")
-    found = first_line(error).rstrip(".")
-    return (f"expected {copy} or an answer from {constants.ENDPOINT}, found neither: {found}; "
-            "mend the network or the token, or name a local folder in params.yaml")
+        return (f"expected a folder or a {kind} of the hub, found neither, or a private one; "
+                f"correct {KEY[kind]} in params.yaml, or `hf auth login`")
+    reason = first_line(error).rstrip(".")
+    return (f"expected {copy} or an answer from {constants.ENDPOINT}, found neither: {reason}; "
+            "fix the network or the token, or name a local folder in params.yaml")
 
 
 def commit(name: str, revision: str | None) -> str | None:
-    """The commit that `revision` of a loaded model stands for; None for a local folder."""
+    """The commit that `revision` of a loaded model means; None for a local folder."""
     from huggingface_hub import try_to_load_from_cache
 
     if Path(name).is_dir():
@@ -80,12 +83,12 @@ def commit(name: str, revision: str | None) -> str | None:
 
 
 def snapshot(name: str, revision: str | None) -> Path:
-    """All files of the data set `name` at `revision`, in the hub's cache.
+    """Folder with all files of the data set `name` at `revision`, in the hub's cache.
 
-    datasets itself, left alone with its own cache, takes whichever revision it read last.
+    We do not let `datasets` download: its own cache returns whichever revision it read last.
 
     Raises:
-        DataError: see `check`; or a download that breaks off.
+        DataError: see `check`; or the download failed.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import httpx

@@ -1,21 +1,17 @@
-"""Every path of every artifact, and the one way to write any of them: whole or not at all."""
+"""The path of every artifact."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 LINEAGE = ("params.yaml", "dvc.lock")
-"""What a commit must hold to repeat the pipeline."""
+"""Files that a commit must hold to repeat the pipeline."""
 
 SPLITS = ("train", "validation", "test", "unlabelled")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths below a project's root. Directories are those of `dvc.yaml`'s outs."""
+    """Paths below a project's root; the folders are the outs of dvc.yaml."""
 
     root: Path = Path()
 
@@ -29,7 +25,7 @@ class Layout:
 
     @property
     def sources(self) -> Path:
-        """A key per language of what its source holds: the params file of `data`."""
+        """A fingerprint of each language's source: the params file of stage `data`."""
         return self.artifacts / "sources.json"
 
     def corpus(self, language: str) -> Path:
@@ -47,15 +43,15 @@ class Layout:
 
     @property
     def gate_keys(self) -> Path:
-        """Labels, and what each teacher reads as one fingerprint: the params file of `teach`."""
+        """The labels, and a fingerprint of what each teacher reads: the params file of `teach`."""
         return self.artifacts / "gate.json"
 
     def teacher(self, name: str) -> Path:
         return self.artifacts / "teachers" / name
 
     def tokens(self, teacher: str | None = None) -> Path:
-        """Token ids of the corpora by a teacher's tokenizer, or by the student's; a cache, not an
-        out: DVC leaves it alone, and what is missing is made again."""
+        """Token ids of the corpora by a teacher's tokenizer, or by the student's. A cache that is
+        no out of DVC: whatever is missing is computed again."""
         owner = Path("student") if teacher is None else Path("teachers") / teacher
         return self.artifacts / "tokens" / owner
 
@@ -69,7 +65,7 @@ class Layout:
 
     @property
     def start(self) -> Path:
-        """Weights that the encoders of both begin with, where they do not begin at random."""
+        """Weights that both encoders start from, where they do not start at random."""
         return self.tokenizer / "start"
 
     @property
@@ -83,7 +79,7 @@ class Layout:
         return self.artifacts / "baseline"
 
     def training(self, stage: str) -> Path:
-        """What a training stage tells of itself: `history.jsonl`, `cost.json`, plots' CSV."""
+        """Records of a training stage: `history.jsonl`, `cost.json`, the CSV files of plots."""
         return self.artifacts / "training" / stage
 
     def history(self, stage: str) -> Path:
@@ -91,17 +87,17 @@ class Layout:
         return self.training(stage) / "history.jsonl"
 
     def checkpoints(self, stage: str) -> Path:
-        """Where an interrupted training goes on from; not an out, so DVC leaves it alone."""
+        """Checkpoints that an interrupted training resumes from; no out, so DVC keeps them."""
         return self.artifacts / "checkpoints" / stage
 
     @property
     def registered(self) -> Path:
-        """The registered student that an onboarding goes on from; without one, no student."""
+        """The registered student that an onboarding resumes from; empty without an onboarding."""
         return self.artifacts / "registered"
 
     @property
     def registry_lock(self) -> Path:
-        """Held by whoever changes the registered model: one at a time in this checkout."""
+        """Lock file: one process at a time changes the registered model from this checkout."""
         return self.artifacts / "registry.lock"
 
     @property
@@ -110,7 +106,7 @@ class Layout:
 
     @property
     def evaluation(self) -> Path:
-        """Folder of `predictions.csv` and what `dvc plots` draws from it."""
+        """Folder of `predictions.csv` and the files that `dvc plots` draws from it."""
         return self.artifacts / "evaluation"
 
     @property

@@ -1,6 +1,6 @@
-"""Several processes, one per GPU, for one training: AMTSS_PROCESSES=N has torchrun start them.
+"""Training in several processes, one per GPU: with AMTSS_PROCESSES=N, torchrun starts them.
 
-How many there are is a matter of the machine and not of the experiment, so params.yaml is silent.
+The number is no setting of params.yaml, because it depends on the machine, not on the experiment.
 """
 
 import ctypes
@@ -21,56 +21,59 @@ if TYPE_CHECKING:
 PROCESSES = "AMTSS_PROCESSES"
 PR_SET_PDEATHSIG = 1
 PATIENCE = 5.0
-"""Seconds that an unexpected error waits, for the end of another process may have caused it, and
-any error of another process than the first, which then can still log how it ended."""
+"""Seconds that a failing process waits before it ends. An unexpected error may be the result of
+another process's end, which is then reported first; and rank 0 gets time to log how it ended."""
 
 
 def inside() -> bool:
-    """Whether this is one of the processes that torchrun has started."""
+    """Whether torchrun started this process."""
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
 def first() -> bool:
-    """Whether this process is the one that writes, prints and logs: the only one, or rank 0."""
+    """Whether this process is the one that writes, prints and logs: rank 0, or the only one."""
     return not inside() or os.environ["RANK"] == "0"
 
 
 def processes() -> int:
-    """How many train together, this one included."""
+    """Number of processes that train together, including this one."""
     return int(os.environ["WORLD_SIZE"]) if inside() else 1
 
 
 def join() -> None:
-    """Where torchrun has started this process: end with it, and leave the talking to rank 0."""
+    """In a process of torchrun's: end when torchrun ends, and print only if this is rank 0."""
     if not inside():
         return
-    if sys.platform == "linux":  # or a killed torchrun would leave its processes training on
+    if sys.platform == "linux":  # otherwise a killed torchrun leaves its processes running
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # it warns where all heads are in use
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # else it warns of unused heads
     if not first():
         sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - until the process ends
 
 
 def hand_over(message: str, traceback: str = "") -> bool:
-    """Leave to torchrun what ends this process, to be told once; whether there is a torchrun."""
+    """Pass the error that ends this process to torchrun, so that it is reported once.
+
+    Returns: False where there is no torchrun, and nothing was passed.
+    """
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path is None:
         return False
-    told = {"timestamp": str(int(time.time())), "py_callstack": traceback or message}
+    details = {"timestamp": str(int(time.time())), "py_callstack": traceback or message}
     with open(path, "w", encoding="utf-8") as file:
-        json.dump({"message": {"message": message, "extraInfo": told}}, file)
+        json.dump({"message": {"message": message, "extraInfo": details}}, file)
     if traceback or not first():
         time.sleep(PATIENCE)
     return True
 
 
 def launch() -> bool:
-    """Run this very command in AMTSS_PROCESSES processes, if that is more than one.
+    """Run this command in AMTSS_PROCESSES processes, if that is more than one.
 
-    Returns: False where there is nothing to start: the command is to be run here.
+    Returns: False if no processes were started, and the command must run in this one.
 
     Raises:
-        AmtssError: the variable is no number of processes, or one of them has failed.
+        AmtssError: the variable is not a number of processes, or one of them failed.
     """
     wanted = _wanted()
     if wanted == 1 or inside():
@@ -84,7 +87,7 @@ def launch() -> bool:
         raise AmtssError(f"{PROCESSES}: expected at most {torch.cuda.device_count()}, the number "
                          f"of GPUs, found {wanted}; lower it")
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // wanted)))
-    logging.disable(logging.CRITICAL)  # the agent's own account of a failure
+    logging.disable(logging.CRITICAL)  # torchrun logs failures itself
     config = LaunchConfig(min_nodes=1, max_nodes=1, nproc_per_node=wanted,
                           run_id=uuid.uuid4().hex, rdzv_backend="c10d",
                           rdzv_endpoint="localhost:0", max_restarts=0)
@@ -98,24 +101,24 @@ def launch() -> bool:
 
 
 def _wanted() -> int:
-    given = os.environ.get(PROCESSES, "1")
-    if not given.isdecimal() or int(given) < 1:
+    value = os.environ.get(PROCESSES, "1")
+    if not value.isdecimal() or int(value) < 1:
         raise AmtssError(f"{PROCESSES}: expected a number of processes, 1 or more, found "
-                         f"{given!r}; mend or unset the variable")
-    return int(given)
+                         f"{value!r}; correct or unset the variable")
+    return int(value)
 
 
 def _failure(error: "ChildFailedError", processes: int) -> AmtssError:
-    """What happened first; that the others were then stopped, by SIGTERM, is no news."""
+    """The first failure. torchrun then stops the others by SIGTERM, which is not reported."""
     rank, failure = min(error.failures.items(), key=lambda item: (
         item[1].exitcode == -signal.SIGTERM, item[1].exitcode > 0, item[1].timestamp))
     who = f"process {rank} of {processes}: expected it to finish"
     if isinstance(failure.message, str):
         name = failure.signal_name() if failure.exitcode < 0 else f"status {failure.exitcode}"
         return AmtssError(f"{who}, found it ended by {name}, and stopped the others; run the same "
-                          "command again, it goes on from the last epoch")
-    message, told = failure.message["message"], failure.message["extraInfo"]["py_callstack"]
-    if told == message:
+                          "command again, it resumes from the last epoch")
+    message, trace = failure.message["message"], failure.message["extraInfo"]["py_callstack"]
+    if trace == message:
         return AmtssError(message)
-    print(told, file=sys.stderr)
-    return AmtssError(f"{who}, found {message}, told above")
+    print(trace, file=sys.stderr)
+    return AmtssError(f"{who}, found {message}, see above")

@@ -1,4 +1,4 @@
-"""A bar on everything that takes over two seconds: rate and time left, silent off a terminal."""
+"""A progress bar with rate and time left; nothing is shown where stderr is not a terminal."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 def track(items: Sequence[Item], title: str) -> Iterator[Item]:
-    """The items, one by one, with a bar on stderr while somebody watches."""
+    """Yield the items one by one, with a bar on stderr if that is a terminal."""
     if not sys.stderr.isatty():
         yield from items
         return
@@ -29,5 +29,5 @@ def track(items: Sequence[Item], title: str) -> Iterator[Item]:
             return Text(f"{task.speed or 0.0:.1f}/s")
 
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(),
-                  TimeRemainingColumn(), console=Console(stderr=True), transient=True) as shown:
-        yield from shown.track(items, description=title)
+                  TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
+        yield from progress.track(items, description=title)

@@ -1,4 +1,4 @@
-"""What users get wrong: one line that tells how to mend it, and every artifact as it was."""
+"""Mistakes of users: one line says how to fix it, and every artifact stays as it was."""
 
 import io
 import shlex
@@ -19,8 +19,7 @@ SPLITS = ("train", "validation", "test")
 
 
 MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints", "artifacts/tokens")
-"""A refusal's reasons, what an interrupted training goes on from, a cache; no artifact of the DAG.
-"""
+"""Files that a failing command may write: findings, checkpoints and caches, no outs of the DAG."""
 
 
 def refuses(project: Project, capfd: pytest.CaptureFixture[str], command: str, *says: str) -> None:
@@ -184,7 +183,7 @@ def test_params_is_a_folder(project: Project, capfd: pytest.CaptureFixture[str])
 
 
 def column_of(name: str, values: list[Any]) -> bytes:
-    """A Parquet file with the column `name`, and text and label where they are not it."""
+    """A Parquet file with the column `name`, and with text and label if it is neither."""
     columns = {"text": ["a"] * len(values), "label": ["pay"] * len(values), name: values}
     sink = io.BytesIO()
     pyarrow.parquet.write_table(pa.table(columns), sink)
@@ -443,7 +442,7 @@ def test_stale_cache(ready: Project, capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def checkpoint(project: Project, drop: str = "nothing") -> list[Path]:
-    """The folder `given`: a copy of the finished teacher's files, but those that `drop` matches."""
+    """The folder `given`: a copy of the finished teacher without the files that `drop` matches."""
     return [project.write(f"given/{path.name}", path.read_bytes())
             for path in (project.root / "artifacts/teachers/en").iterdir()
             if not path.match(drop)]
@@ -542,7 +541,7 @@ def test_full_disk(ready: Project, capfd: pytest.CaptureFixture[str], command: s
 
 
 class Process(NamedTuple):
-    """A command as a process of its own."""
+    """A command to run in its own process."""
 
     arguments: str
     spoil: Spoil

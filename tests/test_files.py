@@ -83,7 +83,7 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [".made-other-12345678", "made"]
 
 
-def test_permissions_are_the_umask_s(tmp_path: Path) -> None:
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "a")
     (tmp_path / "b").touch()
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_the_old_one(tmp_path: Path, write: Callable[[Path], 
     assert (tmp_path / "made").read_bytes() == b"old"
 
 
-def test_a_folder_that_nothing_was_made_for_stays(tmp_path: Path) -> None:
+def test_a_folder_without_a_replacement_stays(tmp_path: Path) -> None:
     write_text(tmp_path / "made/old", "old")
     with pytest.raises(AmtssError, match="No such file"), replacing(tmp_path / "made"):
         pass
@@ -149,15 +149,15 @@ def test_a_file_is_in_the_folder_s_way(tmp_path: Path) -> None:
         write_text(tmp_path / "file/a", "a")
 
 
-def test_what_a_full_disk_says(tmp_path: Path) -> None:
-    found = []
+def test_errors_of_a_full_disk_are_recognised(tmp_path: Path) -> None:
+    results = []
     for at, write in enumerate([*WRITERS, save_torch]):
         with full_disk(4000):
             try:
                 write(tmp_path / str(at))
             except Exception as error:  # noqa: BLE001 - each library has its own
-                found.append(is_full(error))
-    assert found == [True] * (len(WRITERS) + 1)
+                results.append(is_full(error))
+    assert results == [True] * (len(WRITERS) + 1)
     assert not is_full(ValueError("nothing like it"))
     assert not is_full(FileNotFoundError(2, "No such file"))
 
@@ -174,12 +174,12 @@ def test_paths_lie_below_the_root() -> None:
     layout = Layout(Path("/project"))
     assert layout.params == Path("/project/params.yaml")
     assert layout.logits("en", "fr") == Path("/project/artifacts/logits/en/fr.safetensors")
-    made = [layout.corpus("en"), layout.validation("en"), layout.gate, layout.gate_keys,
+    paths = [layout.corpus("en"), layout.validation("en"), layout.gate, layout.gate_keys,
             layout.teacher("en"), layout.tokenizer, layout.student, layout.baseline,
             layout.training("distil"), layout.checkpoints("distil"), layout.metrics,
             layout.evaluation, layout.report]
-    assert all(path.is_relative_to(layout.artifacts) for path in made)
-    assert len(set(made)) == len(made)
+    assert all(path.is_relative_to(layout.artifacts) for path in paths)
+    assert len(set(paths)) == len(paths)
 
 
 HOLDING = """

@@ -1,4 +1,4 @@
-"""What huggingface_hub makes of a hub's own answers: one line each."""
+"""`hub.check` turns every answer of the hub into one line."""
 
 import json
 import os
@@ -36,7 +36,7 @@ for name in sys.argv[1:4]:
 
 
 class Case(NamedTuple):
-    """What is asked for and what must be said."""
+    """A model or data set, and the line that `check` must print for it."""
 
     kind: str
     name: str
@@ -51,10 +51,10 @@ ANSWERED = [
     Case("model", str(Path(__file__).parent), "none", "None"),  # a folder
     Case("model", "nobody/nothing", None,
          "CheckpointError nobody/nothing: expected a folder or a model of the hub, found neither, "
-         "or a private one; mend the checkpoint in params.yaml, or `hf auth login`"),
+         "or a private one; correct the checkpoint in params.yaml, or `hf auth login`"),
     Case("dataset", "not a name", None,
          "DataError not a name: expected a folder or a dataset of the hub, found neither, or a "
-         "private one; mend data.hub in params.yaml, or `hf auth login`"),
+         "private one; correct data.hub in params.yaml, or `hf auth login`"),
     Case("model", ROBERTA, "v9",
          f"CheckpointError {ROBERTA}: expected the revision 'v9', found no branch, tag or commit "
          rf"of that name; take one of http://127\.0\.0\.1:\d+/{ROBERTA}/commits/main"),
@@ -68,41 +68,42 @@ ANSWERED = [
          "for access at .*/datasets/gated/refused, then `hf auth login` or set HF_TOKEN"),
     Case("model", "token/wrong", None,
          "CheckpointError token/wrong: expected a copy in the hub's cache or an answer from .*, "
-         "found neither: .*401 .*; mend the network or the token, or name a local folder in .*"),
+         "found neither: .*401 .*; fix the network or the token, or name a local folder in .*"),
     Case("dataset", "down/now", "main",
          "DataError down/now: expected a copy of revision 'main' in the hub's cache or an answer "
-         "from .*, found neither: .*503 .*; mend the network or the token, or name a local .*"),
+         "from .*, found neither: .*503 .*; fix the network or the token, or name a local .*"),
 ]
 SILENT = [
     Case("model", ROBERTA, COMMIT,
          f"CheckpointError {ROBERTA}: expected a copy of revision '{COMMIT}' in the hub's cache or "
-         r"an answer from http://127\.0\.0\.1:9, found neither: .*Connection refused; mend the .*"),
+         r"an answer from http://127\.0\.0\.1:9, found neither: .*Connection refused; fix the .*"),
     Case("dataset", "facebook/xnli", None,
          "DataError facebook/xnli: expected a copy in the hub's cache or an answer from .*"),
 ]
 OFFLINE = [
     Case("model", ROBERTA, None,
          f"CheckpointError {ROBERTA}: expected a folder or a copy in the hub's cache, found "
-         "neither, and HF_HUB_OFFLINE is set; unset it, or mend the checkpoint in params.yaml"),
+         "neither, and HF_HUB_OFFLINE is set; unset it, or correct the checkpoint in params.yaml"),
     Case("dataset", "facebook/xnli", "v9", "DataError facebook/xnli: .* revision 'v9' in .*"),
 ]
 
 
 def ask(cases: list[Case], **environment: str) -> list[str]:
-    """What `check` says of each case, in a process that the environment reaches."""
-    told = subprocess.run([sys.executable, "-c", ASK], input=json.dumps([c[:3] for c in cases]),
+    """What `check` prints for each case, in a process with this environment."""
+    done = subprocess.run([sys.executable, "-c", ASK], input=json.dumps([c[:3] for c in cases]),
                           env=os.environ | environment, capture_output=True, text=True, check=True)
-    return told.stdout.splitlines()
+    return done.stdout.splitlines()
 
 
 @pytest.mark.parametrize(("cases", "environment"), [
     (ANSWERED, {"HF_HUB_OFFLINE": "0"}),
     (SILENT, {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}),
     (OFFLINE, {"HF_HUB_OFFLINE": "1"})], ids=["answered", "silent", "offline"])
-def test_a_line_each(tmp_path: Path, cases: list[Case], environment: dict[str, str]) -> None:
+def test_every_answer_is_one_line(tmp_path: Path, cases: list[Case],
+                                  environment: dict[str, str]) -> None:
     with hub.served() as address:
-        told = ask(cases, **{"HF_ENDPOINT": address, "HF_HUB_CACHE": str(tmp_path)} | environment)
-    for case, line in zip(cases, told, strict=True):
+        lines = ask(cases, **{"HF_ENDPOINT": address, "HF_HUB_CACHE": str(tmp_path)} | environment)
+    for case, line in zip(cases, lines, strict=True):
         assert re.fullmatch(case.says, line), line
 
 
@@ -119,11 +120,11 @@ def test_what_is_cached_needs_no_hub(tmp_path: Path) -> None:
 
 def test_a_checkpoint_comes_from_the_hub(tmp_path: Path) -> None:
     with hub.served() as address:
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", LOAD, *hub.pinned()], capture_output=True, text=True, check=True,
             env=os.environ | {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0",
                               "HF_HUB_CACHE": str(tmp_path)})
-    assert told.stdout.split() == [
+    assert done.stdout.split() == [
         "XLMRobertaForSequenceClassification", "XLMRobertaTokenizer",
         "RobertaForSequenceClassification", "RobertaTokenizer",
         "CamembertForSequenceClassification", "CamembertTokenizer"]

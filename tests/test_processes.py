@@ -1,4 +1,4 @@
-"""Two processes on the CPU, by gloo: what is tested is what torchrun does on GPUs."""
+"""Two processes on the CPU with gloo, in place of several GPUs."""
 
 import os
 import signal
@@ -40,7 +40,7 @@ def end(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
 
 
 def started(process: "subprocess.Popen[str]") -> list[psutil.Process]:
-    """The processes that torchrun has started, by rank."""
+    """The processes that torchrun started, by rank."""
     children = [child for child in psutil.Process(process.pid).children(recursive=True)
                 if "RANK" in child.environ()]
     return sorted(children, key=lambda child: child.environ()["RANK"])
@@ -89,20 +89,20 @@ for parts in (1, 3):
     lesson = Lesson(project, batch_size=7, learning_rate=1.0e-3,
                     accumulate=parts)
     rank = lesson.learner.accelerator.process_index
-    # 45 rows of English alone, then three of French: the last batch leaves a process none
+    # 45 rows of English, then three of French: one process has no row of the last batch
     losses = [lesson.epoch(1, np.arange(1, 46)), lesson.epoch(2, np.arange(48, 51)),
               lesson.epoch(3, np.arange(50, 51))]
     weights = lesson.weights()
     logits = lesson.learner.predict(lesson.data)
     save_file(weights, root / f"weights-{parts}-{rank}.safetensors")
     np.save(root / f"logits-{parts}-{rank}.npy", logits)
-    np.save(root / f"losses-{parts}-{rank}.npy", [list(each.values()) for each in losses])
+    np.save(root / f"losses-{parts}-{rank}.npy", [list(row.values()) for row in losses])
 """
 
 
 @pytest.fixture(scope="module")
 def steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """What the same steps leave by one process, and by two."""
+    """Folders with the results of the same steps by one process and by two."""
     folders = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     for folder, command in zip(folders, ((sys.executable,), TORCHRUN), strict=True):
         for rank in ("0", "1"):
@@ -145,10 +145,10 @@ LONG: dict[str, Any] = {"max_epochs": 8, "weights": "boosted", "learning_rate": 
 
 
 def check_killed(whole: Project, cut: Project, *command: str) -> None:
-    """One of two processes is killed: the stage ends; run again, it ends as it would have."""
+    """Kill one of two processes: the stage fails, and when run again it ends as if undisturbed."""
     status, out, errors = end(start(whole, *command))
     assert (status, errors) == (0, "")
-    assert out.count("epoch 3:") == 1  # told once
+    assert out.count("epoch 3:") == 1  # reported once
     process = start(cut, *command)
     assert process.stdout is not None
     for line in process.stdout:
@@ -166,7 +166,7 @@ def check_killed(whole: Project, cut: Project, *command: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_student_goes_on_where_one_process_was_killed(tmp_path: Path) -> None:
+def test_a_student_resumes_where_one_process_was_killed(tmp_path: Path) -> None:
     whole, cut = (scored(tmp_path / name, distil=LONG) for name in ("whole", "cut"))
     check_killed(whole, cut, "distil")
     assert cut.student == whole.student
@@ -174,7 +174,7 @@ def test_a_student_goes_on_where_one_process_was_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_teacher_goes_on_where_one_process_was_killed(tmp_path: Path) -> None:
+def test_a_teacher_resumes_where_one_process_was_killed(tmp_path: Path) -> None:
     whole, cut = (scored(tmp_path / name, teaching={"accumulate": 2})
                   for name in ("whole", "cut"))
     check_killed(whole, cut, "teach", "en")
@@ -182,22 +182,22 @@ def test_a_teacher_goes_on_where_one_process_was_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_none_trains_on_when_torchrun_is_killed(tmp_path: Path) -> None:
+def test_no_process_outlives_a_killed_torchrun(tmp_path: Path) -> None:
     process = start(scored(tmp_path, distil=LONG | {"max_epochs": 500}), "distil")
     assert process.stdout is not None
     assert process.stdout.readline().startswith("epoch 1:")
-    left = started(process)
-    assert len(left) == 2
+    workers = started(process)
+    assert len(workers) == 2
     process.kill()
     process.communicate()
     deadline = time.monotonic() + 30
-    while any(each.is_running() for each in left) and time.monotonic() < deadline:
+    while any(worker.is_running() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not any(each.is_running() for each in left)
+    assert not any(worker.is_running() for worker in workers)
 
 
 @pytest.mark.slow
-def test_an_error_of_both_is_told_once(tmp_path: Path) -> None:
+def test_an_error_of_both_is_reported_once(tmp_path: Path) -> None:
     project = scored(tmp_path)
     (project.layout.tokenizer / "tokenizer.json").write_text("{")
     status, out, errors = end(start(project, "distil"))

@@ -88,16 +88,17 @@ class Distil(Section):
     """Names of the teachers in the pool; null for all of `teachers`."""
     weights: Literal["own", "uniform", "likelihood", "boosted"] = "likelihood"
     """How the importance weights W of Equation 4 are found, for each language. `own`: one teacher,
-    the most specialised. `uniform`: all alike. `likelihood`: the mixture under which the
-    validation labels are most likely. `boosted`: the same, refitted after every epoch with each
-    example weighted by the student's loss on it."""
+    the best of those fine-tuned on the fewest languages. `uniform`: all alike. `likelihood`: the
+    mixture under which the validation labels are most likely. `boosted`: the same, refitted after
+    every epoch with each example weighted by the student's loss on it."""
     kd_weight: NotNegative = 0.5
     """Lambda of Equation 7: the weight of the distillation term beside the cross-entropy."""
     labels_only: bool = False
     """Train without teachers: cross-entropy alone, on labelled rows, with as many examples per
     epoch as otherwise. For ablations."""
     temperature: Positive = 1.0
-    """Softens the soft targets and the student's outputs; 1 is the paper's."""
+    """Softens soft targets and the student's outputs, and its square scales the distillation term;
+    1 is the paper's."""
     top_k: Count = 3
     """K, the number of languages trained on in each epoch after the first (line 11)."""
     share: Share = 1.0
@@ -105,8 +106,8 @@ class Distil(Section):
     replay: Share = 0.0
     """Share of the other languages' rows mixed in."""
     margin_threshold: float | None = None
-    """Epsilon (line 12), in points of validation accuracy: training stops when no language is
-    further behind its teachers. Null never stops early."""
+    """Epsilon (line 12), in points of validation accuracy: training stops once the student is
+    less than this far behind its teachers in every language. Null never stops early."""
     max_epochs: Count = 8
     """M, the largest number of epochs (line 3)."""
     batch_size: Count = 32

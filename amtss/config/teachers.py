@@ -41,7 +41,7 @@ class Teaching(Section):
     dropout: Dropout = 0.1
     """Dropout probability while training."""
     label_smoothing: Dropout = 0.0
-    """Probability that the targets move from the label to all labels evenly."""
+    """Share of the target probability that is spread evenly over all labels."""
     precision: Precision = "auto"
     """Number format of the computation; `auto` is bf16 where the hardware computes in it, else
     fp32."""

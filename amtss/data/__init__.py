@@ -1,1 +1,1 @@
-"""Where texts come from, and the corpora that they become on disk."""
+"""Texts: reading a source, sampling it, and the corpora on disk."""

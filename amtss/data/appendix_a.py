@@ -22,9 +22,9 @@ COUNTS: dict[str, tuple[int, ...]] = {
            48, 1240, 313, 667, 547, 135, 340, 8, 470, 4),
     "ru": (2091, 1372, 629, 1760, 4652, 2185, 1126, 1229, 1030, 2494,
            1090, 644, 1309, 555, 621, 641, 2432, 340, 420, 379),
-    # The paper onboards these later and prints no counts: these columns are ours. Each is little
-    # more than the paper's smallest and skewed its own way: ko to coupons, payment and
-    # verification; pl to disputes, with no `others` at all; pt to parcels and refunds.
+    # The paper onboards these later and prints no counts, so these columns are ours. Each is a
+    # little larger than the paper's smallest and skewed in its own way: ko to coupons, payment and
+    # verification; pl to disputes, without any `others`; pt to parcels and refunds.
     "ko": (2400, 940, 1400, 2000, 3800, 1720, 960, 800, 1200, 1040,
            2160, 860, 1280, 540, 660, 1120, 4600, 760, 420, 480),
     "pl": (4000, 0, 440, 2900, 1880, 1280, 940, 3400, 920, 1440,
@@ -34,5 +34,3 @@ COUNTS: dict[str, tuple[int, ...]] = {
 }
 LANGUAGES: tuple[str, ...] = tuple(COUNTS)
 """The languages of the demonstration data, ISO 639-1: the paper's five, then three newcomers."""
-
-

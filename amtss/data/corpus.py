@@ -15,24 +15,24 @@ from amtss.files import contents, fingerprint, read_json, replacing, write_json
 from amtss.paths import Layout
 
 UNLABELLED = -1
-"""The label index of an example without one."""
+"""The label index of an example without a label."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """One language's splits: tables with `key` (int64), `id`, `text`, `label`, maybe `pair`."""
+    """One language's splits, tables with `key` (int64), `id`, `text`, `label`; `pair` for pairs."""
 
     language: str
     splits: dict[str, pa.Table]
     fingerprint: str
     labels: tuple[str, ...] | None
-    """The label list where params or the source fix one; the gate settles it for all."""
+    """The label list if params.yaml or the source has one; else the gate collects it."""
 
     def __getitem__(self, split: str) -> pa.Table:
         return self.splits[split]
 
     def texts(self, split: str) -> tuple[list[str], list[str] | None]:
-        """First texts and, where they come in pairs, second ones."""
+        """The texts and, for pairs, the second texts. *Shape:* (N,) each"""
         table = self.splits[split]
         pairs = table["pair"].to_pylist() if "pair" in table.column_names else None
         return table["text"].to_pylist(), pairs
@@ -47,12 +47,12 @@ class Corpus:
 
 def write(layout: Layout, language: str, tables: dict[str, pa.Table],
           labels: tuple[str, ...] | None) -> None:
-    """Write a language's folder: `{split}.arrow` and `corpus.json` with its fingerprint."""
+    """Write a language's folder: `{split}.arrow`, and `corpus.json` with the fingerprint."""
     with replacing(layout.corpus(language)) as folder:
         folder.mkdir()
         for split, table in tables.items():
             keyed = table.add_column(0, "key", pa.array(_keys(table)))
-            # One chunk and no metadata, so that equal rows are equal bytes.
+            # One chunk and no metadata, so that equal rows give equal bytes.
             keyed = keyed.combine_chunks().replace_schema_metadata(None)
             with pa.ipc.new_file(folder / f"{split}.arrow", keyed.schema) as writer:
                 writer.write_table(keyed)
@@ -67,7 +67,7 @@ def load(layout: Layout, language: str) -> Corpus:
     """A language's corpus, memory-mapped.
 
     Raises:
-        DataError: a split's file is missing or not what was written.
+        DataError: a split's file is missing, damaged or has another number of rows.
     """
     folder = layout.corpus(language)
     command = f"dvc repro data@{language}"
@@ -84,7 +84,11 @@ def load(layout: Layout, language: str) -> Corpus:
 
 
 def test_fingerprint(layout: Layout, language: str) -> str:
-    """Of a language's test rows: figures are comparable where it is the same."""
+    """Fingerprint of a language's test rows: results are comparable if it is the same.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     path = layout.corpus(language) / "test.arrow"
     try:
         return fingerprint(path.read_bytes())
@@ -102,9 +106,9 @@ def _mapped(path: Path, command: str) -> pa.Table:
 
 
 def _keys(table: pa.Table) -> NDArray[np.int64]:
-    """A 64-bit name per example: its text, pair and how many equal ones stand before it.
+    """A 64-bit key per example, a hash of its texts and of the number of equal rows before it.
 
-    Rows may move, a file may be cut or shuffled: the key stays with the example. *Shape:* (N,)
+    The key stays with the example when rows are moved, removed or shuffled. *Shape:* (N,)
     """
     seen: Counter[str] = Counter()
     keys = []

@@ -1,11 +1,11 @@
 """The embedded demonstration data: an e-commerce chatbot's questions in eight languages.
 
 The AE data set of the paper is private, so this one is generated. It keeps what the paper publishes
-about AE, the label names and the number of messages per label and language (Appendix A); the
-messages themselves are drawn from `phrases/{language}.yaml`: template x slots x opener x closer x
-typing noise. Templates are listed commonest first and drawn with Zipf-like weights, and some stand
-under two labels on purpose: real customers are ambiguous too, and a perfect score would be useless
-for comparing students.
+about AE: the label names and the number of messages per label and language (Appendix A). The
+messages are made from `phrases/{language}.yaml`: template x slots x opener x closer x typing noise.
+Templates are listed from the most frequent to the rarest and drawn with Zipf-like weights. Some are
+under two labels on purpose: real customers are ambiguous too, and students with perfect scores
+could not be compared.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 class Phrases(NamedTuple):
-    """One language's file: what comes before and after, slot fillers, templates per label."""
+    """One language's file: openers, closers, fillers per slot, templates per label."""
 
     openers: list[str]
     closers: list[str]
@@ -44,12 +44,14 @@ class Phrases(NamedTuple):
 def generate(language: str, *, scale: float = 0.04, seed: int = 0) -> dict[str, list[Row]]:
     """Return the rows of `language` by split: about 70 / 12 / 18 % of every label.
 
-    `scale` is the fraction, above 0 and at most 1, of Appendix A's counts to generate; a label the
-    appendix has at all gets at least 3 rows, so that it is in every split. The same arguments give
-    the same rows in every process, whichever other languages exist.
+    The same arguments give the same rows in every process, whatever other languages there are.
+
+    Args:
+        scale: fraction of Appendix A's counts to generate, above 0 and at most 1. A label that has
+            a count in the appendix gets at least 3 rows, so that it is in every split.
 
     Raises:
-        DataError: a language outside LANGUAGES, or a scale out of range.
+        DataError: a language that is not in LANGUAGES, or a scale out of range.
     """
     if language not in COUNTS:
         known = ", ".join(LANGUAGES)
@@ -84,13 +86,13 @@ def load_phrases(language: str) -> Phrases:
 
 
 def _unused_message(rng: random.Random, phrases: Phrases, label: str, taken: set[str]) -> str:
-    """Draw until the message is new, adding typos as a label's space runs out; note it in `taken`.
+    """Draw messages until one is not in `taken`, and add it there.
 
-    Two messages that differ in case or punctuation only count as the same, or a test message could
-    be a training message retyped.
+    Messages that differ only in case or punctuation count as equal: a test message must not be a
+    training message typed differently.
     """
     attempts = 0
-    while True:  # ends: every 10 attempts add one more typo
+    while True:  # this ends, because every 10 attempts add a typo
         typos = rng.choices((0, 1, 2, 3), (50, 30, 14, 6))[0] + attempts // 10
         text = _retyped(rng, _sentence(rng, phrases, label), typos)
         key = re.sub(r"[\W_]+", " ", text).strip().casefold()
@@ -101,10 +103,10 @@ def _unused_message(rng: random.Random, phrases: Phrases, label: str, taken: set
 
 
 def _sentence(rng: random.Random, phrases: Phrases, label: str) -> str:
-    """Fill one template, with an opener and a closer about every third time each."""
+    """Fill a template, and add an opener and a closer with a probability of 35% each."""
     templates = phrases.templates[label]
     template = rng.choices(templates, [1 / (rank + 2) for rank in range(len(templates))])[0]
-    decks: dict[str, list[str]] = {}  # dealt without replacement: never "black instead of black"
+    decks: dict[str, list[str]] = {}  # drawn without replacement: no "black instead of black"
 
     def filler(slot: re.Match[str]) -> str:
         fillers = phrases.slots[slot[1]]
@@ -120,7 +122,7 @@ def _sentence(rng: random.Random, phrases: Phrases, label: str) -> str:
 
 
 def _retyped(rng: random.Random, text: str, typos: int) -> str:
-    """Type `text` as customers do: careless case and punctuation, and `typos` slips."""
+    """`text` as customers type it: with careless case and punctuation, and with `typos` slips."""
     style = rng.random()
     if style < 0.45:
         text = text[0].upper() + text[1:]
@@ -129,7 +131,7 @@ def _retyped(rng: random.Random, text: str, typos: int) -> str:
     elif style < 0.68:
         text = text.upper()
     if rng.random() < 0.35:
-        text = re.sub(r"\s*[,.!?:،؟]+(?=\s|$)", "", text)  # but not the point in 12.50
+        text = re.sub(r"\s*[,.!?:،؟]+(?=\s|$)", "", text)  # the point in 12.50 stays
     for _ in range(typos):
         text = _slip(rng, text)
     return text
@@ -147,7 +149,7 @@ def _slip(rng: random.Random, text: str) -> str:
 
 
 def _simplified(letter: str) -> str:
-    """Return `letter` without its accent (é, й, ż, أ) or its final consonant (한 to 하)."""
+    """`letter` without its accent (é, й, ż, أ) or its final consonant (한 to 하)."""
     bare = unicodedata.normalize("NFC", unicodedata.normalize("NFD", letter)[:-1])
-    # Nothing left: there was no accent. A lone jamo: an open syllable, whose vowel must stay.
+    # Without an accent nothing is left. An open Korean syllable leaves a lone jamo: keep its vowel.
     return letter if not bare or "\u1100" <= bare <= "\u11ff" else bare

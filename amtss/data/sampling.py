@@ -1,4 +1,4 @@
-"""Cut a language down: to a label distribution of its own, to fewer rows, to fewer labels."""
+"""Fewer rows of a language: skewed by label, at most a number of them, or fewer with labels."""
 
 import random
 from collections import Counter, defaultdict
@@ -11,14 +11,14 @@ from amtss.errors import DataError
 
 
 def sample(tables: Tables, settings: Sample, language: str, seed: int) -> Tables:
-    """The rows of `tables` that `settings` keep, in their order. Seeded by language and split.
+    """The rows of `tables` that `settings` keep, in their order. Language and split enter the seed.
 
     Raises:
-        DataError: a skew is asked for and Appendix A has no column for the language.
+        DataError: no training rows; or `skew` is set and Appendix A has no such language.
     """
     if not len(tables["train"]):
         raise DataError(f"{language}/train: expected rows, found none; add some to the source or "
-                        "mend data.splits in params.yaml")
+                        "correct data.splits in params.yaml")
     shares = _shares(tables["train"], settings, language)
     limit = settings.rows or len(tables["train"])
     kept = {}
@@ -36,10 +36,10 @@ def sample(tables: Tables, settings: Sample, language: str, seed: int) -> Tables
 
 
 def _shares(train: pa.Table, settings: Sample, language: str) -> dict[str, float] | None:
-    """Label -> share of rows: the label of rank r takes Appendix A's row r for the language.
+    """Label -> share of rows: the label of rank r gets row r of the language's Appendix A column.
 
-    The table's rows stand in the order of Arabic's counts, so a language whose own order differs
-    comes out skewed its own way.
+    The appendix's rows are in the order of Arabic's counts, so the columns of other languages are
+    not sorted, and each language is skewed in its own way. None without a skew.
     """
     if settings.skew is None:
         return None
@@ -56,7 +56,7 @@ def _shares(train: pa.Table, settings: Sample, language: str) -> dict[str, float
 
 def _rows(table: pa.Table, shares: dict[str, float] | None, rows: int,
           draw: random.Random) -> list[int]:
-    """Indices kept: `rows` at most, `shares` of them per label as far as the label has rows."""
+    """Indices of at most `rows` rows; per label, its share of them or as many as it has."""
     if shares is None:
         return sorted(draw.sample(range(len(table)), min(rows, len(table))))
     by_label: dict[str, list[int]] = defaultdict(list)
@@ -70,7 +70,7 @@ def _rows(table: pa.Table, shares: dict[str, float] | None, rows: int,
 
 
 def _unlabel(tables: Tables, labelled: int, draw: random.Random) -> Tables:
-    """Train with `labelled` rows; the others, without their label, join `unlabelled`."""
+    """The new train split with `labelled` rows, and the unlabelled one with the others added."""
     train = tables["train"]
     chosen = set(draw.sample(range(len(train)), min(labelled, len(train))))
     rest = train.take(pa.array(sorted(set(range(len(train))) - chosen), pa.int64()))

@@ -1,7 +1,7 @@
 """Read one language of a source (the demo, a data set, local files) into plain tables.
 
-A table has the columns `id`, `text`, `pair` (where texts come in pairs) and `label`, all strings.
-Labels are names; what is wrong with them is for validation to find, not to hide here.
+A table has the columns `id`, `text`, `pair` (only for pairs) and `label`, all strings. Labels are
+names. Wrong ones stay as they are, for validation to find.
 """
 
 import csv
@@ -21,16 +21,16 @@ Tables = dict[str, pa.Table]
 
 @dataclass(frozen=True)
 class Source:
-    """One language as its source has it."""
+    """One language's texts, and the source's label list."""
 
     tables: Tables
     """Split -> table."""
     labels: tuple[str, ...] | None
-    """The label list, where params or the source's own schema fix one."""
+    """The label list if params.yaml or the source's own schema has one."""
 
 
 def read(data: Data, language: str) -> Source:
-    """All splits of `language`.
+    """Read all splits of `language`.
 
     Raises:
         DataError: no such file, data set, config, split or column; an unreadable encoding.
@@ -38,7 +38,7 @@ def read(data: Data, language: str) -> Source:
     if data.source == "demo":
         return _demo(data, language)
     raw = _files(data, language) if data.source == "files" else _dataset(data, language)
-    names = next((found for table in raw.values() if (found := _class_names(data, table))), None)
+    names = next((names for table in raw.values() if (names := _class_names(data, table))), None)
     labels = data.labels or names
     tables = {split: _canonical(data, f"{language}/{split}", table, names or data.labels)
               for split, table in raw.items()}
@@ -46,19 +46,20 @@ def read(data: Data, language: str) -> Source:
 
 
 def fingerprint(data: Data, language: str) -> str:
-    """Of all that `read` depends on: the settings, and the local files by what they hold."""
+    """Fingerprint of all that `read` depends on: the settings, and the contents of local files."""
     return files.fingerprint(data.model_dump(exclude={"path", "configs"}),
                              data.configs.get(language), files.contents(_watched(data, language)))
 
 
 def _watched(data: Data, language: str) -> list[Path]:
-    """Local files to read; of a folder in the hub's layout all, its languages may share some."""
+    """Local files that `read` may open. A folder in the hub's layout counts whole, because its
+    languages may share files."""
     if data.source == "files":
-        made = [_path(data, language, name) for name in _named(data.splits).values()]
+        paths = [_path(data, language, name) for name in _split_names(data.splits).values()]
     else:
         local = data.source == "dataset" and data.path != "data"
-        made = sorted(Path(data.path).rglob("*")) if local else []
-    return [path for path in made if path.is_file()]
+        paths = sorted(Path(data.path).rglob("*")) if local else []
+    return [path for path in paths if path.is_file()]
 
 
 def _demo(data: Data, language: str) -> Source:
@@ -72,14 +73,14 @@ def _demo(data: Data, language: str) -> Source:
     return Source(tables, data.labels or LABELS)
 
 
-def _named(splits: Splits) -> dict[str, str]:
-    """Split -> what the source calls it."""
+def _split_names(splits: Splits) -> dict[str, str]:
+    """Split -> its name in the source."""
     return {split: name for split in SPLITS if (name := getattr(splits, split)) is not None}
 
 
 def _files(data: Data, language: str) -> Tables:
-    """A table per split; a language may lack the unlabelled one, and the gate warns of that."""
-    return {split: _file(data, language, name) for split, name in _named(data.splits).items()
+    """A table per split. A language may have no unlabelled split; the gate warns of that."""
+    return {split: _file(data, language, name) for split, name in _split_names(data.splits).items()
             if split != "unlabelled" or _path(data, language, name).is_file()}
 
 
@@ -96,16 +97,16 @@ def _file(data: Data, language: str, split: str) -> pa.Table:
     path = _path(data, language, split)
     if not path.is_file():
         raise DataError(f"{path}: expected {language}'s split {split!r}, found no file; "
-                        "mend data.path or data.files in params.yaml")
+                        "correct data.path or data.files in params.yaml")
     try:
         if path.suffix == ".csv":
-            path.read_text(encoding="utf-8")  # pyarrow's CSV reader tells no place
+            path.read_text(encoding="utf-8")  # pyarrow's error would not say where
             text = pyarrow.csv.ConvertOptions(strings_can_be_null=False,
                                               column_types=_all_strings(path))
             parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
             return pyarrow.csv.read_csv(path, parse_options=parse, convert_options=text)
         if path.suffix in (".jsonl", ".json"):
-            path.read_text(encoding="utf-8")  # pyarrow's JSON reader takes any bytes for text
+            path.read_text(encoding="utf-8")  # pyarrow accepts any bytes as text
             return pyarrow.json.read_json(path)
         if path.suffix == ".parquet":
             return pyarrow.parquet.read_table(path)
@@ -114,54 +115,54 @@ def _file(data: Data, language: str, split: str) -> pa.Table:
                         "save it as UTF-8") from error
     except (pa.ArrowException, OSError, csv.Error) as error:
         raise DataError(f"{path}: expected {path.suffix[1:]} in UTF-8, found: "
-                        f"{first_line(error)}; mend the file") from error
+                        f"{first_line(error)}; fix the file") from error
     raise DataError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix!r}; "
-                    "mend data.files in params.yaml")
+                    "correct data.files in params.yaml")
 
 
 def _all_strings(path: Path) -> dict[str, pa.DataType]:
-    """A CSV's columns, all as strings: a label `01` or a text `123` must not become a number."""
+    """All columns of a CSV file as strings: the label `01` or the text `123` is not a number."""
     with open(path, encoding="utf-8-sig", newline="") as file:
         return dict.fromkeys(next(csv.reader(file), []), pa.string())
 
 
 def _dataset(data: Data, language: str) -> Tables:
-    """A table per split; a language may lack the unlabelled one, and the gate warns of that."""
+    """A table per split. A language may have no unlabelled split; the gate warns of that."""
     import datasets
 
     config = data.configs.get(language, language)
     if data.path == "data":
-        assert data.hub is not None  # Data's validator has seen to it
+        assert data.hub is not None  # ensured by Data's validator
         folder = hub.snapshot(data.hub, data.revision)
     else:
         folder = Path(data.path)
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder in the hub's layout, found none; "
-                        "mend data.path in params.yaml")
+                        "correct data.path in params.yaml")
     where = f"data set {data.hub if data.path == 'data' else folder}, config {config!r}"
     try:
-        # datasets knows a local folder's cache by the folder's name alone, not by what is in it.
+        # A fresh cache: `datasets` finds a folder's cache by its name, whatever it contains now.
         with tempfile.TemporaryDirectory() as fresh:
             loaded = datasets.load_dataset(str(folder), config, cache_dir=fresh,
                                            keep_in_memory=True)
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
-        cause = error.__cause__ or error  # a DatasetGenerationError says nothing itself
+        cause = error.__cause__ or error  # a DatasetGenerationError itself has no details
         raise DataError(f"{where}: expected to load it, found: {first_line(cause)}; correct "
                         "data.path, data.hub or data.configs in params.yaml") from error
     tables = {}
-    for split, name in _named(data.splits).items():
+    for split, name in _split_names(data.splits).items():
         if name in loaded:
             schema = loaded[name].features.arrow_schema
             tables[split] = loaded[name].with_format("arrow")[:].replace_schema_metadata(
                 schema.metadata)
         elif split != "unlabelled":
-            raise DataError(f"{where}: expected a split {name!r}, found {', '.join(loaded)}; mend "
-                            "data.splits in params.yaml")
+            raise DataError(f"{where}: expected a split {name!r}, found {', '.join(loaded)}; "
+                            "correct data.splits in params.yaml")
     return tables
 
 
 def _class_names(data: Data, table: pa.Table) -> tuple[str, ...] | None:
-    """The names that a `datasets` schema gives its integer labels."""
+    """The label names in the schema of a `datasets` table; None if it has none."""
     import datasets
 
     if not (table.schema.metadata or {}).get(b"huggingface"):
@@ -173,10 +174,10 @@ def _class_names(data: Data, table: pa.Table) -> tuple[str, ...] | None:
 
 
 def _canonical(data: Data, where: str, table: pa.Table, names: tuple[str, ...] | None) -> pa.Table:
-    """`table` with our columns, as strings; integer labels become the names they index."""
-    found = {"text": _column(where, table, "text", data.columns.text)}
+    """`table` with our columns, as strings; integer labels are replaced by their names."""
+    texts = {"text": _column(where, table, "text", data.columns.text)}
     if data.columns.pair:
-        found["pair"] = _column(where, table, "pair", data.columns.pair)
+        texts["pair"] = _column(where, table, "pair", data.columns.pair)
     size = len(table)
     identity = next((name for name in data.columns.id if name in table.column_names), None)
     ids = (_strings(where, "id", _column(where, table, "id", (identity,))) if identity
@@ -186,7 +187,7 @@ def _canonical(data: Data, where: str, table: pa.Table, names: tuple[str, ...] |
     else:
         label = _names(where, _column(where, table, "label", data.columns.label), names)
     return pa.table({"id": ids, **{key: _strings(where, key, column)
-                                   for key, column in found.items()}, "label": label})
+                                   for key, column in texts.items()}, "label": label})
 
 
 def _column(where: str, table: pa.Table, role: str, names: tuple[str, ...]) -> pa.ChunkedArray:
@@ -205,13 +206,13 @@ def _strings(where: str, role: str, column: pa.ChunkedArray) -> pa.Array:
         return column.cast(pa.string()).combine_chunks()
     except pa.ArrowException as error:
         raise DataError(f"{where}: expected strings in the {role} column, found {column.type}; "
-                        f"set data.columns.{role} or mend the source") from error
+                        f"set data.columns.{role} or fix the source") from error
 
 
 def _names(where: str, column: pa.ChunkedArray, names: tuple[str, ...] | None) -> pa.Array:
-    """Label names; an integer outside the list stays a number, for validation to refuse.
+    """Label names. An integer outside the list stays a number, and validation refuses it.
 
-    -1 is how the hub's data sets say that a row has no label.
+    -1 marks rows without a label in data sets of the hub.
     """
     if not pa.types.is_integer(column.type):
         return _strings(where, "label", column)

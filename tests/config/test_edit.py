@@ -19,8 +19,8 @@ def onboarding(*codes: str) -> Onboarding:
 
 
 def read(text: str) -> Params:
-    Path("made.yaml").write_text(text, encoding="utf-8")
-    return load_params(Path("made.yaml"))
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    return load_params(Path("params.yaml"))
 
 
 @pytest.fixture(autouse=True)
@@ -30,26 +30,26 @@ def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 class TestPresets:
-    def test_change_where_they_must_alone(self, preset: Path) -> None:
+    def test_only_what_must_change_does(self, preset: Path) -> None:
         text = preset.read_text(encoding="utf-8")
         before = load_params(preset)
-        made = read(edit.pinned(text, before, onboarding("ko", "pl"), None, None))
-        assert made.languages == (*before.languages, "ko", "pl")
-        assert made.newcomers == ("ko", "pl")
-        assert made.onboarding == onboarding("ko", "pl")
-        assert [made.taught_on(name) for name in before.teachers] == [
+        after = read(edit.pinned(text, before, onboarding("ko", "pl"), None, None))
+        assert after.languages == (*before.languages, "ko", "pl")
+        assert after.newcomers == ("ko", "pl")
+        assert after.onboarding == onboarding("ko", "pl")
+        assert [after.taught_on(name) for name in before.teachers] == [
             before.taught_on(name) for name in before.teachers]
-        assert [made.scored_by(name) for name in before.teachers] == [
+        assert [after.scored_by(name) for name in before.teachers] == [
             before.scored_by(name) for name in before.teachers]
-        assert set(made.pool) == {*before.pool, "ko", "pl"}
-        assert made.teachers["ko"].architecture == before.teachers["ar"].architecture
+        assert set(after.pool) == {*before.pool, "ko", "pl"}
+        assert after.teachers["ko"].architecture == before.teachers["ar"].architecture
         changed = {"languages", "teachers", "onboarding", "distil"}
-        assert made.model_dump(exclude=changed) == before.model_dump(exclude=changed)
+        assert after.model_dump(exclude=changed) == before.model_dump(exclude=changed)
 
-    def test_keep_their_comments(self, preset: Path) -> None:
+    def test_comments_stay(self, preset: Path) -> None:
         text = preset.read_text(encoding="utf-8")
-        made = edit.pinned(text, load_params(preset), onboarding("ko"), None, None)
-        assert set(re.findall("#.*", text)) <= set(re.findall("#.*", made))
+        after = edit.pinned(text, load_params(preset), onboarding("ko"), None, None)
+        assert set(re.findall("#.*", text)) <= set(re.findall("#.*", after))
 
 
 BASE = """\
@@ -71,41 +71,41 @@ def pinned(*codes: str, data: str | None = None, checkpoint: str | None = None,
     return edit.pinned(text, read(text), onboarding(*codes), data, checkpoint)
 
 
-def test_all_becomes_what_it_was() -> None:
-    made = read(pinned("ko"))
-    assert made.teachers["both"].languages == made.teachers["both"].scores == ("en", "fr")
+def test_all_is_replaced_by_the_old_languages() -> None:
+    after = read(pinned("ko"))
+    assert after.teachers["both"].languages == after.teachers["both"].scores == ("en", "fr")
 
 
-def test_a_teacher_is_like_most() -> None:
-    made = read(pinned("ko"))
-    assert made.teachers["ko"].architecture.layers == 1
-    assert made.teachers["ko"].checkpoint is None
-    assert made.distil.teachers == ("both", "fr", "ko")
+def test_the_new_teacher_is_like_most_teachers() -> None:
+    after = read(pinned("ko"))
+    assert after.teachers["ko"].architecture.layers == 1
+    assert after.teachers["ko"].checkpoint is None
+    assert after.distil.teachers == ("both", "fr", "ko")
 
 
-def test_a_checkpoint_of_its_own() -> None:
-    made = read(pinned("ko", checkpoint="hub/klue")).teachers["ko"]
-    assert (made.checkpoint, made.languages) == ("hub/klue", ("ko",))
+def test_the_new_teacher_has_its_own_checkpoint() -> None:
+    after = read(pinned("ko", checkpoint="hub/klue")).teachers["ko"]
+    assert (after.checkpoint, after.languages) == ("hub/klue", ("ko",))
 
 
-def test_where_its_data_is() -> None:
+def test_the_new_languages_data_has_another_name() -> None:
     assert read(pinned("ko", data="ko-KR")).data.configs == {"ko": "ko-KR"}
     assert read(pinned("nb", data="no")).data.configs == {"nb": "no"}
 
 
 @pytest.mark.parametrize("code", ["no", "zh-CN", "pt-BR"])
-def test_codes_that_yaml_or_dvc_would_not_take(code: str) -> None:
-    made = read(pinned(code))
-    assert made.newcomers == (code,)
-    assert made.teachers[edit.teacher_name(code)].languages == (code,)
+def test_codes_that_need_care_in_yaml_or_dvc(code: str) -> None:
+    after = read(pinned(code))
+    assert after.newcomers == (code,)
+    assert after.teachers[edit.teacher_name(code)].languages == (code,)
 
 
 def test_a_second_onboarding_follows_the_first() -> None:
     first = pinned("ko")
-    made = read(pinned("pl", text=first))
-    assert made.languages == ("en", "fr", "ko", "pl")
-    assert made.newcomers == ("pl",)
-    assert made.distil.teachers == ("both", "fr", "ko", "pl")
+    after = read(pinned("pl", text=first))
+    assert after.languages == ("en", "fr", "ko", "pl")
+    assert after.newcomers == ("pl",)
+    assert after.distil.teachers == ("both", "fr", "ko", "pl")
 
 
 def test_the_same_again_changes_nothing() -> None:
@@ -120,12 +120,12 @@ def test_any_fingerprint_is_read_as_text(fingerprint: str) -> None:
 
 
 class TestChanged:
-    def test_sets_what_is_there_and_what_is_not(self) -> None:
-        made = read(edit.changed(BASE, ("distil.top_k=1", "continuation.learning_rate=1.0e-3",
+    def test_sets_present_and_absent_keys(self) -> None:
+        after = read(edit.changed(BASE, ("distil.top_k=1", "continuation.learning_rate=1.0e-3",
                                         "teachers.fr.training.epochs=2")))
-        assert made.distil.top_k == 1
-        assert made.continuation.learning_rate == 1.0e-3
-        assert made.teachers["fr"].training.epochs == 2
+        assert after.distil.top_k == 1
+        assert after.continuation.learning_rate == 1.0e-3
+        assert after.teachers["fr"].training.epochs == 2
 
     @pytest.mark.parametrize(("value", "title"), [
         ("no", "no"), ("12:30", "12:30"), ("2024-13-01", "2024-13-01"), ("'1e-5'", "1e-5")])
@@ -141,13 +141,13 @@ class TestChanged:
     def test_codes_with_hyphens_and_json(self) -> None:
         text = edit.changed(BASE, ('languages=["en", "fr", "zh-Hans", "no"]',
                                    'data.configs.zh-Hans="zh"', 'data.labels=["yes", "no"]'))
-        made = read(text)
-        assert made.languages == ("en", "fr", "zh-Hans", "no")
-        assert made.data.configs == {"zh-Hans": "zh"}
-        assert made.data.labels == ("yes", "no")
+        after = read(text)
+        assert after.languages == ("en", "fr", "zh-Hans", "no")
+        assert after.data.configs == {"zh-Hans": "zh"}
+        assert after.data.labels == ("yes", "no")
 
     @pytest.mark.parametrize("value", ["[x", "@x", "*a", "%x", "{"])
-    def test_what_is_no_yaml(self, value: str) -> None:
+    def test_a_value_that_is_not_yaml(self, value: str) -> None:
         with pytest.raises(ParamsError, match=r"^--set: report\.title: expected YAML, found: .*; "
                                               r"fix it$"):
             edit.changed(BASE, (f"report.title={value}",))
@@ -156,14 +156,14 @@ class TestChanged:
         with pytest.raises(ParamsError, match=r"^params\.yaml:3: expected YAML, found: "):
             edit.changed("a: 1\nb: [\n", ("a=2",))
 
-    def test_none_changes_no_character(self) -> None:
+    def test_without_changes_the_text_is_the_same(self) -> None:
         assert edit.changed(BASE, ()) == BASE
 
     @pytest.mark.parametrize("change", ["distil.top_k", "=3"])
-    def test_another_form(self, change: str) -> None:
+    def test_a_change_of_another_form(self, change: str) -> None:
         with pytest.raises(ParamsError, match=r"--set: expected KEY=VALUE, found"):
             edit.changed(BASE, (change,))
 
-    def test_into_what_is_no_section(self) -> None:
+    def test_a_key_below_a_list(self) -> None:
         with pytest.raises(ParamsError, match=r"--set: languages.ko: expected a section"):
             edit.changed(BASE, ("languages.ko=1",))

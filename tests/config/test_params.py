@@ -21,7 +21,7 @@ def test_params_yaml_is_the_demo() -> None:
     assert (ROOT / "params.yaml").read_bytes() == (ROOT / "params/demo.yaml").read_bytes()
 
 
-def complaint(project: Project, text: str) -> str:
+def message_for(project: Project, text: str) -> str:
     project.write("params.yaml", text)
     with pytest.raises(ParamsError, match=r"^params\.yaml") as caught:
         load_params(Path("params.yaml"))
@@ -29,10 +29,11 @@ def complaint(project: Project, text: str) -> str:
     return str(caught.value)
 
 
-def test_the_key_s_path_is_told(project: Project) -> None:
+def test_the_message_has_the_whole_key(project: Project) -> None:
     text = yaml.dump(PARAMS | {"teachers": {
         "fr": {"languages": ["fr"], "training": {"lr": 1}}}})
-    assert complaint(project, text).startswith("params.yaml: teachers.fr.training.lr: unknown key")
+    assert message_for(project, text).startswith(
+        "params.yaml: teachers.fr.training.lr: unknown key")
 
 
 @pytest.mark.parametrize(("written", "number"), [("1e-5", 1e-5), ("2E5", 2e5), ("1.5e3", 1500.0)])
@@ -40,7 +41,7 @@ def test_numbers_without_a_point_or_a_sign(project: Project, written: str, numbe
     text = yaml.dump(PARAMS | {"teaching": {"learning_rate": "RATE"}})
     project.write("params.yaml", text.replace("RATE", written))
     assert load_params(Path("params.yaml")).teaching.learning_rate == number
-    assert complaint(project, text.replace("RATE", f"'{written}'")).endswith(
+    assert message_for(project, text.replace("RATE", f"'{written}'")).endswith(
         f"expected a valid number, found '{written}' (str); edit params.yaml")
 
 
@@ -50,32 +51,32 @@ def test_the_language_no_needs_no_quotes(project: Project) -> None:
     project.write("params.yaml", text)
     assert load_params(Path("params.yaml")).languages == ("en", "fr", "no")
     assert "languages.2: expected a valid string, found False (bool); edit params.yaml" in (
-        complaint(project, text.replace("- no\n", "- false\n")))
+        message_for(project, text.replace("- no\n", "- false\n")))
 
 
-def test_several_complaints_are_counted(project: Project) -> None:
-    assert "(and 1 more)" in complaint(project, yaml.dump(PARAMS | {"a": 1, "b": 2}))
+def test_further_errors_are_counted(project: Project) -> None:
+    assert "(and 1 more)" in message_for(project, yaml.dump(PARAMS | {"a": 1, "b": 2}))
 
 
 def test_a_long_value_is_cut(project: Project) -> None:
     text = yaml.dump(PARAMS | {"project": "A" * 5000})
-    assert len(complaint(project, text)) < 300
+    assert len(message_for(project, text)) < 300
 
 
-def test_keys_may_repeat_through_a_merge_only(project: Project) -> None:
+def test_keys_repeat_only_through_a_merge(project: Project) -> None:
     project.write("params.yaml", yaml.dump(PARAMS | {"teachers": {}}).replace(
         "teachers: {}", "teachers:\n  multilingual: &one {languages: [all]}\n"
                         "  en: {<<: *one, languages: [en]}"))
     assert load_params(Path("params.yaml")).teachers["en"].languages == ("en",)
-    found = complaint(project, "languages: [en]\nteachers: {}\nlanguages: [fr]\n")
-    assert found == ("params.yaml:3: expected YAML, found: duplicate key \"languages\"; "
+    message = message_for(project, "languages: [en]\nteachers: {}\nlanguages: [fr]\n")
+    assert message == ("params.yaml:3: expected YAML, found: duplicate key \"languages\"; "
                      "fix that line")
 
 
-def test_a_number_of_version_that_yaml_reads_as_text(project: Project) -> None:
+def test_a_version_in_quotes_is_no_number(project: Project) -> None:
     text = yaml.dump(PARAMS | {"onboarding": {
         "version": "1", "fingerprint": "0" * 16, "languages": ["fr"]}})
-    assert complaint(project, text).startswith(
+    assert message_for(project, text).startswith(
         "params.yaml: onboarding.version: expected a valid integer, found '1'")
 
 
@@ -85,7 +86,7 @@ def test_a_fingerprint_of_digits_alone_is_in_quotes(project: Project) -> None:
     read = load_params(Path("params.yaml")).onboarding
     assert read is not None
     assert read.fingerprint == "1234567890123456"
-    complaint(project, yaml.dump(PARAMS | {"onboarding": origin}).replace(
+    message_for(project, yaml.dump(PARAMS | {"onboarding": origin}).replace(
         "'1234567890123456'", "1234567890123456"))
 
 
@@ -101,13 +102,13 @@ def test_names(folder: Project) -> None:
     assert preset_names(Layout(Path("data"))) == []
 
 
-def test_a_preset_becomes_params_whole(folder: Project) -> None:
+def test_a_preset_is_copied_byte_for_byte(folder: Project) -> None:
     Path("params.yaml").unlink()
     activate_preset(Layout(), "first")
     assert Path("params.yaml").read_bytes() == Path("params/first.yaml").read_bytes()
 
 
-def test_an_unedited_preset_gives_way(folder: Project) -> None:
+def test_an_unedited_preset_is_replaced(folder: Project) -> None:
     activate_preset(Layout(), "first", force=True)
     activate_preset(Layout(), "second")
     assert Path("params.yaml").read_text() == SECOND

@@ -17,7 +17,7 @@ def params(**changes: Any) -> Params:
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
-def test_sections_are_frozen_strict_and_told(section: type[Section]) -> None:
+def test_sections_are_frozen_strict_and_described(section: type[Section]) -> None:
     assert section.__doc__
     assert section.model_config == Section.model_config
     for key, field in section.model_fields.items():
@@ -71,11 +71,11 @@ def test_limits(section: type[Section], key: str, good: list[Any], bad: list[Any
             section(**{key: value})
 
 
-@pytest.mark.parametrize(("code", "is_one"), [
+@pytest.mark.parametrize(("code", "valid"), [
     ("en", True), ("kab", True), ("zh-CN", True), ("zh-Hant-TW", True),
     ("EN", False), ("english", False), ("e", False), ("en_US", False), ("", False), ("all", True)])
-def test_language_codes(code: str, is_one: bool) -> None:
-    assert bool(schema.CODE.fullmatch(code)) is is_one
+def test_language_codes(code: str, valid: bool) -> None:
+    assert bool(schema.CODE.fullmatch(code)) is valid
 
 
 def test_a_section_cannot_be_changed() -> None:
@@ -99,22 +99,22 @@ def test_overrides_have_the_limits_of_teaching(key: str, good: Any, bad: list[An
             TeachingOverrides(**{key: value})
 
 
-def test_a_teacher_s_training_lies_over_teaching() -> None:
-    made = params(teachers=PARAMS["teachers"] | {
+def test_a_teachers_training_overrides_teaching() -> None:
+    settings = params(teachers=PARAMS["teachers"] | {
         "en": {"languages": ["en"], "training": {"epochs": 9, "seed": 0}}})
-    assert made.training_of("en") == made.teaching.model_copy(update={"epochs": 9})
-    assert made.training_of("multilingual") == made.teaching
+    assert settings.training_of("en") == settings.teaching.model_copy(update={"epochs": 9})
+    assert settings.training_of("multilingual") == settings.teaching
 
 
-def test_who_is_taught_and_scores_what() -> None:
-    made = params(teachers=PARAMS["teachers"] | {
+def test_languages_that_teachers_are_taught_and_score() -> None:
+    settings = params(teachers=PARAMS["teachers"] | {
         "wide": {"languages": ["fr"], "scores": ["all"]},
         "both": {"languages": ["fr", "en"]}, "none": {"languages": ["en"], "scores": []}})
-    assert made.taught_on("multilingual") == ("en", "fr")
-    assert (made.taught_on("wide"), made.scored_by("wide")) == (("fr",), ("en", "fr"))
-    assert made.taught_on("both") == ("en", "fr")
-    assert made.scored_by("none") == ()
-    assert made.pool == tuple(made.teachers)
+    assert settings.taught_on("multilingual") == ("en", "fr")
+    assert (settings.taught_on("wide"), settings.scored_by("wide")) == (("fr",), ("en", "fr"))
+    assert settings.taught_on("both") == ("en", "fr")
+    assert settings.scored_by("none") == ()
+    assert settings.pool == tuple(settings.teachers)
     assert params(distil={"teachers": ["multilingual"], "top_k": 1}).pool == ("multilingual",)
 
 
@@ -124,7 +124,7 @@ def test_a_column_may_be_one_name_or_several() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"checkpoint": "a/b", "tokenizer": "c/d"}], ids=str)
-def test_a_revision_is_of_one_checkpoint(given: dict[str, str]) -> None:
+def test_a_revision_needs_one_checkpoint(given: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match=r"expected (`revision` beside|one of) "):
         Student(revision="main", **given)
     assert Student(revision="main", tokenizer="c/d").revision == "main"
@@ -155,7 +155,7 @@ class TestOnboarding:
 
     @pytest.mark.parametrize(("languages", "found"), [
         (["fr", "ko"], "fr, ko"), (["ko"], "ko"), (["fr", "en"], "fr, en"), ([], "none")])
-    def test_is_of_some_languages_that_are_there(self, languages: list[str], found: str) -> None:
+    def test_has_some_but_not_all_languages(self, languages: list[str], found: str) -> None:
         with pytest.raises(ValidationError, match=r"onboarding\.languages: expected some, not all, "
                                                   f"of en, fr, found {found}"):
             params(onboarding=ORIGIN | {"languages": languages})
@@ -164,25 +164,25 @@ class TestOnboarding:
         assert params().newcomers == ("en", "fr")
         assert params(onboarding=ORIGIN).newcomers == ("fr",)
 
-    def test_the_schedule_is_distils_without_one(self) -> None:
-        made = params(continuation={"max_epochs": 7, "learning_rate": 0.5})
-        assert made.schedule == made.distil
+    def test_without_one_the_schedule_is_distil(self) -> None:
+        settings = params(continuation={"max_epochs": 7, "learning_rate": 0.5})
+        assert settings.schedule == settings.distil
 
-    def test_the_schedule_is_the_continuations_over_distils(self) -> None:
-        made = params(onboarding=ORIGIN, distil=PARAMS["distil"] | {
+    def test_the_schedule_is_distil_overridden_by_continuation(self) -> None:
+        settings = params(onboarding=ORIGIN, distil=PARAMS["distil"] | {
             "learning_rate": 0.004, "seed": 5, "temperature": 2.0})
-        assert made.schedule == made.distil.model_copy(update={"learning_rate": 0.002} | {
+        assert settings.schedule == settings.distil.model_copy(update={"learning_rate": 0.002} | {
             key: getattr(schema.Continuation(), key)
             for key in ("max_epochs", "top_k", "share", "replay")})
-        assert made.schedule.batch_size == made.distil.batch_size == 8
-        made = params(onboarding=ORIGIN, continuation={
+        assert settings.schedule.batch_size == settings.distil.batch_size == 8
+        settings = params(onboarding=ORIGIN, continuation={
             "max_epochs": 7, "top_k": 1, "share": 1, "replay": 0, "learning_rate": 0.5,
             "batch_size": 4, "vocabulary": 10})
-        assert made.schedule == made.distil.model_copy(update={
+        assert settings.schedule == settings.distil.model_copy(update={
             "max_epochs": 7, "top_k": 1, "share": 1.0, "replay": 0.0, "learning_rate": 0.5,
             "batch_size": 4})
 
-    def test_the_baselines_teacher_need_not_score_the_new_ones(self) -> None:
+    def test_the_baselines_teacher_need_not_score_new_languages(self) -> None:
         teachers = PARAMS["teachers"] | {"multilingual": {"languages": ["en"]},
                                          "fr": {"languages": ["fr"]}}
         assert params(teachers=teachers, onboarding=ORIGIN).baseline.teacher == "multilingual"

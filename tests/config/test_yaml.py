@@ -27,9 +27,9 @@ def test_reads_what_dvc_reads(path: Path) -> None:
     ("2024-01-02 10:00:00", "2024-01-02 10:00:00"), ("", None)])
 def test_scalars(text: str, value: Any) -> None:
     for load in (yaml.load, yaml.load_document):
-        found = load(text, "here")
-        assert found == value
-        assert isinstance(found, type(value))
+        loaded = load(text, "here")
+        assert loaded == value
+        assert isinstance(loaded, type(value))
 
 
 def test_anchors_and_merge_keys() -> None:

@@ -51,16 +51,17 @@ def test_equal_rows_are_equal_bytes(tmp_path: Path) -> None:
     chunks = chunks.set_column(0, "id", pa.array(["0", "1"])).replace_schema_metadata({"x": "y"})
     corpus.write(Layout(tmp_path / "2"), "en", {"train": chunks, "test": chunks}, LABELS)
     for name in ("train.arrow", "test.arrow", "corpus.json"):
-        paths = [Layout(tmp_path / each).corpus("en") / name for each in "12"]
+        paths = [Layout(tmp_path / run).corpus("en") / name for run in "12"]
         assert paths[0].read_bytes() == paths[1].read_bytes()
     assert corpus.load(Layout(tmp_path / "2"), "en").fingerprint == first.fingerprint
 
 
 def test_the_fingerprint_sees_texts_and_labels(tmp_path: Path) -> None:
-    made = {written(tmp_path, "a", "b").fingerprint, written(tmp_path, "b", "a").fingerprint,
-            written(tmp_path, "a", "b", labels=("yes", "no")).fingerprint,
-            written(tmp_path, "a", "b", labels=None).fingerprint}
-    assert len(made) == 4
+    fingerprints = {written(tmp_path, "a", "b").fingerprint,
+                    written(tmp_path, "b", "a").fingerprint,
+                    written(tmp_path, "a", "b", labels=("yes", "no")).fingerprint,
+                    written(tmp_path, "a", "b", labels=None).fingerprint}
+    assert len(fingerprints) == 4
 
 
 def test_writing_again_leaves_no_old_split(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ def test_writing_again_leaves_no_old_split(tmp_path: Path) -> None:
         "corpus.json", "train.arrow"]
 
 
-def test_refusals(tmp_path: Path) -> None:
+def test_damaged_and_missing_files(tmp_path: Path) -> None:
     with pytest.raises(AmtssError, match=r"corpus\.json: expected a file.*`dvc repro data@en`"):
         corpus.load(Layout(tmp_path), "en")
     written(tmp_path, "a", "b")
@@ -88,7 +89,7 @@ def test_refusals(tmp_path: Path) -> None:
 def test_fewer_rows_than_were_written(tmp_path: Path) -> None:
     written(tmp_path / "1", "a")
     written(tmp_path / "2", "a", "b")
-    short, long = (Layout(tmp_path / each).corpus("en") / "train.arrow" for each in "12")
+    short, long = (Layout(tmp_path / run).corpus("en") / "train.arrow" for run in "12")
     long.write_bytes(short.read_bytes())
     with pytest.raises(DataError, match="expected 2 rows, found 1"):
         corpus.load(Layout(tmp_path / "2"), "en")
@@ -123,12 +124,12 @@ def test_keys_are_unique_also_for_duplicates(texts: list[str]) -> None:
 @given(texts_of, st.randoms(use_true_random=False))
 def test_keys_stay_with_their_texts(texts: list[str], draw: random.Random) -> None:
     moved = draw.sample(texts, len(texts))
-    before, after = (set(zip(each, corpus._keys(table(each)).tolist(), strict=True))
-                     for each in (texts, moved))
+    before, after = (set(zip(rows, corpus._keys(table(rows)).tolist(), strict=True))
+                     for rows in (texts, moved))
     assert before == after
 
 
-def test_a_key_is_of_both_texts() -> None:
+def test_a_key_depends_on_both_texts() -> None:
     keys = [corpus._keys(table(["a", "a"], pairs=pairs))[0] for pairs in (["b", "c"], ["c", "b"])]
     assert keys[0] != keys[1]
     assert corpus._keys(table(["a"]))[0] not in keys

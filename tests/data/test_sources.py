@@ -88,7 +88,7 @@ def test_rows_without_an_id_are_numbered(project: Project) -> None:
     assert table["id"].to_pylist() == ["0", "1"]
 
 
-def test_the_first_column_that_is_there_is_taken(project: Project) -> None:
+def test_the_first_present_column_is_used(project: Project) -> None:
     columns = Columns(text=("utterance", "text"), label=("intent", "scenario"), id=("key",))
     table = one_file(project, "csv", b"text,scenario,label,key\na,x,no,7\n",
                      columns=columns).tables["train"]
@@ -158,7 +158,7 @@ def test_a_data_set_of_texts(project: Project) -> None:
     assert rows_of(source.tables["train"]) == [{"id": "0", "text": "a", "label": "x"}]
 
 
-def test_a_data_set_s_files_are_read_as_they_are_now(project: Project) -> None:
+def test_changed_files_of_a_data_set_are_read_again(project: Project) -> None:
     for text in ("old", "new"):
         hub(project, **dict.fromkeys(SPLITS, pa.table({"text": [text], "label": ["x"]})))
         source = sources.read(Data(source="dataset", path="set"), "en")
@@ -174,7 +174,7 @@ def test_a_categorical_column(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("column", "classes"), [("scenario", 18), ("intent", 60)])
-def test_massive_as_it_lies(massive: Path, column: str, classes: int) -> None:
+def test_massive_as_downloaded(massive: Path, column: str, classes: int) -> None:
     source = sources.read(Data(source="dataset", path=str(massive),
                                columns=Columns(label=(column,))), "ko")
     sizes = {split: len(table) for split, table in source.tables.items()}
@@ -183,7 +183,7 @@ def test_massive_as_it_lies(massive: Path, column: str, classes: int) -> None:
     assert source.tables["train"]["id"][0].as_py() == "1"
 
 
-def test_xnli_as_it_lies(xnli: Path) -> None:
+def test_xnli_as_downloaded(xnli: Path) -> None:
     data = Data(source="dataset", path=str(xnli), labels=("entailment", "neutral", "contradiction"),
                 columns=Columns(text=("premise",), pair=("hypothesis",)))
     source = sources.read(data, "ru")
@@ -192,7 +192,7 @@ def test_xnli_as_it_lies(xnli: Path) -> None:
     assert source.tables["test"].column_names == ["id", "text", "pair", "label"]
 
 
-def test_a_missing_column_names_those_there(project: Project) -> None:
+def test_a_missing_column_lists_the_present_ones(project: Project) -> None:
     with pytest.raises(DataError, match=r"en/train: expected a column 'text' .* found a, label; "
                                         r"set data\.columns\.text"):
         one_file(project, "csv", b"a,label\nx,y\n")

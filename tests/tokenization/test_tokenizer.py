@@ -90,8 +90,8 @@ def test_what_is_written_can_be_read(corpora: list[corpus.Corpus]) -> None:
 
 @pytest.mark.parametrize(("name", "match"), [
     ("artifacts/tokenizer", "artifacts/tokenizer: expected a tokenizer's folder, found none; run"),
-    ("./nowhere", r"\./nowhere: expected a folder or a model of the hub, found .*; mend the chec"),
-    ("nobody/nothing", "nobody/nothing: expected a folder or a copy in .*, or mend the checkpoint"),
+    ("./nowhere", r"\./nowhere: expected a folder or a model of the hub, found .*; correct the"),
+    ("nobody/nothing", "nobody/nothing: expected a folder or a copy in .*, or correct the chec"),
 ])
 def test_no_tokenizer(project: Project, name: str, match: str) -> None:
     with pytest.raises(CheckpointError, match=match):
