@@ -126,6 +126,6 @@ def teachers(work: Workspace) -> list[str]:
     def examples(name: str) -> int:
         sizes = (read_json(work.layout.corpus(code) / "corpus.json", "dvc repro data")["rows"]
                  for code in params.taught_on(name))
-        return params.training_of(name).epochs * sum(int(size["train"]) for size in sizes)
+        return max(1, params.most_epochs(name)) * sum(int(size["train"]) for size in sizes)
 
     return sorted(names, key=examples, reverse=True)

@@ -105,5 +105,5 @@ def max_epochs(params: Params, target: str) -> int:
     """The most epochs that a training target may take; 0 for other targets."""
     stage, _, name = target.partition("@")
     if stage == "teach":
-        return params.training_of(name).epochs if params.teachers[name].fine_tune else 0
+        return params.most_epochs(name)
     return params.schedule.max_epochs if stage in ("distil", "baseline") else 0

@@ -17,7 +17,6 @@ from support.training import Project
 from amtss.config import yaml
 from amtss.config.schema import Data
 from amtss.data import sources
-from amtss.validation import gate
 
 NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/errors.py", "amtss/files.py", "amtss/git.py",
            "amtss/hub.py", "amtss/paths.py", "amtss/processes.py", "amtss/progress.py",
@@ -120,8 +119,10 @@ class TestKeys:
     def test_of_a_teacher(self, tmp_path: Path, changed: dict[str, Any], taught: bool,
                           scored: bool) -> None:
         before, after = Project(tmp_path / "a").params, Project(tmp_path / "b", **changed).params
-        for what, differs in ((gate._taught, taught), (gate._scored, scored)):
-            assert (what(before, "en") != what(after, "en")) == differs
+        for differs, old, new in (
+                (taught, before.made_with("en"), after.made_with("en")),
+                (scored, before.scored_with("en"), after.scored_with("en"))):
+            assert (old != new) == differs
 
     def test_of_local_files(self, tmp_path: Path) -> None:
         data = Data(source="files", path=str(tmp_path))

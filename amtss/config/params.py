@@ -61,7 +61,10 @@ def _kind(value: Any) -> str:
 def _one_line(path: Path, error: ValidationError) -> str:
     """The first of pydantic's errors in this project's form, and the number of the others."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    parts = [str(part) for part in first["loc"]]
+    if parts[:1] == ["teachers"]:
+        del parts[2:3]  # the kind, which is no key
+    key = ".".join(parts)
     value = first["input"]
     more = len(error.errors()) - 1
     others = f" (and {more} more)" if more else ""

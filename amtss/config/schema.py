@@ -1,7 +1,7 @@
 """All of params.yaml as one frozen model; this module is the door to every section's class."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
@@ -16,13 +16,44 @@ from amtss.config.student import (
     Student,
     Trimming,
 )
-from amtss.config.teachers import Architecture, Scoring, Teacher, Teaching, TeachingOverrides
+from amtss.config.teachers import (
+    Architecture,
+    LinearTeacher,
+    Scoring,
+    Teacher,
+    Teaching,
+    TeachingOverrides,
+    TransformerTeacher,
+)
 
 __all__ = [
-    "ALL", "CODE", "Architecture", "Baseline", "Columns", "Continuation", "Data", "Distil",
-    "Evaluation", "Onboarding", "Params", "Precision", "Promotion", "Report", "Sample", "Scoring",
-    "Section", "Serving", "Splits", "Student", "Teacher", "Teaching", "TeachingOverrides",
-    "Trimming", "Validation",
+    "ALL",
+    "CODE",
+    "Architecture",
+    "Baseline",
+    "Columns",
+    "Continuation",
+    "Data",
+    "Distil",
+    "Evaluation",
+    "LinearTeacher",
+    "Onboarding",
+    "Params",
+    "Precision",
+    "Promotion",
+    "Report",
+    "Sample",
+    "Scoring",
+    "Section",
+    "Serving",
+    "Splits",
+    "Student",
+    "Teacher",
+    "Teaching",
+    "TeachingOverrides",
+    "TransformerTeacher",
+    "Trimming",
+    "Validation",
 ]
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
@@ -143,7 +174,29 @@ class Params(Section):
     def _expanded(self, codes: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(code for code in self.languages if ALL in codes or code in codes)
 
-    def training_of(self, name: str) -> Teaching:
-        """`teaching`, overridden by teacher `name`'s own `training`."""
-        overrides = self.teachers[name].training.model_dump(exclude_none=True)
-        return self.teaching.model_copy(update=overrides)
+    def training_of(self, teacher: TransformerTeacher) -> Teaching:
+        """`teaching`, overridden by the teacher's own `training`."""
+        return self.teaching.model_copy(update=teacher.training.model_dump(exclude_none=True))
+
+    def made_with(self, name: str) -> list[dict[str, Any]]:
+        """The settings that teacher `name` is made with: all but what it scores."""
+        teacher = self.teachers[name]
+        settings = teacher.model_dump(exclude={"languages", "scores", "training"})
+        if isinstance(teacher, TransformerTeacher):
+            return [settings, self.training_of(teacher).model_dump()]
+        return [settings]
+
+    def scored_with(self, name: str) -> dict[str, Any]:
+        """The settings that change teacher `name`'s logits after it has been made."""
+        teacher = self.teachers[name]
+        if isinstance(teacher, TransformerTeacher):
+            return {"max_length": self.training_of(teacher).max_length,
+                    "precision": self.scoring.precision}
+        return {}
+
+    def most_epochs(self, name: str) -> int:
+        """The most epochs that teaching `name` may take; 0 where there are no epochs."""
+        teacher = self.teachers[name]
+        if isinstance(teacher, TransformerTeacher) and teacher.fine_tune:
+            return self.training_of(teacher).epochs
+        return 0

@@ -1,8 +1,16 @@
 """Settings of the teachers: what each is, how it is fine-tuned, and how it scores texts."""
 
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
-from pydantic import Field, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from amtss.config.section import (
     Count,
@@ -17,8 +25,17 @@ from amtss.config.section import (
 )
 
 
+def _some_languages(codes: tuple[str, ...]) -> tuple[str, ...]:
+    if not codes:
+        raise ValueError("expected at least one language, found none")
+    return codes
+
+
+TeacherLanguages = Annotated[tuple[str, ...], AfterValidator(_some_languages)]
+
+
 class Teaching(Section):
-    """How teachers are fine-tuned. A teacher's own `training` overrides any of these keys."""
+    """How teachers of kind transformer are fine-tuned. Their own `training` overrides any of it."""
 
     epochs: Count = 8
     """Most passes over the training rows; the epoch with the best validation accuracy is kept."""
@@ -88,10 +105,12 @@ class Architecture(Section):
         return self
 
 
-class Teacher(Section):
-    """One teacher: a checkpoint, or an encoder with new weights where there is no checkpoint."""
+class TransformerTeacher(Section):
+    """A transformer: a checkpoint, or an encoder with new weights where there is no checkpoint."""
 
-    languages: tuple[str, ...]
+    kind: Literal["transformer"] = "transformer"
+    """A transformers classifier; the kind of a teacher that names none."""
+    languages: TeacherLanguages
     """Languages that it is fine-tuned on; `[all]` for every one."""
     scores: tuple[str, ...] | None = None
     """Languages whose soft targets it contributes to (Equation 4); null for `languages`."""
@@ -108,12 +127,55 @@ class Teacher(Section):
     training: TeachingOverrides = TeachingOverrides()
 
     @model_validator(mode="after")
-    def _has_weights_and_languages(self) -> "Teacher":
+    def _has_weights(self) -> "TransformerTeacher":
         if not self.fine_tune and self.checkpoint is None:
             raise ValueError("expected a `checkpoint` where fine_tune is false, found none")
-        if not self.languages:
-            raise ValueError("expected at least one language, found none")
         return self
+
+
+class LinearTeacher(Section):
+    """TF-IDF of characters and words under a linear SVM, one model per language, calibrated."""
+
+    kind: Literal["linear"]
+    """Taught in seconds on a CPU; it errs differently from a transformer."""
+    languages: TeacherLanguages
+    """Languages that it is taught on; `[all]` for every one."""
+    scores: tuple[str, ...] | None = None
+    """Languages whose soft targets it contributes to (Equation 4), some of `languages`; null for
+    all of them."""
+    regularisation: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.1, 0.3, 1.0)
+    """Values of the SVM's C to choose from, by validation accuracy."""
+    cross_fit: Annotated[int, Field(ge=0, le=20)] = 4
+    """Parts that the training rows are split into; each part is scored by a model of the others,
+    because on rows that it has learnt such a model is all but certain. 0 scores them by the model
+    of all rows."""
+
+    @field_validator("cross_fit")
+    @classmethod
+    def _two_parts_or_none(cls, parts: int) -> int:
+        if parts == 1:
+            raise ValueError("expected 0 or at least 2 parts, found 1")
+        return parts
+
+    @model_validator(mode="after")
+    def _scores_what_it_was_taught_on(self) -> "LinearTeacher":
+        foreign = sorted(set(self.scores or ()) - set(self.languages))
+        if foreign and "all" not in self.languages:
+            raise ValueError("scores: expected some of its `languages`, as it has a model for each "
+                             f"of them alone, found {', '.join(foreign)}")
+        return self
+
+
+def _kind(teacher: Any) -> str:
+    if isinstance(teacher, dict):
+        return str(teacher.get("kind", "transformer"))
+    return str(getattr(teacher, "kind", ""))
+
+
+Teacher = Annotated[Annotated[TransformerTeacher, Tag("transformer")]
+                    | Annotated[LinearTeacher, Tag("linear")],
+                    Discriminator(_kind)]
+"""A teacher of any kind; a new kind is a class here and a module of `amtss/teachers/`."""
 
 
 class Scoring(Section):

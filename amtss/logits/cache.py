@@ -125,6 +125,5 @@ def origin_of(params: Params, layout: Layout, name: str, language: str) -> Origi
     """What teacher `name`'s logits on `language` must have been made from."""
     about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
     data = read_json(layout.corpus(language) / "corpus.json", f"dvc repro data@{language}")
-    settings = (f"max_length={params.training_of(name).max_length} "
-                f"precision={params.scoring.precision}")
+    settings = " ".join(f"{key}={value}" for key, value in params.scored_with(name).items())
     return Origin(about["fingerprint"], data["fingerprint"], tuple(about["labels"]), settings)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from amtss import git, processes
-from amtss.config.schema import Params
+from amtss.config.schema import Params, TransformerTeacher
 from amtss.errors import AmtssError
 from amtss.files import read_json, read_rows
 from amtss.paths import Layout
@@ -144,9 +144,11 @@ def _settings(params: Params, stage: str, teacher: str) -> dict[str, Any]:
     if not teacher:
         return params.model_dump(mode="json", include=set(SECTIONS[stage]))
     own = params.teachers[teacher]
-    return {"teachers": {teacher: own.model_dump(mode="json") | {
-        "labels": str(own.labels),  # MLflow does not take every label's name for a key
-        "training": params.training_of(teacher).model_dump()}}}
+    settings = own.model_dump(mode="json")
+    if isinstance(own, TransformerTeacher):
+        settings |= {"labels": str(own.labels),  # MLflow does not take every label for a key
+                     "training": params.training_of(own).model_dump()}
+    return {"teachers": {teacher: settings}}
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

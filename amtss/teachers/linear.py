@@ -1,171 +1,145 @@
-"""A linear classifier of texts: TF-IDF of characters and words under a linear SVM, calibrated.
+"""`kind: linear`: a calibrated linear model per language, whose training rows are cross-fitted.
 
-Texts of a chatbot are short, and words and pieces of words carry most of their signal. Such a model
-is taught in seconds on a CPU and errs differently from a transformer, which makes it a good member
-of a pool of teachers. It is also what a user would try first: the floor for every student.
-
-Shapes: N texts, F features, C classes.
+On rows that it has learnt such a model is all but certain of their labels, which teaches a student
+nothing that the labels do not. So each part of the training rows is scored by a model of
+the others.
 """
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.errors import CheckpointError
-from amtss.files import read_json, write_json
+from amtss.config.schema import LinearTeacher, Params
+from amtss.data.corpus import Corpus
+from amtss.errors import AmtssError, CheckpointError, DataError, first_line
+from amtss.paths import Layout
+from amtss.teachers import linear_model
+from amtss.teachers.linear_model import LinearModel
+from amtss.teachers.task import Scorer, Task, Taught
 
-if TYPE_CHECKING:
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-Array = NDArray[np.float64]
-ANALYZERS: dict[str, dict[str, Any]] = {
-    "characters": {"analyzer": "char_wb", "ngram_range": (1, 5), "min_df": 2},
-    "words": {"token_pattern": r"(?u)\b\w+\b", "ngram_range": (1, 2)}}
-"""The two sets of features, as arguments of scikit-learn's TfidfVectorizer."""
+CROSS_FITTED = "cross_fitted.safetensors"
+"""Log-probabilities of the training rows and the rows' keys, by language."""
 
 
-@dataclass(frozen=True)
-class LinearModel:
-    """A fitted model. Immutable, and safe to use from many threads."""
+def teach(task: Task) -> Taught:
+    """A model of each language, and log-probabilities of its training rows by cross-fitting.
 
-    vectorizers: dict[str, "TfidfVectorizer"]
-    """By the names of `ANALYZERS`."""
-    weights: NDArray[np.float32]
-    """The calibration's scale is part of them. *Shape:* (C, F)"""
-    bias: NDArray[np.float32]
-    """*Shape:* (C,)"""
-    seen: NDArray[np.bool_]
-    """Which classes the training rows had. *Shape:* (C,)"""
-    unseen_probability: float
-    """Probability of each class that they had not."""
+    Raises:
+        DataError: a language has too few training rows or labels.
+    """
+    teacher = task.params.teachers[task.name]
+    assert isinstance(teacher, LinearTeacher)
+    started = time.perf_counter()
+    models, scored = {}, {}
+    for number, corpus in enumerate(task.corpora, start=1):
+        language = corpus.language
+        _check(corpus, task.labels, teacher.cross_fit)
+        models[language] = fit(corpus, task.labels, teacher.regularisation)
+        if teacher.cross_fit:
+            scored[f"{language}.keys"] = corpus["train"]["key"].to_numpy()
+            scored[f"{language}.logits"] = cross_fit(corpus, task.labels, teacher)
+        accuracy = _accuracy(models[language], corpus, task.labels)
+        task.on_epoch(number, {"accuracy": accuracy})
 
-    def log_probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Calibrated log-probabilities of every class. *Shape:* (N, C)"""
-        scores = _features(self.vectorizers, texts) @ self.weights.T + self.bias
-        return _log_probabilities(scores, self.seen, self.unseen_probability).astype(np.float32)
-
-    def save(self, folder: Path) -> None:
-        """Write tensors and JSON into `folder`, which must exist; no pickle."""
+    def save(folder: Path) -> None:
         from safetensors.numpy import save_file
 
-        tensors = {f"idf.{name}": vectorizer.idf_.astype(np.float32)
-                   for name, vectorizer in self.vectorizers.items()}
-        tensors |= {"weights": self.weights, "bias": self.bias}
-        save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()},
-                  folder / "model.safetensors")
-        write_json(folder / "features.json", {
-            "unseen_probability": self.unseen_probability, "seen": self.seen.tolist(),
-            "vocabulary": {name: sorted(vectorizer.vocabulary_, key=vectorizer.vocabulary_.get)
-                           for name, vectorizer in self.vectorizers.items()}})
+        linear_model.save(models, folder)
+        save_file(scored, folder / CROSS_FITTED)
 
-    @classmethod
-    def load(cls, folder: Path, command: str) -> "LinearModel":
-        """What `save` wrote.
-
-        Args:
-            command: what writes the folder, for the message of an error.
-
-        Raises:
-            CheckpointError: a file is missing, truncated or does not fit the other.
-        """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        about = read_json(folder / "features.json", command)
-        try:
-            tensors = load_file(folder / "model.safetensors")
-            vectorizers = {name: _restored(name, about["vocabulary"][name], tensors[f"idf.{name}"])
-                           for name in ANALYZERS}
-            return cls(vectorizers, tensors["weights"], tensors["bias"],
-                       np.array(about["seen"], dtype=np.bool_), float(about["unseen_probability"]))
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
-            raise CheckpointError(f"{folder}: expected a whole linear model, found: {error!r}; run "
-                                  f"`{command}`") from error
+    rows = sum(len(corpus["train"]) for corpus in task.corpora)
+    return Taught(save, {
+        "architecture": "TF-IDF, linear SVM", "layers": None,
+        "parameters": sum(model.weights.size + model.bias.size for model in models.values()),
+        "examples": rows, "epochs": 1, "best_epoch": 1,
+        "seconds": round(time.perf_counter() - started, 3)})
 
 
-def fit(texts: Sequence[str], labels: NDArray[np.int64], held_out: Sequence[str],
-        held_out_labels: NDArray[np.int64], classes: int,
-        candidates: Sequence[float]) -> LinearModel:
-    """A model of `texts`: its C is chosen, and its probabilities are calibrated, on `held_out`.
+def fit(corpus: Corpus, labels: Sequence[str], candidates: Sequence[float],
+        rows: NDArray[np.int64] | None = None) -> LinearModel:
+    """A model of a language's training rows, or of some of them."""
+    texts, gold = joined(corpus, "train"), corpus.label_ids("train", labels)
+    if rows is not None:
+        texts, gold = [texts[row] for row in rows.tolist()], gold[rows]
+    return linear_model.fit(texts, gold, joined(corpus, "validation"),
+                            corpus.label_ids("validation", labels), len(labels), candidates)
 
-    Args:
-        labels: of `texts`, at least two different ones. *Shape:* (N,)
-        held_out: validation texts.
-        classes: how many classes there are, with those that `texts` do not have.
-        candidates: values of the SVM's C to choose from, by accuracy.
+
+def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> NDArray[np.float32]:
+    """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)
+
+    A row's key decides which part it belongs to, so that a row stays in its part when others come.
     """
-    from sklearn.svm import LinearSVC
-
-    vectorizers = {name: _fitted(name, texts) for name in ANALYZERS}
-    rows, held_out_rows = _features(vectorizers, texts), _features(vectorizers, held_out)
-    best = max((LinearSVC(C=c, random_state=0).fit(rows, labels) for c in candidates),
-               key=lambda svm: svm.score(held_out_rows, held_out_labels))
-    weights, bias = np.zeros((classes, rows.shape[1])), np.zeros(classes)
-    if len(best.classes_) == 2:  # scikit-learn keeps the second class's side alone
-        weights[best.classes_] = np.concatenate([-best.coef_, best.coef_])
-        bias[best.classes_] = np.concatenate([-best.intercept_, best.intercept_])
-    else:
-        weights[best.classes_], bias[best.classes_] = best.coef_, best.intercept_
-    seen = np.isin(np.arange(classes), best.classes_)
-    unseen_probability = 1.0 / (len(texts) + classes)
-    known = seen[held_out_labels]
-    scale = _calibrate((held_out_rows[known] @ weights.T + bias)[:, seen],
-                       np.cumsum(seen)[held_out_labels[known]] - 1)
-    return LinearModel(vectorizers, (scale * weights).astype(np.float32),
-                       (scale * bias).astype(np.float32), seen, unseen_probability)
-
-
-def _calibrate(scores: Array, labels: NDArray[np.int64]) -> float:
-    """The factor of `scores` that makes the labels likeliest (temperature scaling, Guo 2017)."""
-    from scipy.optimize import minimize_scalar
-
-    rows = np.arange(len(labels))
-
-    def loss(log_scale: float) -> float:
-        return -float(_log_softmax(np.exp(log_scale) * scores)[rows, labels].mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 5.0), method="bounded").x))
-
-
-def _log_probabilities(scores: Array, seen: NDArray[np.bool_], unseen_probability: float) -> Array:
-    """Classes without a training row share a small probability, the others the rest by softmax."""
-    result = np.full(scores.shape, np.log(unseen_probability))
-    rest = np.log1p(-unseen_probability * (~seen).sum())
-    result[:, seen] = _log_softmax(scores[:, seen]) + rest
+    parts = corpus["train"]["key"].to_numpy() % teacher.cross_fit
+    texts = joined(corpus, "train")
+    result = np.empty((len(texts), len(labels)), dtype=np.float32)
+    for part in range(teacher.cross_fit):
+        held_out = np.flatnonzero(parts == part)
+        if len(held_out):
+            model = fit(corpus, labels, teacher.regularisation, np.flatnonzero(parts != part))
+            result[held_out] = model.log_probabilities([texts[row] for row in held_out.tolist()])
     return result
 
 
-def _log_softmax(scores: Array) -> Array:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+def joined(corpus: Corpus, split: str) -> list[str]:
+    """A split's texts; the two texts of a pair are put together as two lines."""
+    first, second = corpus.texts(split)
+    if second is None:
+        return first
+    return [f"{text} \n {pair}" for text, pair in zip(first, second, strict=True)]
 
 
-def _vectorizer(name: str, **options: Any) -> "TfidfVectorizer":
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    return TfidfVectorizer(sublinear_tf=True, **ANALYZERS[name], **options)
-
-
-def _fitted(name: str, texts: Sequence[str]) -> "TfidfVectorizer":
-    """With its vocabulary in order and idf in fp32, as `save` keeps them."""
-    fitted = _vectorizer(name).fit(texts)
-    vocabulary = sorted(fitted.vocabulary_, key=fitted.vocabulary_.get)
-    return _restored(name, vocabulary, fitted.idf_.astype(np.float32))
-
-
-def _restored(name: str, vocabulary: list[str], idf: NDArray[np.float32]) -> "TfidfVectorizer":
-    vectorizer = _vectorizer(name, vocabulary=vocabulary)
-    vectorizer.idf_ = idf
-    return vectorizer
+def _check(corpus: Corpus, labels: Sequence[str], parts: int) -> None:
+    """Every part of the rows must leave two labels to the model of the others."""
+    gold = corpus.label_ids("train", labels)
+    part_of = corpus["train"]["key"].to_numpy() % max(1, parts)
+    fewest = min((len(set(gold[part_of != part])) for part in range(parts)),
+                 default=len(set(gold)))
+    if fewest < 2:
+        raise DataError(f"{corpus.language}/train: expected rows of two labels or more to teach a "
+                        f"linear model on, found {fewest} in a part of {len(gold)} rows; add "
+                        "labelled rows, or set the teacher's cross_fit to 0")
 
 
-def _features(vectorizers: dict[str, "TfidfVectorizer"], texts: Sequence[str]) -> Any:
-    """Both sets of features side by side, a sparse matrix. *Shape:* (N, F)"""
-    from scipy.sparse import hstack
+def _accuracy(model: LinearModel, corpus: Corpus, labels: Sequence[str]) -> float:
+    """On validation, in points."""
+    chosen = model.log_probabilities(joined(corpus, "validation")).argmax(axis=1)
+    return 100.0 * float((chosen == corpus.label_ids("validation", labels)).mean())
 
-    return hstack([vectorizer.transform(texts) for vectorizer in vectorizers.values()],
-                  format="csr")
+
+def scorer(params: Params, layout: Layout, name: str) -> Scorer:
+    """Training rows have their cross-fitted log-probabilities, all others those of the model.
+
+    Raises:
+        AmtssError: the teacher's folder cannot be loaded.
+    """
+    command = f"dvc repro -f teach@{name}"
+    models = linear_model.load(layout.teacher(name), command)
+    scored = _cross_fitted(layout.teacher(name) / CROSS_FITTED, command)
+
+    def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
+        keys = f"{corpus.language}.keys"
+        if split != "train" or keys not in scored:
+            return models[corpus.language].log_probabilities(joined(corpus, split))
+        if not np.array_equal(scored[keys], corpus["train"]["key"].to_numpy()):
+            raise AmtssError(f"{layout.teacher(name)}: expected log-probabilities of the training "
+                             f"rows of {corpus.language}, found those of other rows; run "
+                             f"`{command}`")
+        return np.asarray(scored[f"{corpus.language}.logits"], dtype=np.float32)
+
+    return score
+
+
+def _cross_fitted(path: Path, command: str) -> dict[str, NDArray[np.generic]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        scored: dict[str, NDArray[np.generic]] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: expected log-probabilities of training rows, found: "
+                              f"{first_line(error)}; run `{command}`") from error
+    return scored

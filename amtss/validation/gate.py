@@ -140,18 +140,8 @@ def _keys(params: Params, read: dict[str, Corpus], labels: tuple[str, ...]) -> d
         return fingerprint(labels, [(code, read[code].fingerprint) for code in codes], settings)
 
     return {"labels": labels, "student": key(params.languages),
-            "teach": {name: key(params.taught_on(name), _taught(params, name))
+            "teach": {name: key(params.taught_on(name), params.made_with(name))
                       for name in params.teachers},
-            "score": {name: key(params.scored_by(name), _scored(params, name))
+            "score": {name: key(params.scored_by(name), [params.scoring.model_dump(),
+                                                         params.scored_with(name)])
                       for name in params.teachers}}
-
-
-def _taught(params: Params, name: str) -> list[Any]:
-    """Settings that a teacher is made with: all but what it scores."""
-    own = params.teachers[name].model_dump(exclude={"languages", "scores", "training"})
-    return [own, params.training_of(name).model_dump()]
-
-
-def _scored(params: Params, name: str) -> list[Any]:
-    """Settings that a teacher is run with."""
-    return [params.scoring.model_dump(), params.training_of(name).max_length]

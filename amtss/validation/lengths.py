@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.config.schema import Params
+from amtss.config.schema import Params, TransformerTeacher
 from amtss.data.corpus import Corpus
 from amtss.tokenization import tokens
 from amtss.tokenization.tokenizer import load_tokenizer
@@ -49,8 +49,8 @@ def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
     """
     readers: dict[tuple[str, str | None, int], list[str]] = defaultdict(list)
     for name, teacher in params.teachers.items():
-        if teacher.checkpoint is not None:
-            length = params.training_of(name).max_length
+        if isinstance(teacher, TransformerTeacher) and teacher.checkpoint is not None:
+            length = params.training_of(teacher).max_length
             readers[teacher.checkpoint, teacher.revision, length].append(name)
     found = []
     for (checkpoint, revision, max_length), names in readers.items():

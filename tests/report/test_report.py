@@ -11,7 +11,7 @@ from support.metrics import FIVE, SEVEN, TWENTY, history, metrics, onboarded
 from support.page import Page
 
 from amtss import distribution
-from amtss.config.schema import Distil, Params, Report, Teacher
+from amtss.config.schema import Distil, Params, Report, TransformerTeacher
 from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.errors import AmtssError
 from amtss.files import write_json, write_text
@@ -22,9 +22,9 @@ Languages = tuple[str, ...]
 
 
 def params(languages: Languages = FIVE, beside: Any = "ae") -> Params:
-    teachers = {code.replace("-", "_"): Teacher(languages=(code,)) for code in languages}
+    teachers = {code.replace("-", "_"): TransformerTeacher(languages=(code,)) for code in languages}
     return Params(languages=languages, report=Report(paper=beside), distil=Distil(top_k=1),
-                  teachers={**teachers, "multilingual": Teacher(languages=("all",))})
+                  teachers={**teachers, "multilingual": TransformerTeacher(languages=("all",))})
 
 
 def write_csv(path: Path, header: str, rows: list[tuple[Any, ...]]) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from support.project import SHARED
 
-from amtss.config.schema import Columns, Data, Distil, Params, Teacher, Validation
+from amtss.config.schema import Columns, Data, Distil, Params, TransformerTeacher, Validation
 from amtss.data import corpus, sources
 from amtss.errors import AmtssError, DataError
 from amtss.paths import Layout
@@ -60,7 +60,8 @@ class Project:
         return found
 
     def validate_strictly(self, **thresholds: Any) -> None:
-        params = Params(languages=("xx",), teachers={"multilingual": Teacher(languages=("all",))},
+        params = Params(languages=("xx",), teachers={
+            "multilingual": TransformerTeacher(languages=("all",))},
                         distil=Distil(top_k=1), validation=Validation(**thresholds))
         expectations.validate(params, self.layout, "xx")
 
@@ -372,7 +373,7 @@ def test_massive_as_it_lies_passes_with_warnings(
         tmp_path: Path, language: str, leaked: int) -> None:
     data = Data(source="dataset", path=str(MASSIVE), columns=Columns(label=("scenario",)))
     params = Params(languages=("en", "ko", "pl"), data=data,
-                    teachers={"multilingual": Teacher(languages=("all",))})
+                    teachers={"multilingual": TransformerTeacher(languages=("all",))})
     layout = Layout(tmp_path)
     source = sources.read(data, language)
     corpus.write(layout, language, source.tables, source.labels)

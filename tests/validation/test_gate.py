@@ -9,7 +9,15 @@ import pyarrow as pa
 import pytest
 from support.training import write_checkpoint
 
-from amtss.config.schema import Data, Distil, Params, Splits, Student, Teacher, Validation
+from amtss.config.schema import (
+    Data,
+    Distil,
+    Params,
+    Splits,
+    Student,
+    TransformerTeacher,
+    Validation,
+)
 from amtss.data import corpus, demo
 from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.errors import CheckpointError, DataError
@@ -25,9 +33,9 @@ Edit = Callable[[dict[str, list[str]]], None]
 def params_of(*languages: str, labels: tuple[str, ...] | None = None,
               **thresholds: Any) -> Params:
     """A teacher for each language, one for all, one of the first that scores two."""
-    teachers = {code: Teacher(languages=(code,)) for code in languages}
-    teachers["multilingual"] = Teacher(languages=("all",))
-    teachers["wide"] = Teacher(languages=(languages[0],), scores=languages[:2])
+    teachers = {code: TransformerTeacher(languages=(code,)) for code in languages}
+    teachers["multilingual"] = TransformerTeacher(languages=("all",))
+    teachers["wide"] = TransformerTeacher(languages=(languages[0],), scores=languages[:2])
     return Params(languages=languages, teachers=teachers, distil=Distil(top_k=1),
                   data=Data(labels=labels),
                   validation=Validation(**thresholds))
@@ -312,7 +320,8 @@ def test_what_a_checkpoint_cuts_is_told(project: Project) -> None:
         project.write(code, texts="library " * 20)
     made = params_of("en", "fr")
     checkpoint = write_checkpoint(project.layout.root / "hub", "roberta")
-    teachers = made.teachers | {"en": Teacher(languages=("en",), checkpoint=str(checkpoint))}
+    teachers = made.teachers | {
+        "en": TransformerTeacher(languages=("en",), checkpoint=str(checkpoint))}
     project.gate(made.model_copy(update={"teachers": teachers}))
     summary = (project.layout.gate / "summary.md").read_text()
     warning = r"- en: 54 of 54 rows \(100\.0%\) are longer than the 64 tokens that en read; raise"

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from support.training import LABELS, table
 
 from amtss.errors import AmtssError
-from amtss.teachers.linear import LinearModel, _log_probabilities, fit
+from amtss.teachers.linear_model import LinearModel, _log_probabilities, fit, load, save
 
 CANDIDATES = (0.1, 1.0)
 
@@ -61,27 +61,27 @@ def test_a_class_without_training_rows_keeps_a_small_probability() -> None:
 def test_equal_texts_give_equal_models(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        model().save(tmp_path / name)
+        save({"en": model()}, tmp_path / name)
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
 def test_what_is_saved_answers_the_same(tmp_path: Path) -> None:
     fitted = model()
-    fitted.save(tmp_path)
+    save({"en": fitted, "two": model(LABELS[:2])}, tmp_path)
     texts = [*examples("test", 60)[0], "", "never seen", "\u3042 <pad>"]
-    np.testing.assert_array_equal(LinearModel.load(tmp_path, "x").log_probabilities(texts),
+    np.testing.assert_array_equal(load(tmp_path, "x")["en"].log_probabilities(texts),
                                   fitted.log_probabilities(texts))
     assert {path.name for path in tmp_path.iterdir()} == {"model.safetensors", "features.json"}
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "features.json"])
 def test_a_truncated_file_is_refused(tmp_path: Path, name: str) -> None:
-    model().save(tmp_path)
+    save({"en": model()}, tmp_path)
     path = tmp_path / name
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(AmtssError, match=r"expected .*; run `dvc repro -f teach@en`"):
-        LinearModel.load(tmp_path, "dvc repro -f teach@en")
+        load(tmp_path, "dvc repro -f teach@en")
 
 
 @given(st.data())

@@ -1,0 +1,182 @@
+"""A linear classifier of texts: TF-IDF of characters and words under a linear SVM, calibrated.
+
+Texts of a chatbot are short, and words and pieces of words carry most of their signal. Such a model
+is taught in seconds on a CPU and errs differently from a transformer, which makes it a good member
+of a pool of teachers. It is also what a user would try first: the floor for every student.
+
+Shapes: N texts, F features, C classes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amtss.errors import CheckpointError, first_line
+from amtss.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+Array = NDArray[np.float64]
+ANALYZERS: dict[str, dict[str, Any]] = {
+    "characters": {"analyzer": "char_wb", "ngram_range": (1, 5), "min_df": 2},
+    "words": {"token_pattern": r"(?u)\b\w+\b", "ngram_range": (1, 2)}}
+"""The two sets of features, as arguments of scikit-learn's TfidfVectorizer."""
+
+
+@dataclass(frozen=True)
+class LinearModel:
+    """A fitted model. Immutable, and safe to use from many threads."""
+
+    vectorizers: dict[str, "TfidfVectorizer"]
+    """By the names of `ANALYZERS`."""
+    weights: NDArray[np.float32]
+    """The calibration's scale is part of them. *Shape:* (C, F)"""
+    bias: NDArray[np.float32]
+    """*Shape:* (C,)"""
+    seen: NDArray[np.bool_]
+    """Which classes the training rows had. *Shape:* (C,)"""
+    unseen_probability: float
+    """Probability of each class that they had not."""
+
+    def log_probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Calibrated log-probabilities of every class. *Shape:* (N, C)"""
+        scores = _features(self.vectorizers, texts) @ self.weights.T + self.bias
+        return _log_probabilities(scores, self.seen, self.unseen_probability).astype(np.float32)
+
+
+def save(models: Mapping[str, LinearModel], folder: Path) -> None:
+    """Write models into `folder`, which must exist, by their names: tensors and JSON, no pickle."""
+    from safetensors.numpy import save_file
+
+    tensors: dict[str, NDArray[np.float32]] = {}
+    features: dict[str, Any] = {}
+    for name, model in models.items():
+        tensors |= {f"{name}.weights": model.weights, f"{name}.bias": model.bias}
+        tensors |= {f"{name}.idf.{kind}": vectorizer.idf_
+                    for kind, vectorizer in model.vectorizers.items()}
+        features[name] = {"seen": model.seen.tolist(),
+                          "unseen_probability": model.unseen_probability,
+                          "vocabulary": {kind: _terms(vectorizer) for kind, vectorizer
+                                         in model.vectorizers.items()}}
+    save_file({name: np.ascontiguousarray(tensor, dtype=np.float32)
+               for name, tensor in tensors.items()}, folder / "model.safetensors")
+    write_json(folder / "features.json", features)
+
+
+def load(folder: Path, command: str) -> dict[str, LinearModel]:
+    """The models that `save` wrote, by their names.
+
+    Args:
+        command: writes the folder again; for the message of an error.
+
+    Raises:
+        AmtssError: a file is missing, truncated or does not fit the other.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    features = read_json(folder / "features.json", command)
+    try:
+        tensors = load_file(folder / "model.safetensors")
+        return {name: LinearModel(
+            {kind: _restored(kind, terms, tensors[f"{name}.idf.{kind}"])
+             for kind, terms in about["vocabulary"].items()},
+            tensors[f"{name}.weights"], tensors[f"{name}.bias"],
+            np.array(about["seen"], dtype=np.bool_), float(about["unseen_probability"]))
+            for name, about in features.items()}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: expected a whole linear model, found: "
+                              f"{first_line(error)}; run `{command}`") from error
+
+
+def fit(texts: Sequence[str], labels: NDArray[np.int64], held_out: Sequence[str],
+        held_out_labels: NDArray[np.int64], classes: int,
+        candidates: Sequence[float]) -> LinearModel:
+    """A model of `texts`: its C is chosen, and its probabilities are calibrated, on `held_out`.
+
+    Args:
+        labels: of `texts`, at least two different ones. *Shape:* (N,)
+        held_out: validation texts.
+        classes: how many classes there are, with those that `texts` do not have.
+        candidates: values of the SVM's C to choose from, by accuracy.
+    """
+    from sklearn.svm import LinearSVC
+
+    vectorizers = {name: _fitted(name, texts) for name in ANALYZERS}
+    rows, held_out_rows = _features(vectorizers, texts), _features(vectorizers, held_out)
+    best = max((LinearSVC(C=c, random_state=0).fit(rows, labels) for c in candidates),
+               key=lambda svm: svm.score(held_out_rows, held_out_labels))
+    weights, bias = np.zeros((classes, rows.shape[1])), np.zeros(classes)
+    if len(best.classes_) == 2:  # scikit-learn keeps the second class's side alone
+        weights[best.classes_] = np.concatenate([-best.coef_, best.coef_])
+        bias[best.classes_] = np.concatenate([-best.intercept_, best.intercept_])
+    else:
+        weights[best.classes_], bias[best.classes_] = best.coef_, best.intercept_
+    seen = np.isin(np.arange(classes), best.classes_)
+    unseen_probability = 1.0 / (len(texts) + classes)
+    known = seen[held_out_labels]
+    scale = _calibrate((held_out_rows[known] @ weights.T + bias)[:, seen],
+                       np.cumsum(seen)[held_out_labels[known]] - 1)
+    return LinearModel(vectorizers, (scale * weights).astype(np.float32),
+                       (scale * bias).astype(np.float32), seen, unseen_probability)
+
+
+def _calibrate(scores: Array, labels: NDArray[np.int64]) -> float:
+    """The factor of `scores` that makes the labels likeliest (temperature scaling, Guo 2017)."""
+    from scipy.optimize import minimize_scalar
+
+    rows = np.arange(len(labels))
+
+    def loss(log_scale: float) -> float:
+        return -float(_log_softmax(np.exp(log_scale) * scores)[rows, labels].mean())
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 5.0), method="bounded").x))
+
+
+def _log_probabilities(scores: Array, seen: NDArray[np.bool_], unseen_probability: float) -> Array:
+    """Classes without a training row share a small probability, the others the rest by softmax."""
+    result = np.full(scores.shape, np.log(unseen_probability))
+    rest = np.log1p(-unseen_probability * (~seen).sum())
+    result[:, seen] = _log_softmax(scores[:, seen]) + rest
+    return result
+
+
+def _log_softmax(scores: Array) -> Array:
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+def _vectorizer(name: str, **options: Any) -> "TfidfVectorizer":
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(sublinear_tf=True, **ANALYZERS[name], **options)
+
+
+def _fitted(name: str, texts: Sequence[str]) -> "TfidfVectorizer":
+    """With its vocabulary in order and idf in fp32, as `save` keeps them."""
+    fitted = _vectorizer(name).fit(texts)
+    return _restored(name, _terms(fitted), fitted.idf_.astype(np.float32))
+
+
+def _terms(vectorizer: "TfidfVectorizer") -> list[str]:
+    """The vocabulary, in the order of the features."""
+    return [str(term) for term in vectorizer.get_feature_names_out()]
+
+
+def _restored(name: str, vocabulary: list[str], idf: NDArray[np.float32]) -> "TfidfVectorizer":
+    vectorizer = _vectorizer(name, vocabulary=vocabulary)
+    vectorizer.idf_ = idf
+    return vectorizer
+
+
+def _features(vectorizers: dict[str, "TfidfVectorizer"], texts: Sequence[str]) -> Any:
+    """Both sets of features side by side, a sparse matrix. *Shape:* (N, F)"""
+    from scipy.sparse import hstack
+
+    return hstack([vectorizer.transform(texts) for vectorizer in vectorizers.values()],
+                  format="csr")

@@ -1,0 +1,197 @@
+"""`kind: transformer`: a classifier that is fine-tuned here, or taken as it is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amtss import hub
+from amtss.config.schema import Params, Teaching, TransformerTeacher
+from amtss.data.corpus import Corpus
+from amtss.errors import CheckpointError
+from amtss.files import read_json
+from amtss.models import checkpoint, hardware
+from amtss.paths import Layout
+from amtss.progress import track
+from amtss.teachers import trainer
+from amtss.teachers.task import Scorer, Task, Taught
+from amtss.tokenization import tokens
+from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
+from amtss.tokenization.tokens import Tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def teach(task: Task) -> Taught:
+    """Fine-tune the teacher; killed and run again, it resumes from its last epoch.
+
+    Raises:
+        ParamsError, DataError, CheckpointError: an input is missing or unfit.
+    """
+    teacher, labels = _settings(task.params, task.name), task.labels
+    training = task.params.training_of(teacher)
+    if teacher.fine_tune:
+        tokenizer, model = _initial(teacher, training, task.corpora, labels)
+        _set_padding(tokenizer, model)
+        cache = tokens.Cache(task.layout.tokens(task.name), tokenizer, training.max_length)
+        cost = trainer.fine_tune(model, cache, training, task.corpora, labels,
+                                 task.layout.checkpoints(f"teach-{task.name}"), task.on_epoch)
+        # Encoding sets the tokenizer's truncation. With a warm cache nothing has been encoded, and
+        # the saved tokenizer must be the same.
+        tokenizer("", truncation=True, max_length=training.max_length)
+        columns = list(range(len(labels)))
+    else:
+        source = _checkpoint_of(teacher)
+        tokenizer = load_tokenizer(source, teacher.revision)
+        model = _load(teacher, training.max_length)
+        _set_padding(tokenizer, model)
+        columns = align(dict(model.config.id2label or {}), labels, teacher.labels, source)
+        cost = {"examples": 0, "epochs": 0, "best_epoch": 0, "seconds": 0.0}
+
+    def save(folder: Path) -> None:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return Taught(save, {
+        "architecture": model.config.model_type,
+        "layers": getattr(model.config, "num_hidden_layers", None),
+        "checkpoint": teacher.checkpoint,
+        "commit": teacher.checkpoint and hub.commit(teacher.checkpoint, teacher.revision),
+        "columns": columns, "parameters": model.num_parameters(), **cost})
+
+
+def _settings(params: Params, name: str) -> TransformerTeacher:
+    teacher = params.teachers[name]
+    assert isinstance(teacher, TransformerTeacher)
+    return teacher
+
+
+def align(id2label: dict[Any, str], labels: list[str], renamed: dict[str, str],
+          where: str) -> list[int]:
+    """For each of our labels, the checkpoint's column of that name; order and case may differ.
+
+    Args:
+        id2label: the checkpoint's label of each column.
+        renamed: the checkpoint's label -> ours.
+        where: what an error's message begins with.
+
+    Raises:
+        CheckpointError: one of our labels is not among the checkpoint's, or twice.
+    """
+    names = [renamed.get(name, name).casefold() for name in id2label.values()]
+    twice = [label for label in labels if names.count(label.casefold()) > 1]
+    if twice:
+        raise CheckpointError(f"{where}: expected one label for each of ours, found two of its "
+                              f"labels for {', '.join(twice)}; correct the teacher's `labels`")
+    column = dict(zip(names, id2label, strict=True))
+    missing = [label for label in labels if label.casefold() not in column]
+    if missing:
+        raise CheckpointError(f"{where}: expected the labels {', '.join(labels)}, found "
+                              f"{', '.join(id2label.values())}, without {', '.join(missing)}; map "
+                              "its names to ours in the teacher's `labels`")
+    return [column[label.casefold()] for label in labels]
+
+
+def _checkpoint_of(teacher: TransformerTeacher) -> str:
+    assert teacher.checkpoint is not None  # Teacher's validator makes sure of it
+    return teacher.checkpoint
+
+
+def _load(teacher: TransformerTeacher, max_length: int, **options: Any) -> "PreTrainedModel":
+    """The checkpoint as a classifier; before fine-tuning its head may be new."""
+    from transformers import AutoModelForSequenceClassification
+
+    source = _checkpoint_of(teacher)
+    model = checkpoint.load(AutoModelForSequenceClassification, source,
+                            "correct the teacher's `checkpoint`", head=not teacher.fine_tune,
+                            revision=teacher.revision or "main", **options)
+    checkpoint.check_length(model, max_length, source, "lower teaching.max_length, for this "
+                            "teacher alone under its `training`")
+    return model
+
+
+def _initial(teacher: TransformerTeacher, settings: Teaching, corpora: Sequence[Corpus],
+             labels: list[str]) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
+    """Tokenizer and model as they are before the first step."""
+    from transformers import XLMRobertaForSequenceClassification, set_seed
+
+    from amtss.models.architecture import scratch
+
+    set_seed(settings.seed)
+    task = {"id2label": dict(enumerate(labels)),
+            "label2id": {label: index for index, label in enumerate(labels)},
+            "problem_type": "single_label_classification"}
+    if teacher.checkpoint is not None:
+        return (load_tokenizer(teacher.checkpoint, teacher.revision),
+                _load(teacher, settings.max_length, ignore_mismatched_sizes=True, **task,
+                      **_dropout(teacher, settings.dropout)))
+    tokenizer = train_tokenizer(corpora, teacher.architecture.vocabulary)
+    config = scratch(teacher.architecture, len(tokenizer), tokenizer.pad_token_id,
+                     settings.max_length, settings.dropout)
+    config.update(task)
+    return tokenizer, XLMRobertaForSequenceClassification._from_config(
+        config, attn_implementation=hardware.attention())
+
+
+def _dropout(teacher: TransformerTeacher, rate: float) -> dict[str, float]:
+    """The checkpoint's settings of dropout, whatever its architecture calls them, set to `rate`."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(_checkpoint_of(teacher),
+                                            revision=teacher.revision or "main")
+    except (OSError, ValueError):
+        return {}  # loading the weights reports what is wrong
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout",
+             "attention_dropout", "seq_classif_dropout")
+    return {name: rate for name in names if hasattr(config, name)}
+
+
+def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
+    """Decoders' tokenizers have no padding token; their models must know which token it is."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def scorer(params: Params, layout: Layout, name: str) -> Scorer:
+    """Raw logits of the fine-tuned classifier, its columns in the order of the project's labels.
+
+    Raises:
+        CheckpointError: the teacher's folder cannot be loaded.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    folder, training = layout.teacher(name), params.training_of(_settings(params, name))
+    columns = read_json(folder / "teacher.json", f"dvc repro teach@{name}")["columns"]
+    model = checkpoint.load(AutoModelForSequenceClassification, str(folder),
+                            f"run `dvc repro -f teach@{name}`")
+    hardware.place(model)
+    model.eval()
+    tokenizer = load_tokenizer(str(folder))
+    cache = tokens.Cache(layout.tokens(name), tokenizer, training.max_length)
+
+    def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
+        title = f"{name} scores {corpus.language}/{split}"
+        return _logits(params, model, tokenizer, cache.of(corpus, split), title)[:, columns]
+
+    return score
+
+
+def _logits(params: Params, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
+            texts: Tokens, title: str) -> NDArray[np.float32]:
+    """*Shape:* (N, the checkpoint's classes)"""
+    import torch
+
+    values = np.empty((len(texts), int(model.config.num_labels or 0)), dtype=np.float32)
+    batches = list(tokens.batches(texts.lengths, params.scoring.batch_size))
+    precision = hardware.resolve(params.scoring.precision)
+    for rows in track(batches, title):
+        encoded: Any = [texts[row] for row in rows.tolist()]
+        batch = tokenizer.pad(encoded, return_tensors="pt")
+        with torch.inference_mode(), hardware.autocast(precision):
+            values[rows] = model(**batch.to(model.device)).logits.float().cpu().numpy()
+    return values
