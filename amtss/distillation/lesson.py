@@ -19,7 +19,9 @@ from amtss.paths import Layout
 from amtss.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
-    from amtss.distillation.learner import Examples, Learner, Progress
+    from amtss.distillation.checkpoints import Progress
+    from amtss.distillation.examples import Examples
+    from amtss.distillation.learner import Learner
     from amtss.student.model import StudentModel
 
 
@@ -46,7 +48,8 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     Raises:
         DataError, CacheError, CheckpointError: an input is missing or unfit.
     """
-    from amtss.distillation.learner import Learner, examples
+    from amtss.distillation.examples import examples
+    from amtss.distillation.learner import Learner
     from amtss.models import hardware
     from amtss.student.model import build_student
     from amtss.tokenization import tokens

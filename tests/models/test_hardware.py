@@ -94,7 +94,7 @@ class TestFitting:
 
 FAULTS = """
 import resource, torch
-from amtss import hardware
+from amtss.models import hardware
 
 hardware.keep_freed_memory()
 for _ in range(20):  # until a freed block has room for the next one's alignment
