@@ -87,7 +87,7 @@ def _extended_student(params: Params, layout: Layout, labels: Sequence[str], tok
     model = new_languages.extend(registered, params.languages, tokens)
     targets = soft_targets(params, teachers, importance.fit(teachers, params.distil.weights))
     new = np.isin(np.array(params.languages)[train.language], params.newcomers)
-    new_languages.acquaint(model, known, train.tokens, targets, new)
+    new_languages.initialise_embeddings(model, known, train.tokens, targets, new)
     return model
 
 
