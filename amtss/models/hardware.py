@@ -32,8 +32,7 @@ NARROW = 256
 
 
 def place(model: "PreTrainedModel") -> None:
-    """Move a model to the device. A narrow one computes on one thread, unless OMP_NUM_THREADS is set.
-    """
+    """Move a model to the device; a narrow one computes on one thread if OMP_NUM_THREADS is unset."""
     model.to(device())  # type: ignore[arg-type]
     width = cast(nn.Embedding, model.get_input_embeddings()).embedding_dim
     if "OMP_NUM_THREADS" not in os.environ and width <= NARROW:
@@ -63,7 +62,7 @@ def _has_bf16() -> bool:
 def attention() -> str | None:
     """The implementation of attention; None for the model's default.
 
-    On a CPU and short texts, PyTorch's fused attention takes several times as long as the plain one.
+    On a CPU with short texts, PyTorch's fused attention takes several times as long as the plain.
     """
     return "eager" if device().type == "cpu" else None
 
@@ -121,7 +120,7 @@ def keep_freed_memory() -> None:
 
 
 def deterministic(seed: int) -> None:
-    """Seed PyTorch and use deterministic algorithms: on one machine equal seeds give equal bytes."""
+    """Seed PyTorch and use deterministic algorithms: equal seeds give equal bytes on a machine."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     # Filling every new tensor with NaN takes a tenth of a small student's step.

@@ -34,8 +34,9 @@ def read(source: str, revision: str | None, rows: NDArray[np.int64]) -> Tensor:
             if names:
                 return _rows(file.get_slice(names[0]), rows, source)
     except (OSError, ValueError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{source}: expected a checkpoint with safetensors weights, found: "
-                              f"{str(error).strip().splitlines()[0]}; choose another one") from error
+                              f"{reason}; choose another checkpoint") from error
     raise CheckpointError(f"{source}: expected word embeddings ({NAME}), found none among its "
                           "weights; start from an encoder of BERT's family")
 

@@ -120,6 +120,6 @@ class TestDeterministic:
         for seed in (3, 3, 4):
             hardware.deterministic(seed)
             numbers.append(torch.rand(5))
-        assert torch.equal(numbers[0], made[1])
-        assert not torch.equal(numbers[0], made[2])
+        assert torch.equal(numbers[0], numbers[1])
+        assert not torch.equal(numbers[0], numbers[2])
         assert torch.are_deterministic_algorithms_enabled()
