@@ -14,7 +14,8 @@ from torch.nn import functional
 from training_task import Task, groups, teachers
 
 from amtss.distillation import algorithm1
-from amtss.distillation.learner import Examples, Learner
+from amtss.distillation.examples import Examples
+from amtss.distillation.learner import Learner
 from amtss.logits import score
 from amtss.models import hardware
 from amtss.tokenization import tokens
@@ -28,7 +29,8 @@ def amtss(task: Task) -> None:
     with ExitStack() as parts:
         parts.enter_context(task.meter.part("rest"))
         parts.enter_context(_timed(task.meter, Learner, "epoch", "training"))
-        parts.enter_context(_timed(task.meter, algorithm1, "validate", "validation"))
+        parts.enter_context(_timed(task.meter, algorithm1, "measure_on_validation",
+                                  "validation"))
         algorithm1.distil(task.params, task.layout, lambda row: task.reached(row["average"]))
 
 

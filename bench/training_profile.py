@@ -21,7 +21,7 @@ from torch.nn import functional
 from training_task import Task, cut, groups
 
 from amtss.config.schema import Architecture
-from amtss.distillation.embedding_rows import Rows
+from amtss.distillation.embedding_rows import EmbeddingRows
 from amtss.models import hardware
 from amtss.student.model import build_student
 from amtss.tokenization import tokens
@@ -53,12 +53,12 @@ def flops(model: Any, ids: Any) -> float:
     return 3 * 2 * float(linear + attention)  # backward is twice forward
 
 
-def student(task: Task, side: str) -> tuple[Any, Rows]:
+def student(task: Task, side: str) -> tuple[Any, EmbeddingRows]:
     """A side's student and the rows of its embedding table that are trained."""
     model = task.student() if side == "project" else _paper(task)
     least = tokens.Tokens((np.arange(SIDES[side]),), np.array([0, SIDES[side]]))
     texts = [task.examples(split).tokens for split in ("train", "validation")]
-    return model, Rows(model, [*texts, least])
+    return model, EmbeddingRows(model, [*texts, least])
 
 
 def _paper(task: Task) -> Any:

@@ -20,7 +20,7 @@ from amtss.config.params import load_params
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.data.corpus import Corpus
-from amtss.distillation.learner import Examples, examples
+from amtss.distillation.examples import Examples, examples
 from amtss.files import read_json
 from amtss.models import hardware
 from amtss.paths import SPLITS, Layout

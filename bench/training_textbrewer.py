@@ -14,7 +14,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 from training_task import Task, Taught, captured, encoded, groups, teachers
 
-from amtss.distillation.learner import Examples
+from amtss.distillation.examples import Examples
 from amtss.models import hardware
 from amtss.student.model import StudentModel
 from amtss.tokenization import tokens

@@ -138,7 +138,7 @@ def about(task: "Task", side: str, seed: int, tokenizer: Path) -> dict[str, Any]
     import torch
 
     from amtss.config.schema import Student
-    from amtss.distillation.learner import examples
+    from amtss.distillation.examples import examples
     from amtss.student.model import build_student
     from amtss.tokenization import tokens
     from amtss.tokenization.tokenizer import load_tokenizer

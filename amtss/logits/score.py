@@ -1,4 +1,4 @@
-"""Run one teacher, once, over the languages it scores: raw logits per example (Equation 3)."""
+"""Run one teacher, once, on the languages it scores: raw logits of each example (Equation 3)."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -39,24 +39,24 @@ def score(params: Params, layout: Layout, name: str) -> None:
     tokenizer = load_tokenizer(str(folder))
     cache = tokens.Cache(layout.tokens(name), tokenizer, params.training_of(name).max_length)
     for language in params.scored_by(name):
-        each, splits = corpus.load(layout, language), {}
-        for split in (split for split in SPLITS if split in each.splits):
-            values = _logits(params, model, tokenizer, cache.of(each, split),
+        texts, splits = corpus.load(layout, language), {}
+        for split in (split for split in SPLITS if split in texts.splits):
+            values = _logits(params, model, tokenizer, cache.of(texts, split),
                              f"{name} scores {language}/{split}")
-            splits[split] = Logits(each[split]["key"].to_numpy(), values[:, columns])
+            splits[split] = Logits(texts[split]["key"].to_numpy(), values[:, columns])
         logits_cache.write(layout.logits(name, language), origin_of(params, layout, name, language),
                            splits)
 
 
 def _logits(params: Params, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
             texts: Tokens, title: str) -> NDArray[np.float32]:
-    """*Shape:* (N, the checkpoint's classes)"""
+    """Logits of `texts`, in the order of the checkpoint's classes. *Shape:* (N, its classes)"""
     import torch
 
     values = np.empty((len(texts), int(model.config.num_labels or 0)), dtype=np.float32)
-    made = list(tokens.batches(texts.lengths, params.scoring.batch_size))
+    batches = list(tokens.batches(texts.lengths, params.scoring.batch_size))
     precision = hardware.resolve(params.scoring.precision)
-    for rows in track(made, title):
+    for rows in track(batches, title):
         encoded: Any = [texts[row] for row in rows.tolist()]
         batch = tokenizer.pad(encoded, return_tensors="pt")
         with torch.inference_mode(), hardware.autocast(precision):
