@@ -15,7 +15,7 @@ from prefect.artifacts import (
 from amtss.files import read_json
 from amtss.paths import Layout
 from amtss.registry import versions
-from amtss.report import tables
+from amtss.report import accuracy
 from flows.workspace import Workspace, store
 
 PAGE = "http://127.0.0.1:5000"
@@ -71,7 +71,7 @@ def rows(languages: Sequence[str], metrics: Mapping[str, Any],
     def best(code: str) -> float:
         return float(metrics["teachers"][metrics["best_teacher"][code]]["accuracy"][code])
 
-    rival = tables.rival(metrics)
+    rival = accuracy.rival(metrics)
     made = [{"language": code, "student": metrics["student"]["accuracy"][code],
              rival: metrics["baseline"]["accuracy"].get(code),
              "best teacher": best(code), "its name": metrics["best_teacher"][code],

@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from amtss.plot import BLUE, DARK, GREY, ORANGE, STYLE, new_figure, panels
-from amtss.report.tables import AVERAGE, BASELINE, MIXTURE, STUDENT
+from amtss.report.accuracy import AVERAGE, BASELINE, MIXTURE, STUDENT
 
 Epoch = Mapping[str, Any]
 """A line of `history.jsonl`."""

@@ -16,7 +16,7 @@ from amtss.config.schema import Params
 from amtss.errors import AmtssError
 from amtss.files import read_json, read_rows, read_text, replacing
 from amtss.paths import Layout
-from amtss.report import figures, page, paper, tables
+from amtss.report import accuracy, figures, page, paper, training
 from amtss.report.page import Fold, Picture, Section
 from amtss.table import Table
 
@@ -124,12 +124,12 @@ def _sections(params: Params, run: Run) -> list[Section]:
     beside = paper.RESULTS[params.report.paper] if params.report.paper else None
     return [
         Section("Result", (
-            tables.headline(metrics), tables.comparison(metrics, languages, beside),
-            tables.paired(metrics, languages),
-            _shown(tables.detail(metrics, languages)))),
+            accuracy.headline(metrics), accuracy.comparison(metrics, languages, beside),
+            accuracy.paired(metrics, languages),
+            _shown(accuracy.detail(metrics, languages)))),
         Section("Size and cost", (
-            tables.sizes(metrics, beside is not None), tables.cost(metrics),
-            _picture(figures.cost({tables.called(name, metrics): each for name, each
+            training.sizes(metrics, beside is not None), training.cost(metrics),
+            _picture(figures.cost({training.display_name(name, metrics): each for name, each
                                    in metrics["cost"].items()}), "cost",
                      "What each training took."))),
         Section("Learning", (
@@ -139,14 +139,14 @@ def _sections(params: Params, run: Run) -> list[Section]:
             _picture(figures.margins(run.student, languages), "margins",
                      "Margins and their ranks after each epoch. Framed: the epoch trained on the "
                      "language."),
-            _shown(tables.ranked(run.student, languages)))),
+            _shown(training.ranked(run.student, languages)))),
         Section("Importance weights", (
             _picture(figures.weights(run.kept, languages), "weights",
                      f"W after epoch {run.kept['epoch']}, the one that was kept. Hatched: the "
                      "teacher does not score the language."),
-            tables.weights(run.kept, languages))),
+            training.weights(run.kept, languages))),
         Section("New languages", (
-            tables.adapted(metrics, beside is not None), tables.forgetting(metrics))
+            accuracy.adapted(metrics, beside is not None), accuracy.forgetting(metrics))
             if "onboarded" in metrics else
             ("Table 4: no language has been onboarded in this run.",)),
         _data(run),
