@@ -120,7 +120,8 @@ class TestKeys:
     def test_of_a_teacher(self, tmp_path: Path, changed: dict[str, Any], taught: bool,
                           scored: bool) -> None:
         before, after = Project(tmp_path / "a").params, Project(tmp_path / "b", **changed).params
-        for what, differs in ((gate._taught, taught), (gate._scored, scored)):
+        for what, differs in ((gate._training_settings, taught),
+                              (gate._scoring_settings, scored)):
             assert (what(before, "en") != what(after, "en")) == differs
 
     def test_of_local_files(self, tmp_path: Path) -> None:
