@@ -16,7 +16,7 @@ from amtss.files import read_json, read_rows, write_text
 from amtss.paths import LINEAGE, Layout
 from amtss.registry import versions
 from amtss.registry.versions import CHAMPION, Version
-from amtss.report import tables
+from amtss.report import accuracy, training
 from amtss.table import Table
 
 
@@ -79,8 +79,8 @@ def told(params: Params, layout: Layout) -> list[Table]:
     """Table 4 of this run, what the other languages have lost or won, and Table 5."""
     metrics = read_json(layout.metrics, "dvc repro evaluate")
     history = read_rows(layout.history("distil"), "dvc repro distil")
-    return [tables.adapted(metrics, beside=False), tables.forgetting(metrics),
-            tables.ranked(history, params.languages)]
+    return [accuracy.adapted(metrics, beside_paper=False), accuracy.forgetting(metrics),
+            training.ranked(history, params.languages)]
 
 
 def commit(params: Params, layout: Layout) -> None:

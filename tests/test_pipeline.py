@@ -120,8 +120,9 @@ class TestKeys:
     def test_a_teachers_keys_change_with_its_settings(
             self, tmp_path: Path, changed: dict[str, Any], taught: bool, scored: bool) -> None:
         before, after = Project(tmp_path / "a").params, Project(tmp_path / "b", **changed).params
-        for settings, differs in ((gate._taught, taught), (gate._scored, scored)):
-            assert (settings(before, "en") != settings(after, "en")) == differs
+        for what, differs in ((gate._training_settings, taught),
+                              (gate._scoring_settings, scored)):
+            assert (what(before, "en") != what(after, "en")) == differs
 
     def test_a_languages_key_changes_with_its_files(self, tmp_path: Path) -> None:
         data = Data(source="files", path=str(tmp_path))

@@ -183,13 +183,13 @@ def results() -> None:
     from rich.console import Console
 
     from amtss.files import read_json
-    from amtss.report import tables
+    from amtss.report import accuracy
     from amtss.table import rich_table
 
     params, layout = load_project()
     metrics = read_json(layout.metrics, "dvc repro")
     console = Console()
-    console.print(rich_table(tables.results(metrics, params.languages)))
+    console.print(rich_table(accuracy.results(metrics, params.languages)))
     console.print(f"Report: {(layout.report / 'report.html').resolve()}", soft_wrap=True)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from amtss import hub
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, first_line
+from amtss.files import read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -113,6 +114,11 @@ def rebuilt(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
         tokenizer_object=Tokenizer.from_str(json.dumps(state)), **tokenizer.special_tokens_map,
         model_max_length=tokenizer.model_max_length,
         model_input_names=tokenizer.model_input_names, **({LEFT_OUT: left_out} if left_out else {}))
+
+
+def trimmed_tokens(folder: Path) -> int:
+    """How many tokens the tokenizer in a model's folder has lost by trimming."""
+    return int(read_json(folder / "tokenizer_config.json", "dvc repro").get(LEFT_OUT, 0))
 
 
 def training_texts(corpora: Iterable[Corpus]) -> Iterator[str]:
