@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from amtss.config.params import load_project
+from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import typer
 
 from amtss import processes
 from amtss.cli import lifecycle
-from amtss.config.params import load_project
+from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:

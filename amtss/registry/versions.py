@@ -203,11 +203,25 @@ def _entities(params: Params, client: "MlflowClient") -> "list[ModelVersion]":
 
 @contextmanager
 def answering(params: Params, layout: Layout) -> "Iterator[MlflowClient]":
-    """The registry; whatever goes wrong with it is told in one line."""
+    """A client of the registry.
+
+    Raises:
+        RegistryError: the registry does not answer, or refuses what the body asks of it.
+    """
     client = store.connect(params, layout)
-    try:
+    with reporting(name(params)):
         yield client
+
+
+@contextmanager
+def reporting(model: str) -> Iterator[None]:
+    """Report what goes wrong in MLflow as one line.
+
+    Raises:
+        RegistryError: MLflow failed in the body.
+    """
+    try:
+        yield
     except store.failures() as error:
-        raise RegistryError(f"{name(params)}: expected the model registry to answer, found: "
-                            f"{store.cause(error)}; mend that, then run the same command again"
-                            ) from error
+        raise RegistryError(f"{model}: expected the model registry to answer, found: "
+                            f"{store.cause(error)}; fix that, then try again") from error
