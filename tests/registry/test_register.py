@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.project import run
+from support.project import ROOT, run
 from support.registered import place, register, retrained, unregistered
 from support.training import LABELS, LANGUAGES, Project
 
@@ -96,7 +96,10 @@ class TestRegister:
         folder = place(project)
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert folder / "artifacts" / "student" / "model.safetensors" in files
-        assert folder / "code" / "amtss" / "inference" / "predictor.py" in files
+        shipped = {path.relative_to(folder / "code") for path in files
+                   if path.is_relative_to(folder / "code")}
+        assert shipped == {path.relative_to(ROOT) for path in (ROOT / "amtss").rglob("*")
+                           if path.is_file() and "__pycache__" not in path.parts}
         assert not {path.suffix for path in files} & {".pkl", ".pickle", ".bin", ".pt", ".pth"}
         assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # pickle's first
         wanted = (folder / "requirements.txt").read_text().split()
