@@ -152,7 +152,7 @@ class TestPromote:
     def test_a_champion_that_changes_meanwhile(self, store: Store) -> None:
         store.promote(1)
         with pytest.raises(RegistryError, match=r"alias champion: expected version 1, .*run the s"):
-            promotion.promote(store.params, store.layout, tell=lambda verdict: store.by_hand(2))
+            promotion.promote(store.params, store.layout, report=lambda verdict: store.by_hand(2))
         assert store.state == {"champion": 2, "mark": 1, "challenger": 3}
 
 
@@ -270,12 +270,12 @@ class TestKilled:
 CHILD = """
 import os, signal
 from pathlib import Path
-from amtss import params, promoting
-from amtss.layout import Layout
-from amtss.params import load
+from amtss.config.params import load_params
+from amtss.paths import Layout
+from amtss.registry import promote
 
-promoting.promote(params.load(Path("params.yaml")), Layout(), 2,
-                  tell=lambda verdict: os.kill(os.getpid(), signal.SIGKILL))
+promote.promote(load_params(Path("params.yaml")), Layout(), 2,
+                report=lambda verdict: os.kill(os.getpid(), signal.SIGKILL))
 """
 
 
@@ -322,7 +322,7 @@ class TestProcesses:
             with pytest.raises(subprocess.TimeoutExpired, match="timed out"):
                 second[0].wait(timeout=3)
 
-        promotion.promote(store.params, store.layout, tell=start)
+        promotion.promote(store.params, store.layout, report=start)
         assert re.search(r"^amtss: version 4 does not pass the rules: .*below version 3's 78\.00",
                          second[0].communicate()[1])
         assert second[0].returncode == 1
@@ -397,11 +397,11 @@ class TestCommands:
             assert err.count("\n") == (1 if status else 0)
             return " ".join((out + err).split())
 
-        assert "passes; nothing moved" in told(0, "promote", "--version", "1", "--dry-run")
+        assert "passes; nothing changed" in told(0, "promote", "--version", "1", "--dry-run")
         assert "expected alias champion" in told(1, "audit")
         assert told(0, "promote", "--version", "2").endswith("version 2 is champion now")
         assert told(0, "promote").startswith("Version 3 against version 2")
-        assert told(0, "promote", "--version", "3") == "3 is champion already; nothing moved"
+        assert told(0, "promote", "--version", "3") == "3 is champion already; nothing changed"
         assert "fails: max_average_drop" in told(1, "promote", "--version", "1")
         assert told(0, "rollback") == "version 2 is champion again"
         assert "Compared with the alias previous" in told(1, "audit")

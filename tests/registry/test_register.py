@@ -80,7 +80,7 @@ class TestRegister:
         assert {path.name for path in (place(project, 2) / "artifacts").iterdir()} == {
             "student", "onnx"}
         assert "torch" not in (place(project, 2) / "requirements.txt").read_text()
-        assert "It answers by onnx-int8" in entity(project, 2).description
+        assert "Its runtime is onnx-int8" in entity(project, 2).description
         project.set(serving=None)
         assert register(project)[0].number == 1
 
@@ -199,8 +199,8 @@ class TestDirty:
             file.write("# another\n")
         assert run("register") == 0
         assert capfd.readouterr().out.splitlines()[1] == (
-            "params.yaml: not committed; `git add params.yaml && git commit`, then a later "
-            "onboarding or `dvc repro` can repeat it")
+            "params.yaml: not committed; `git add params.yaml && git commit`, so that a "
+            "later onboarding or `dvc repro` can repeat this run")
         found = versions.find(committed.params, committed.layout, 1)
         assert (found.commit, found.dirty) == (git(committed, "rev-parse", "HEAD"), "params.yaml")
         assert entity(committed).tags["dirty"] == "params.yaml"
