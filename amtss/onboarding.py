@@ -16,78 +16,83 @@ from amtss.files import read_json, read_rows, write_text
 from amtss.paths import LINEAGE, Layout
 from amtss.registry import versions
 from amtss.registry.versions import CHAMPION, Version
-from amtss.report import tables
+from amtss.report import accuracy, training
 from amtss.table import Table
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for; all but the languages has defaults from the languages there are."""
+    """What `amtss onboard-language` was called with."""
 
     languages: tuple[str, ...]
     version: int | None = None
-    """The registered version to go on from; None for the champion."""
+    """The registered version to start from; None for the champion."""
     data: str | None = None
-    """The new language's folder or config in the source, where that is not its code."""
+    """The new language's folder or config in the source, if that is not its code."""
     checkpoint: str | None = None
-    """What its teacher is fine-tuned from, where that is not as most teachers'."""
+    """What its teacher is fine-tuned from; None for the same as most teachers."""
     changes: tuple[str, ...] = ()
     """`key=value` for params.yaml."""
 
 
 def prepare(layout: Layout, request: Request) -> Params:
-    """Check everything that can be checked, then write params.yaml; go on where that is done.
+    """Check everything that can be checked, then write params.yaml with the new languages.
+
+    If params.yaml has them from an interrupted onboarding, it stays as it is.
 
     Raises:
-        AmtssError: something asked for cannot be; params.yaml is as it was.
+        AmtssError: the request cannot be carried out; params.yaml is unchanged.
     """
     params, text = load_params(layout.params), layout.params.read_text(encoding="utf-8")
     _check_codes(request)
     if _under_way(params, layout, request):
         if edit.changed(text, request.changes) != text:
-            raise ParamsError(f"{layout.params}: expected the settings that this onboarding began "
-                              f"with, found others: {', '.join(request.changes)}; run the command "
+            raise ParamsError(f"{layout.params}: expected the settings that this onboarding started"
+                              f" with, found others: {', '.join(request.changes)}; run the command "
                               "as before, or edit params.yaml")
         return params
     version = versions.find(params, layout, request.version or CHAMPION)
     _check_new(params, version, request)
-    made = edit.pinned(text, params, Onboarding(
+    edited = edit.pinned(text, params, Onboarding(
         version=version.number, fingerprint=version.fingerprint, languages=request.languages),
         request.data, request.checkpoint)
-    made = edit.changed(made, request.changes)
-    planned = _parsed(layout, made)
+    edited = edit.changed(edited, request.changes)
+    planned = _parsed(edited)
     _check_data(planned, version, request)
-    with tempfile.TemporaryDirectory() as folder:  # its files are there, and the right ones
-        versions.fetch(params, layout, version.number, version.fingerprint, Path(folder) / "it")
-    write_text(layout.params, made)
+    with tempfile.TemporaryDirectory() as folder:  # only to check that its files are there
+        versions.fetch(params, layout, version.number, version.fingerprint,
+                       Path(folder) / "student")
+    write_text(layout.params, edited)
     return planned
 
 
 def repro() -> None:
-    """`dvc repro`, waiting for whoever else uses the workspace.
+    """Run `dvc repro`; wait if another DVC command is running in this folder.
 
     Raises:
-        AmtssError: a stage failed; DVC has said which.
+        AmtssError: a stage failed; DVC has printed which.
     """
     done = subprocess.run([sys.executable, "-m", "dvc", "--wait-for-lock", "repro"], check=False)
     if done.returncode:
-        raise AmtssError(f"expected `dvc repro` to end well, found exit status {done.returncode}; "
-                         "mend what is said above, then run the same command again")
+        raise AmtssError(f"expected `dvc repro` to succeed, found exit status {done.returncode}; "
+                         "fix the error printed above, then run the same command again")
 
 
-def told(params: Params, layout: Layout) -> list[Table]:
-    """Table 4 of this run, what the other languages have lost or won, and Table 5."""
+def result_tables(params: Params, layout: Layout) -> list[Table]:
+    """Table 4 of this run, what the other languages have lost or gained, and Table 5."""
     metrics = read_json(layout.metrics, "dvc repro evaluate")
     history = read_rows(layout.history("distil"), "dvc repro distil")
-    return [tables.adapted(metrics, beside=False), tables.forgetting(metrics),
-            tables.ranked(history, params.languages)]
+    return [accuracy.adapted(metrics, beside_paper=False), accuracy.forgetting(metrics),
+            training.ranked(history, params.languages)]
 
 
 def commit(params: Params, layout: Layout) -> None:
     """Commit params.yaml and dvc.lock, so that the version to be registered can name its commit.
 
+    Outside git, or if nothing has changed, there is nothing to do.
+
     Raises:
-        AmtssError: git refuses.
+        AmtssError: git refuses to commit.
     """
     try:
         git.commit(layout.root, LINEAGE, f"Onboard {', '.join(params.newcomers)}")
@@ -95,10 +100,10 @@ def commit(params: Params, layout: Layout) -> None:
         raise AmtssError(f"{error}, or add --no-commit") from error
 
 
-def _parsed(layout: Layout, text: str) -> Params:
-    """`text` as params.yaml would be read; nothing is written where that stands."""
+def _parsed(text: str) -> Params:
+    """`text` read as params.yaml, which itself is not written."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / layout.params.name
+        path = Path(folder) / "params.yaml"
         path.write_text(text, encoding="utf-8")
         return load_params(path)
 
@@ -107,7 +112,7 @@ def _check_codes(request: Request) -> None:
     for code in request.languages:
         if not CODE.fullmatch(code):
             raise ParamsError(f"--lang: expected a language code such as 'ko' or 'zh-CN', found "
-                              f"{code!r}; mend it")
+                              f"{code!r}; correct it")
     if len(set(request.languages)) < len(request.languages):
         raise ParamsError(f"--lang: expected each language once, found "
                           f"{' '.join(request.languages)}; leave one out")
@@ -117,16 +122,17 @@ def _check_codes(request: Request) -> None:
 
 
 def _under_way(params: Params, layout: Layout, request: Request) -> bool:
-    """Whether params.yaml has these very languages pinned, and no champion serves them yet."""
+    """Whether params.yaml has an onboarding of exactly these languages, still without a champion.
+    """
     pin = params.onboarding
     if pin is None or set(pin.languages) != set(request.languages):
         return False
     if request.version not in (None, pin.version):
         return False
-    named = versions.aliases(params, layout)
-    return not any(each.parent == pin.version and set(each.languages) == set(params.languages)
-                   and each.number == named.get(CHAMPION)
-                   for each in versions.versions(params, layout))
+    champion = versions.aliases(params, layout).get(CHAMPION)
+    return not any(version.number == champion and version.parent == pin.version
+                   and set(version.languages) == set(params.languages)
+                   for version in versions.versions(params, layout))
 
 
 def _check_new(params: Params, version: Version, request: Request) -> None:
@@ -139,16 +145,16 @@ def _check_new(params: Params, version: Version, request: Request) -> None:
         if name in params.teachers and params.taught_on(name) != (code,):
             raise ParamsError(f"params.yaml: teachers.{name}: expected no teacher of that name, "
                               f"found one of {', '.join(params.taught_on(name))}; rename it")
-    left = [code for code in params.languages
-            if code not in (*version.languages, *request.languages)]
-    if left:
-        raise ParamsError(f"--lang: expected {', '.join(left)} too, which params.yaml has and "
+    missing = [code for code in params.languages
+               if code not in (*version.languages, *request.languages)]
+    if missing:
+        raise ParamsError(f"--lang: expected {', '.join(missing)} too, which params.yaml has and "
                           f"version {version.number} of {versions.name(params)} does not serve, "
                           f"found {', '.join(request.languages)}; name all of them")
 
 
 def _check_data(planned: Params, version: Version, request: Request) -> None:
-    """The new languages have rows, with the student's labels."""
+    """Check that the new languages have rows, with the student's labels."""
     for code in request.languages:
         for split, table in sources.read(planned.data, code).tables.items():
             unknown = sorted(set(table["label"].to_pylist()) - {None} - set(version.labels))

@@ -1,8 +1,8 @@
-"""Five teachers and their scores: one `dvc repro`, against the flow's teachers at once.
+"""Five teachers and their logits: one `dvc repro` against the flow, which runs them at once.
 
 `python bench/at_once.py [--rounds 3] [--epochs 10] [--out FILE.json]`, in the project's folder, on
-as many cores as the process may use (`taskset`). A machine that others use as well tells nothing:
-DVC's side leaves cores free, the flow's does not.
+as many cores as the process may use (`taskset`). The machine must be quiet: DVC leaves cores free,
+the flow does not.
 """
 
 import argparse
@@ -28,7 +28,7 @@ LANGUAGES = ("ar", "en", "es", "fr", "ru")
 
 
 def project(folder: Path, epochs: int) -> Path:
-    """A project with five teachers of the demo, its data validated and nothing taught."""
+    """A project with the demo's data, validated, and five teachers that have not been trained."""
     subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
     params = yaml.load(Path("params/demo.yaml").read_text(encoding="utf-8"))
     del params["teachers"]["multilingual"]
@@ -41,14 +41,14 @@ def project(folder: Path, epochs: int) -> Path:
 
 
 def dvc(folder: Path, *words: str) -> None:
-    """Run DVC on the code of `folder`."""
+    """Run DVC in `folder`, with the code there."""
     environment = os.environ | {"PYTHONPATH": str(folder)}
     subprocess.run([sys.executable, "-m", "dvc", *words], cwd=folder, env=environment, check=True,
                    capture_output=True)
 
 
 def one_by_one(folder: Path) -> float:
-    """Seconds of DVC's own way."""
+    """Seconds that one `dvc repro` takes."""
     began = time.perf_counter()
     dvc(folder, "repro", *(f"score@{code}" for code in LANGUAGES))
     return time.perf_counter() - began
@@ -56,7 +56,7 @@ def one_by_one(folder: Path) -> float:
 
 @flow(name="bench")
 def at_once(folder: str) -> tuple[float, str]:
-    """Seconds of the flow's way, and where it worked."""
+    """Seconds that the flow takes, and the folder of its workspace."""
     with workspace.claimed(Path(folder), OWN) as work:
         work.configure(OWN, {})
         tasks.reproduce(work, "gate")
@@ -66,24 +66,24 @@ def at_once(folder: str) -> tuple[float, str]:
 
 
 def weights(folder: Path) -> bytes:
-    """What the teachers are and say."""
+    """Weights and logits of all teachers."""
     layout = Layout(folder)
     return contents(sorted([*layout.artifacts.glob("teachers/*/*.safetensors"),
                             *layout.artifacts.glob("logits/*/*.safetensors")]))
 
 
 def measure(rounds: int, epochs: int) -> list[dict[str, object]]:
-    """Both ways, turn by turn."""
-    found: list[dict[str, object]] = []
+    """Both ways in turns; a row of figures per round."""
+    rows: list[dict[str, object]] = []
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as place:
-            sides = [project(Path(place) / name, epochs) for name in ("dvc", "flow")]
+        with tempfile.TemporaryDirectory() as folder:
+            sides = [project(Path(folder) / name, epochs) for name in ("dvc", "flow")]
             alone = one_by_one(sides[0])
-            together, worked = at_once(str(sides[1]))
-            found.append({"round": len(found), "one by one, s": round(alone, 1),
-                          "at once, s": round(together, 1), "ratio": round(together / alone, 3),
-                          "same bytes": weights(sides[0]) == weights(Path(worked))})
-    return found
+            together, workspace_root = at_once(str(sides[1]))
+            rows.append({"round": len(rows), "one by one, s": round(alone, 1),
+                         "at once, s": round(together, 1), "ratio": round(together / alone, 3),
+                         "same bytes": weights(sides[0]) == weights(Path(workspace_root))})
+    return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -93,8 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args(arguments)
     with prefect_test_harness():
-        found = measure(options.rounds, options.epochs)
-    measuring.tell(options, measuring.table("Five teachers and their scores", found), found)
+        rows = measure(options.rounds, options.epochs)
+    measuring.report(options, measuring.table("Five teachers and their scores", rows), rows)
 
 
 if __name__ == "__main__":

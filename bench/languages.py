@@ -1,12 +1,11 @@
-"""What one more language costs, against building everything from nothing: CPU-seconds.
+"""CPU-seconds to onboard one more language, against building everything from scratch.
 
 `python bench/languages.py [PROJECT] [--sizes 5 10 20] [--rows 400] [--jobs 4] [--out FILE.json]`,
-on a project that `dvc repro` has finished. Its texts are dealt out: a language is `rows` training
-rows of one of the project's languages, no two the same rows, under a code of its own. Every
-language has a small teacher of its own. What is measured are the stages' own functions: teachers,
-their scores, what the student starts with, Algorithm 1. An onboarding is the same for one language
-more, going on from the student built before. Validation of data, X-LM-Tiny, test and report stand
-on neither side.
+on a project where `dvc repro` has ended. Its texts are dealt out to invented languages: each gets
+`rows` training rows of one of the project's languages, different ones each time, and a small
+teacher. Measured are the stages' functions for teachers, their logits, the student's vocabulary and
+Algorithm 1. An onboarding runs the same for one more language and starts from the student built
+before. Validation of data, X-LM-Tiny, test and report are left out on both sides.
 """
 
 import argparse
@@ -25,40 +24,40 @@ Costs = dict[str, float]
 
 
 def codes(count: int) -> list[str]:
-    """As many language codes."""
-    return [f"x{chr(97 + at // 26)}{chr(97 + at % 26)}" for at in range(count)]
+    """Invented language codes."""
+    return [f"x{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(count)]
 
 
 def deal(project: Path, folder: Path, count: int, rows: int) -> None:
-    """Write a project of `count` languages' corpora, with labels and settings but no teachers."""
+    """Write a project with the corpora of `count` languages, labels and settings; no teachers."""
     from amtss.config import yaml
     from amtss.config.params import load_params
     from amtss.data import corpus
     from amtss.files import read_json, write_json
     from amtss.paths import Layout
 
-    source, made = Layout(project), Layout(folder)
+    source, target = Layout(project), Layout(folder)
     params = load_params(source.params)
-    made.artifacts.mkdir(parents=True)
+    target.artifacts.mkdir(parents=True)
     values = _settings(params.model_dump(mode="json"), codes(count))
-    made.params.write_text(yaml.dump(values), encoding="utf-8")
+    target.params.write_text(yaml.dump(values), encoding="utf-8")
     labels = read_json(source.gate_keys, "dvc repro gate")["labels"]
-    write_json(made.gate_keys, {"labels": labels})
+    write_json(target.gate_keys, {"labels": labels})
     wholes = [corpus.load(source, language) for language in params.languages]
-    for at, code in enumerate(codes(count)):
-        turn, whole = at // len(wholes), wholes[at % len(wholes)]
+    for number, code in enumerate(codes(count)):
+        turn, whole = number // len(wholes), wholes[number % len(wholes)]
         size = {split: round(rows * len(table) / len(whole["train"]))
                 for split, table in whole.splits.items()}
         if (turn + 1) * rows > len(whole["train"]):
             raise SystemExit(f"--rows: expected at most {len(whole['train']) // (turn + 1)} for "
                              f"{count} languages of {len(wholes)}, found {rows}")
-        corpus.write(made, code, {split: table.drop_columns("key").slice(
+        corpus.write(target, code, {split: table.drop_columns("key").slice(
             turn * size[split], size[split]) for split, table in whole.splits.items()}, None)
 
 
 def _settings(values: dict[str, Any], languages: Sequence[str],
               onboarding: dict[str, Any] | None = None) -> dict[str, Any]:
-    """params.yaml for `languages`: a small teacher each, and X-LM-Tiny's, which is never run."""
+    """A params.yaml with a small teacher per language, and X-LM-Tiny's, which is never run."""
     single = {code: {"languages": [code], **TEACHER} for code in languages}
     values |= {"languages": list(languages), "onboarding": onboarding,
                "teachers": single | {"all": {"languages": ["all"], **TEACHER}},
@@ -72,24 +71,24 @@ def _settings(values: dict[str, Any], languages: Sequence[str],
 
 def limited(folder: Path, root: Path, count: int,
             onboarding: dict[str, Any] | None = None) -> tuple[Any, Any]:
-    """A project in `root` of the first `count` languages of `folder`; params and layout."""
+    """Make a project in `root` of the first `count` languages; its params and layout."""
     from amtss.config import yaml
     from amtss.config.params import load_params
     from amtss.paths import Layout
 
-    source, made = Layout(folder), Layout(root)
+    source, target = Layout(folder), Layout(root)
     values = yaml.load(source.params.read_text(encoding="utf-8"))
-    made.artifacts.mkdir(parents=True)
-    made.params.write_text(yaml.dump(_settings(values, codes(count), onboarding)),
-                           encoding="utf-8")
+    target.artifacts.mkdir(parents=True)
+    target.params.write_text(yaml.dump(_settings(values, codes(count), onboarding)),
+                             encoding="utf-8")
     for name in ("gate.json", "data", "teachers", "logits"):
-        (made.artifacts / name).symlink_to(source.artifacts / name)
-    return load_params(made.params), made
+        (target.artifacts / name).symlink_to(source.artifacts / name)
+    return load_params(target.params), target
 
 
 def taught(folder: Path, code: str) -> Costs:
-    """A teacher and its scores, into `folder`."""
-    _alone()
+    """Train a language's teacher and compute its logits, into `folder`."""
+    _one_thread()
     from amtss.config.params import load_params
     from amtss.logits import score
     from amtss.paths import Layout
@@ -105,12 +104,12 @@ def taught(folder: Path, code: str) -> Costs:
 
 
 def built(folder: Path, count: int) -> dict[str, Any]:
-    """Students of `count` languages, from nothing, and of one more, onboarded."""
-    _alone()
+    """Build a student of `count` languages, then onboard one more."""
+    _one_thread()
     from amtss.distillation import algorithm1
     from amtss.student import start
 
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as scratch:
         def student(params: Any, layout: Any) -> Costs:
             meter, averages = measuring.Meter(), []
             with meter.part("start"):
@@ -119,55 +118,55 @@ def built(folder: Path, count: int) -> dict[str, Any]:
                 algorithm1.distil(params, layout, lambda row: averages.append(row["average"]))
             return {**meter.cpu, "average": averages[-1]}
 
-        params, layout = limited(folder, Path(place) / "built", count)
+        params, layout = limited(folder, Path(scratch) / "built", count)
         first = student(params, layout)
-        more, joined = limited(folder, Path(place) / "joined", count + 1, {
+        more, joined = limited(folder, Path(scratch) / "joined", count + 1, {
             "version": 1, "fingerprint": "0" * 16, "languages": codes(count + 1)[-1:]})
         joined.registered.mkdir()
         (joined.registered / "student").symlink_to(layout.student.resolve())
         return {"languages": count, "built": first, "onboarded": student(more, joined)}
 
 
-def _alone() -> None:
+def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Teachers once for all sizes, then a student of each size and one language more."""
+    """Train all teachers once, then build a student of each size and onboard one language more."""
     most = max(options.sizes) + 1
-    with tempfile.TemporaryDirectory() as place, measuring.processes(options.jobs) as pool:
-        folder = Path(place) / "all"
+    with tempfile.TemporaryDirectory() as scratch, measuring.processes(options.jobs) as pool:
+        folder = Path(scratch) / "all"
         deal(options.project, folder, most, options.rows)
         costs = list(pool.map(taught, [folder] * most, codes(most)))
         sizes = sorted(options.sizes, reverse=True)
-        found = list(pool.map(built, [folder] * len(sizes), sizes))
-    for each in found:
-        count = each["languages"]
+        results = list(pool.map(built, [folder] * len(sizes), sizes))
+    for result in results:
+        count = result["languages"]
         for stage in ("teach", "score"):
-            each["built"][stage] = sum(cost[stage] for cost in costs[:count])
-            each["onboarded"][stage] = costs[count][stage]
-    return found[::-1]
+            result["built"][stage] = sum(cost[stage] for cost in costs[:count])
+            result["onboarded"][stage] = costs[count][stage]
+    return results[::-1]
 
 
 STAGES = ("teach", "score", "start", "distil")
 
 
-def table(found: list[dict[str, Any]]) -> str:
+def table(results: list[dict[str, Any]]) -> str:
     lines = [f"| languages | | {' | '.join(STAGES)} | all, CPU s | onboarding / building "
              "| its student alone | validation accuracy |",
              f"| ---: | --- |{' ---: |' * 8}"]
-    for each in found:
-        whole = {side: sum(each[side][stage] for stage in STAGES)
+    for result in results:
+        whole = {side: sum(result[side][stage] for stage in STAGES)
                  for side in ("built", "onboarded")}
         ratio = whole["onboarded"] / whole["built"]
-        student = each["onboarded"]["distil"] / each["built"]["distil"]
-        for side, more in (("built", " | "), ("onboarded", f"{ratio:.3f} | {student:.3f}")):
-            cells = [f"{each[side][stage]:.1f}" for stage in STAGES]
-            count = each["languages"] + (side == "onboarded")
-            lines.append(f"| {count} | {side} | {' | '.join(cells)} | {whole[side]:.1f} | {more} "
-                         f"| {each[side]['average']:.1f} |")
+        student = result["onboarded"]["distil"] / result["built"]["distil"]
+        for side, ratios in (("built", " | "), ("onboarded", f"{ratio:.3f} | {student:.3f}")):
+            cells = [f"{result[side][stage]:.1f}" for stage in STAGES]
+            count = result["languages"] + (side == "onboarded")
+            lines.append(f"| {count} | {side} | {' | '.join(cells)} | {whole[side]:.1f} | {ratios} "
+                         f"| {result[side]['average']:.1f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -176,8 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[5, 10, 20])
     parser.add_argument("--rows", type=int, default=400)
     options = parser.parse_args(arguments)
-    found = measure(options)
-    measuring.tell(options, table(found), found)
+    results = measure(options)
+    measuring.report(options, table(results), results)
 
 
 if __name__ == "__main__":

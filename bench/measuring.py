@@ -1,4 +1,4 @@
-"""What the benchmarks of training share: options, one-thread processes, CPU-seconds, a report."""
+"""For all benchmarks: command-line options, one-thread processes, CPU-seconds, the report."""
 
 import argparse
 import json
@@ -18,19 +18,19 @@ from typing import Any
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
-    """With the options that all have."""
-    made = argparse.ArgumentParser(description=about,
-                                   formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("project", type=Path, nargs="?", default=Path(),
-                      help="a folder where `dvc repro` has ended")
-    made.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)),
-                      help="processes at once, each with one thread")
-    made.add_argument("--out", type=Path, default=None, help="JSON")
-    return made
+    """A parser with the options that all benchmarks of training have."""
+    parser = argparse.ArgumentParser(description=about,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("project", type=Path, nargs="?", default=Path(),
+                        help="a folder where `dvc repro` has ended")
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)),
+                        help="processes at once, each with one thread")
+    parser.add_argument("--out", type=Path, default=None, help="write the figures to a JSON file")
+    return parser
 
 
 def processes(jobs: int) -> ProcessPoolExecutor:
-    """A new process of one thread for every task."""
+    """A pool with a new one-thread process for each task."""
     from amtss.cli.main import quiet
 
     quiet()
@@ -38,33 +38,38 @@ def processes(jobs: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(jobs, get_context("spawn"), max_tasks_per_child=1)
 
 
-def tell(options: argparse.Namespace, text: str, found: Any) -> None:
-    """Print the table; write what it was made from where that is asked for."""
+def report(options: argparse.Namespace, text: str, figures: Any) -> None:
+    """Print the table; write its figures and the machine to the file of `--out`, if given."""
     print(text)
     if options.out:
         options.out.write_text(json.dumps({"cores": len(os.sched_getaffinity(0)),
-                                           "machine": processor(), "found": found}, indent=1)
+                                           "machine": processor(), "found": figures}, indent=1)
                                + "\n", encoding="utf-8")
 
 
-def table(title: str, found: Sequence[dict[str, Any]]) -> str:
-    """A row for each of `found`, which have the same keys."""
+def table(title: str, rows: Sequence[dict[str, Any]]) -> str:
+    """A Markdown table; all rows have the same keys, the columns."""
     from amtss.table import NONE, Table, markdown
 
-    return markdown(Table(title, tuple(found[0]), tuple(
-        tuple(NONE if cell is None else str(cell) for cell in each.values()) for each in found)))
+    return markdown(Table(title, tuple(rows[0]), tuple(
+        tuple(NONE if cell is None else str(cell) for cell in row.values()) for row in rows)))
 
 
 def processor() -> str:
-    """The CPU's own name."""
+    """Name of the CPU."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         return next((line.split(":")[1].strip() for line in file if line.startswith("model name")),
                     platform.processor())
 
 
 def crossing(epochs: Sequence[tuple[float, ...]], accuracy: float) -> tuple[float, ...] | None:
-    """Where the last of an epoch's figures, its accuracy, reaches this one: all its figures, taken
-    to grow evenly between two epochs' ends, and from 0 before the first; None where it does not.
+    """The figures at the moment when the accuracy was first reached.
+
+    Args:
+        epochs: figures at each epoch's end, the accuracy last. All are 0 at the start and taken to
+            grow evenly in between.
+
+    Returns: None if the accuracy was never reached.
     """
     for before, after in pairwise([(0.0,) * len(epochs[0]), *epochs]):
         if after[-1] >= accuracy:
@@ -74,7 +79,7 @@ def crossing(epochs: Sequence[tuple[float, ...]], accuracy: float) -> tuple[floa
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Median, and the least and most."""
+    """`median (lowest to highest)`."""
     if len(values) == 1:
         return f"{values[0]:,.{digits}f}"
     return (f"{statistics.median(values):,.{digits}f} "
@@ -83,13 +88,13 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 @dataclass
 class Meter:
-    """Seconds by part; what is measured inside a part is not counted for it."""
+    """Seconds by part. A part measured inside another one is not counted for the outer one."""
 
     cpu: Counter[str] = field(default_factory=Counter)
-    """Of this process, all its threads: what others do on the machine changes it little."""
+    """CPU-seconds of this process; other work on the machine changes them little."""
     wall: Counter[str] = field(default_factory=Counter)
     _open: list[float] = field(default_factory=list)
-    """Of each part that is being measured, the outermost first: when it began, less `cpu` then."""
+    """For each open part, outermost first: process time at its start minus all of `cpu` then."""
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -101,7 +106,7 @@ class Meter:
             spent[name] += clock() - start - spent.total()
 
     def so_far(self) -> float:
-        """CPU-seconds of all parts up to now, those that are not over too, but for validation."""
+        """CPU-seconds of all parts up to now, open ones included, validation excluded."""
         whole = time.process_time() - self._open[0] if self._open else self.cpu.total()
         return whole - self.cpu["validation"]
 

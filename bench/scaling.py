@@ -1,8 +1,8 @@
-"""What more languages cost: stages, DVC's own time for each, a `dvc repro` with nothing to do.
+"""What more languages cost: stages, DVC's own time per stage, a `dvc repro` with nothing to do.
 
 `python bench/scaling.py [--languages 5 10 20] [--stand-in] [--out FILE.json]`, in the project's
-folder. Languages have invented codes and rows made of the demo's phrases; teachers and student are
-tiny. With `--stand-in` commands only write what dvc.yaml declares: DVC's own part alone.
+folder. Languages have invented codes and rows from the demo's phrases; teachers and student are
+tiny. With `--stand-in` commands only write the outputs of dvc.yaml: that measures DVC alone.
 """
 
 import argparse
@@ -31,9 +31,9 @@ STAND_IN = """
 import json, pathlib, sys
 from ruamel.yaml import YAML
 stage, *name = sys.argv[1:]
-read = YAML(typ="safe").load(pathlib.Path("dvc.yaml"))["stages"][stage]
-read = read.get("do", read)
-for out in read["outs"] + read.get("metrics", []):
+declared = yaml.load(pathlib.Path("dvc.yaml").read_text())["stages"][stage]
+declared = declared.get("do", declared)
+for out in declared["outs"] + declared.get("metrics", []):
     path = pathlib.Path(out.replace("${item}", "".join(name)).replace("${key}", "".join(name)))
     path = path if path.suffix == ".json" else path / "cost.json"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,22 +42,22 @@ for out in read["outs"] + read.get("metrics", []):
 
 
 def settings(codes: Sequence[str]) -> dict[str, Any]:
-    """A params.yaml: the demo's, with a teacher per language and one of all, and tiny models."""
-    read = yaml.load(Path("params/demo.yaml").read_text(encoding="utf-8"))
-    return read | {
+    """The demo's params.yaml with tiny models, a teacher per language and one of all."""
+    demo_settings = yaml.load(Path("params/demo.yaml").read_text(encoding="utf-8"))
+    return demo_settings | {
         "project": "scaling", "languages": list(codes),
         "data": {"source": "files", "path": "data", "files": "{language}/{split}.csv"},
         "teaching": {"epochs": 1, "max_length": 16},
         "teachers": {**{code: {"languages": [code], "architecture": TINY} for code in codes},
                      "multilingual": {"languages": ["all"], "architecture": TINY}},
         "student": {"architecture": TINY, "max_length": 16},
-        "distil": read["distil"] | {"max_epochs": 1}, "evaluation": {"bootstrap": 100}}
+        "distil": demo_settings["distil"] | {"max_epochs": 1}, "evaluation": {"bootstrap": 100}}
 
 
 def project(folder: Path, count: int, stand_in: bool) -> Path:
-    """A clone with `count` languages."""
+    """A clone of the project with `count` languages."""
     subprocess.run(["git", "clone", "--quiet", ".", folder], check=True)
-    codes = [f"x{chr(97 + each // 26)}{chr(97 + each % 26)}" for each in range(count)]
+    codes = [f"x{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(count)]
     for number, code in enumerate(codes):
         like = LANGUAGES[number % len(LANGUAGES)]
         for split, rows in demo.generate(like, scale=0.001, seed=number).items():
@@ -79,8 +79,8 @@ def project(folder: Path, count: int, stand_in: bool) -> Path:
 
 
 def repro(folder: Path) -> tuple[list[str], float, float, float]:
-    """Stages that ran, all seconds, those between a command's start and its end, and those of one
-    core, which are the same however busy the machine is."""
+    """Run `dvc repro`: the stages that ran, seconds, those within commands, and CPU-seconds, which
+    are the same however busy the machine is."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = os.environ | {
         "PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1",
@@ -91,8 +91,8 @@ def repro(folder: Path) -> tuple[list[str], float, float, float]:
         assert process.stdout is not None
         last = ""
         for line in process.stdout:
-            if found := re.match(r"Running stage '([^']+)'", line):
-                ran.append(found[1])
+            if match := re.match(r"Running stage '([^']+)'", line):
+                ran.append(match[1])
                 started = time.perf_counter()
             elif re.match(r"(Updating|Generating) lock", line) and not last.startswith("Gener"):
                 inside += time.perf_counter() - started
@@ -105,13 +105,13 @@ def repro(folder: Path) -> tuple[list[str], float, float, float]:
 
 
 def measure(count: int, stand_in: bool) -> dict[str, object]:
-    """One size's figures."""
+    """The figures for `count` languages."""
     with tempfile.TemporaryDirectory() as place:
         folder = project(Path(place) / "project", count, stand_in)
         ran, wall, inside, spent = repro(folder)
         again, nothing, _, idle = repro(folder)
         assert not again
-        student = [each.stat().st_size for each in Layout(folder).student.glob("*.safetensors")]
+        student = [path.stat().st_size for path in Layout(folder).student.glob("*.safetensors")]
         return {"languages": count, "stages": len(ran), "seconds": round(wall, 1),
                 "in commands": round(inside, 1), "of one core": round(spent, 1),
                 "DVC's own per stage": round((wall - inside) / len(ran), 3),
@@ -126,8 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--stand-in", action="store_true")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args(arguments)
-    found = [measure(count, options.stand_in) for count in options.languages]
-    measuring.tell(options, measuring.table("Languages", found), found)
+    rows = [measure(count, options.stand_in) for count in options.languages]
+    measuring.report(options, measuring.table("Languages", rows), rows)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Serving on a CPU: teachers, the student in PyTorch, and its ONNX exports; the same texts for all.
+"""Serving on a CPU: teachers, the student in PyTorch and its ONNX exports, on the same texts.
 
     python bench/serving.py [PROJECT] [--rounds 7] [--threads 1 4] [--large] [--out FILE.json]
 
-prints the tables of docs/benchmarks.md. PROJECT (here by default) is a folder in which `dvc repro`
-has run: test texts and the student are its own. Students of the paper's size (width 200, four
-layers) and teachers of XLM-R's have random weights, which are as fast as trained ones.
+prints the tables of docs/benchmarks.md. PROJECT (by default this folder) is one where `dvc repro`
+has ended; its student and test texts are used. Students of the paper's size (width 200, four
+layers) and teachers of XLM-R's sizes have random weights, which are as fast as trained ones.
 
-Each side is a process; they take turns on the same cores. Ratios are of the same round: their
-median, lowest and highest; on one thread of CPU time, which on a quiet machine is the clock's, and
-on one that others use does not count their time.
+Each side is a process; they take turns on the same cores. Ratios compare the same round; shown are
+their median, lowest and highest. On one thread they are ratios of CPU time, so that other work on
+the machine does not count.
 """
 
 import argparse
@@ -45,12 +45,12 @@ BASE, LARGE = Size(12, 768, 12, 250_002), Size(24, 1024, 16, 250_002)
 TEACHER = "teacher, XLM-R-base's size"
 PYTORCH, INT8 = "student, PyTorch", "student, ONNX int8"
 BATCHES = {1: 60, 32: 5}
-"""Batch size -> how many of a round."""
+"""Batch size -> batches per round."""
 KINDS: dict[str, Format] = {"fp32": "onnx", "int8": "onnx-int8", "int4": "onnx-int4"}
 """Name in the tables -> format of the ONNX file."""
 VOCABULARIES = {"": (250_002, KINDS), ", 63,000 tokens": (63_000, ("int8", "int4")),
                 ", 30,000 tokens": (30_000, ("int8",))}
-"""Of students of the paper's size, and the files made of them."""
+"""Suffix of a side's name -> tokens of a student of the paper's size, and its exports."""
 
 
 def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
@@ -72,7 +72,7 @@ def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
 
 
 def students(name: str, folder: Path, to: Path, kinds: Iterable[str] = KINDS) -> list[Side]:
-    """A student and its exports."""
+    """The sides of a student and its exports."""
     from amtss.inference import export
 
     sides = [Side(f"{name}, PyTorch", "pytorch", folder)]
@@ -86,17 +86,17 @@ def prepare(layout: Layout, folder: Path, large: bool) -> list[Side]:
     """All sides, the slowest first."""
     sides = [Side("teacher, XLM-R-large's size", "teacher", layout.student, LARGE)] * large
     sides.append(Side(TEACHER, "teacher", layout.student, BASE))
-    sides += [Side(f"teacher {each.name} of the project", "teacher", each)
-              for each in sorted(layout.teacher("").iterdir())[:1]]
+    sides += [Side(f"teacher {path.name} of the project", "teacher", path)
+              for path in sorted(layout.teacher("").iterdir())[:1]]
     for name, (tokens, kinds) in VOCABULARIES.items():
-        place = folder / str(tokens)
-        sides += students(f"student{name}", random_student(layout, tokens, place / "student"),
-                          place, kinds)
+        target = folder / str(tokens)
+        sides += students(f"student{name}", random_student(layout, tokens, target / "student"),
+                          target, kinds)
     return sides + students("student of the project", layout.student, folder / "project")
 
 
 Seconds = NDArray[np.float64]
-"""Of batches, by the clock and of CPU time. *Shape:* (batches, 2)"""
+"""Of each batch: wall-clock time and CPU time. *Shape:* (batches, 2)"""
 
 
 @dataclass
@@ -108,12 +108,12 @@ class Worker:
     pipe: Any
 
     def time(self, batches: Sequence[Batch], as_texts: bool) -> Seconds:
-        """Of each batch."""
+        """Seconds of each batch."""
         self.pipe.send((batches, as_texts))
         return np.array(self.pipe.recv())
 
     def end(self) -> tuple[int, int]:
-        """Its memory, resident and shared by share, in bytes."""
+        """End the process; its memory in bytes, resident and proportional."""
         self.pipe.send(None)
         memory: tuple[int, int] = self.pipe.recv()
         self.process.join()
@@ -122,7 +122,7 @@ class Worker:
 
 @contextmanager
 def working(sides: Sequence[Side], threads: int, cores: Sequence[int]) -> Iterator[list[Worker]]:
-    """Processes for all sides, loaded."""
+    """A process for each side, with its model loaded."""
     context = multiprocessing.get_context("spawn")
     workers = []
     for side in sides:
@@ -140,7 +140,7 @@ def working(sides: Sequence[Side], threads: int, cores: Sequence[int]) -> Iterat
 
 
 def languages(layout: Layout) -> list[str]:
-    """The student's."""
+    """The student's languages."""
     codes: list[str] = read_json(layout.student / "config.json", "dvc repro")["languages"]
     return codes
 
@@ -152,34 +152,35 @@ def draw(layout: Layout, size: int, count: int, seed: int) -> list[Batch]:
     return [(code, chosen.sample(texts[code], size)) for code in islice(cycle(codes), count)]
 
 
-def measure(workers: Sequence[Worker], asked: Sequence[Sequence[Batch]], as_texts: bool
+def measure(workers: Sequence[Worker], rounds: Sequence[Sequence[Batch]], as_texts: bool
             ) -> dict[str, list[Seconds]]:
-    """By side and round, the sides taking turns; the first round is to warm."""
-    told: dict[str, list[Seconds]] = {worker.side.name: [] for worker in workers}
-    for number, batches in enumerate(asked):
+    """Side -> seconds by round. Sides take turns; the first round is to warm up."""
+    seconds_of: dict[str, list[Seconds]] = {worker.side.name: [] for worker in workers}
+    for number, batches in enumerate(rounds):
         for worker in workers:
             seconds = worker.time(batches, as_texts)
             if number:
-                told[worker.side.name].append(seconds)
-    return told
+                seconds_of[worker.side.name].append(seconds)
+    return seconds_of
 
 
-def figures(told: dict[str, list[Seconds]], size: int, threads: int) -> dict[str, dict[str, Any]]:
+def figures(seconds_of: dict[str, list[Seconds]], size: int, threads: int
+            ) -> dict[str, dict[str, Any]]:
     """Latency (ms), texts per second, and how many times as many as others in the same round."""
-    clock, cpu = ({name: [size * len(each) / each[:, of].sum() for each in rounds]
-                   for name, rounds in told.items()} for of in (0, 1))
+    clock, cpu = ({name: [size * len(batches) / batches[:, column].sum() for batches in rounds]
+                   for name, rounds in seconds_of.items()} for column in (0, 1))
     rates = cpu if threads == 1 else clock
-    made = {}
-    for name, rounds in told.items():
+    by_side = {}
+    for name, rounds in seconds_of.items():
         pooled = np.concatenate(rounds)[:, 0] * 1000
-        made[name] = {"p50": float(np.percentile(pooled, 50)),
+        by_side[name] = {"p50": float(np.percentile(pooled, 50)),
                       "p99": float(np.percentile(pooled, 99)),
                       "texts_per_second": statistics.median(clock[name]),
                       "texts_per_cpu_second": statistics.median(cpu[name]),
                       "times": {other: spread(rates[name], rates[other])
                                 for other in (TEACHER, f"{name.rpartition(',')[0]}, PyTorch")
                                 if other in rates}}
-    return made
+    return by_side
 
 
 def spread(rates: Sequence[float], others: Sequence[float]) -> list[float]:
@@ -189,76 +190,77 @@ def spread(rates: Sequence[float], others: Sequence[float]) -> list[float]:
 
 
 def accuracies(layout: Layout, sides: Sequence[Side]) -> dict[str, dict[str, float]]:
-    """Of the project's student and its exports, on all test texts; points, by language."""
+    """Test accuracy of the project's student and its exports, in percent, by side and language."""
     from amtss.inference.onnx_predictor import OnnxPredictor
     from amtss.inference.pytorch_predictor import PytorchPredictor
 
-    told: dict[str, dict[str, float]] = {}
+    accuracy: dict[str, dict[str, float]] = {}
     for side in sides:
         predictor = (PytorchPredictor if side.kind == "pytorch" else OnnxPredictor)(side.folder)
-        told[side.name] = {}
+        accuracy[side.name] = {}
         for code in predictor.languages:
             test = corpus.load(layout, code)
             right = (predictor.probabilities(*test.texts("test"), code).argmax(1)
                      == test.label_ids("test", predictor.labels))
-            told[side.name][code] = 100 * float(right.mean())
-    return told
+            accuracy[side.name][code] = 100 * float(right.mean())
+    return accuracy
 
 
 def in_step(layout: Layout, sides: Sequence[Side], cores: Sequence[int], rounds: int, seed: int
             ) -> dict[str, Any]:
-    """A text at a time of every language, by a process for each of `sides`, all at once."""
+    """Texts of all languages one at a time, answered by a process for each side, all at once."""
     rates, busy = [], 0.0
     with working(sides, 1, cores) as workers:
         for number in range(rounds + 1):
-            asked = draw(layout, 1, 12 * len(languages(layout)), seed + number)
+            batches = draw(layout, 1, 12 * len(languages(layout)), seed + number)
             began = time.perf_counter()
             for at, worker in enumerate(workers):
-                worker.pipe.send((asked[at::len(workers)], True))
+                worker.pipe.send((batches[at::len(workers)], True))
             seconds = np.concatenate([worker.pipe.recv() for worker in workers])
             if number:
-                rates.append(len(asked) / (time.perf_counter() - began))
+                rates.append(len(batches) / (time.perf_counter() - began))
                 busy += seconds[:, 1].mean() / rounds
         return {"texts_per_second": statistics.median(rates), "cpu_ms": 1000 * busy,
                 "pss": sum(worker.end()[1] for worker in workers)}
 
 
 def machine() -> dict[str, Any]:
-    """What it ran on."""
+    """The machine and the versions of the libraries."""
     return {"cpu": measuring.processor(),
             "cores": len(os.sched_getaffinity(0)), "load": round(os.getloadavg()[0], 1),
-            **{each: version(each) for each in ("torch", "onnxruntime", "transformers")}}
+            **{name: version(name) for name in ("torch", "onnxruntime", "transformers")}}
 
 
 def run(layout: Layout, rounds: int, settings: Sequence[int], large: bool, seed: int
         ) -> dict[str, Any]:
-    """Everything."""
+    """All measurements."""
     cores = sorted(os.sched_getaffinity(0))
-    made: dict[str, Any] = {"machine": machine(), "rounds": rounds, "seed": seed, "runs": []}
+    results: dict[str, Any] = {"machine": machine(), "rounds": rounds, "seed": seed, "runs": []}
     with tempfile.TemporaryDirectory(prefix="amtss-bench-") as folder:
         sides = prepare(layout, Path(folder), large)
         for threads in settings:
             with working(sides, threads, cores[-threads:]) as workers:
                 for size, count in BATCHES.items():
-                    asked = [draw(layout, size, count, seed + each) for each in range(rounds + 1)]
+                    batches = [draw(layout, size, count, seed + number)
+                               for number in range(rounds + 1)]
                     for as_texts in (True, False):
                         print(f"{threads} threads, batches of {size}", file=sys.stderr)
-                        made["runs"].append({
+                        results["runs"].append({
                             "threads": threads, "batch": size, "tokenising": as_texts,
-                            "sides": figures(measure(workers, asked, as_texts), size, threads)})
+                            "sides": figures(measure(workers, batches, as_texts), size, threads)})
                 if threads == settings[0]:
-                    made["sides"] = {worker.side.name: {"bytes": worker.side.bytes,
+                    results["sides"] = {worker.side.name: {"bytes": worker.side.bytes,
                                                         "rss": worker.end()[0]}
                                      for worker in workers}
         own = [side for side in sides if side.name.startswith("student of the project")]
-        made["accuracy"] = accuracies(layout, own)
+        results["accuracy"] = accuracies(layout, own)
         by_name = {side.name: side for side in sides}
         counts = {TEACHER: len(languages(layout)), PYTORCH: 1, INT8: 1}
-        made["processes"] = {f"{count} x {name}": in_step(layout, [by_name[name]] * count, cores,
+        results["processes"] = {f"{count} x {name}": in_step(layout, [by_name[name]] * count, cores,
                                                           rounds, seed)
                              for name, count in counts.items()}
-    made["machine"]["load after"] = round(os.getloadavg()[0], 1)
-    return made
+    results["machine"]["load after"] = round(os.getloadavg()[0], 1)
+    return results
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -268,16 +270,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, nargs="+",
                         default=[1, len(os.sched_getaffinity(0))])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--large", action="store_true", help="A teacher of XLM-R-large's size too.")
+    parser.add_argument("--large", action="store_true",
+                        help="measure a teacher of XLM-R-large's size as well")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args(arguments)
     quiet()
-    made = run(Layout(options.project), options.rounds, options.threads, options.large,
-               options.seed)
+    results = run(Layout(options.project), options.rounds, options.threads, options.large,
+                  options.seed)
     if options.out:
-        options.out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(made["machine"]))
-    for table in tables(made):
+        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(results["machine"]))
+    for table in tables(results):
         print(markdown(table))
 
 

@@ -1,4 +1,4 @@
-"""What `serving.py` measures: a model in a process of its own, which answers and takes the time."""
+"""A model in its own process that answers texts and measures the time, for `serving.py`."""
 
 import os
 import time
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 Batch = tuple[str, list[str]]
-"""A language, and texts of it that are asked for together."""
+"""A language and texts of it, answered together."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of an encoder with random weights."""
+    """Size of an encoder with random weights."""
 
     layers: int
     width: int
@@ -24,19 +24,19 @@ class Size:
 
 @dataclass(frozen=True)
 class Side:
-    """A model to serve."""
+    """A model to measure."""
 
     name: str
     kind: str
-    """teacher, pytorch or onnx."""
+    """`teacher`, `pytorch` or `onnx`."""
     folder: Path
-    """Where it lies, at least its tokenizer."""
+    """Holds the model, or with random weights its tokenizer alone."""
     size: Size | None = None
-    """A teacher's, where its weights are random."""
+    """Of a teacher with random weights; None if the folder has weights."""
 
     @property
     def bytes(self) -> int:
-        """Of its weights on disk; of random ones, as they would be."""
+        """Size of its weights on disk; of random weights the size that they would have."""
         if self.size is not None:
             d = self.size.width
             return 4 * (self.size.vocabulary * d + 12 * self.size.layers * d * d)
@@ -46,7 +46,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Model:
-    """A side, loaded: the time of `answer` counts tokenising, that of `compute` does not."""
+    """A loaded side. `answer` includes tokenising; `prepare` and `compute` do it in two steps."""
 
     answer: Callable[[Batch], object]
     prepare: Callable[[Batch], Any]
@@ -54,23 +54,25 @@ class Model:
 
 
 def work(side: Side, threads: int, cores: Sequence[int], pipe: Connection) -> None:
-    """Load `side`, then time what comes through the pipe: batches, and whether as texts. Answers
-    seconds of each, by the clock and of CPU time; to None, its memory (bytes: resident, and with
-    its share of what others have as well)."""
+    """Load the side, then answer what comes through the pipe.
+
+    To (batches, whether to include tokenising): wall-clock and CPU seconds of each batch. To None:
+    memory in bytes, resident and proportional (shared pages divided by their users), then end.
+    """
     os.sched_setaffinity(0, cores)
     os.environ["OMP_NUM_THREADS"] = str(threads)
     import psutil
 
     model = {"teacher": _teacher, "pytorch": _pytorch, "onnx": _onnx}[side.kind](side)
     pipe.send("ready")
-    while (asked := pipe.recv()) is not None:
-        batches, as_texts = asked
-        run, given = ((model.answer, batches) if as_texts
-                      else (model.compute, [model.prepare(each) for each in batches]))
+    while (request := pipe.recv()) is not None:
+        batches, as_texts = request
+        run, inputs = ((model.answer, batches) if as_texts
+                       else (model.compute, [model.prepare(batch) for batch in batches]))
         seconds = []
-        for each in given:
+        for item in inputs:
             began, busy = time.perf_counter(), time.process_time()
-            run(each)
+            run(item)
             seconds.append((time.perf_counter() - began, time.process_time() - busy))
         pipe.send(seconds)
     memory = psutil.Process().memory_full_info()

@@ -1,50 +1,54 @@
-"""The tables of what `serving.py` has measured."""
+"""Tables of what `serving.py` measured."""
 
 from typing import Any
 
 from amtss.table import NONE, Table
 
 
-def tables(made: dict[str, Any]) -> list[Table]:
+def tables(results: dict[str, Any]) -> list[Table]:
     """Speed for each number of threads and batch size; then accuracy; then five processes."""
     runs = {(run["threads"], run["batch"], run["tokenising"]): run["sides"]
-            for run in made["runs"]}
-    shown = [_speed(made, threads, batch, sides, runs[threads, batch, False])
+            for run in results["runs"]}
+    shown = [_speed(results, threads, batch, sides, runs[threads, batch, False])
              for (threads, batch, tokenising), sides in runs.items() if tokenising]
-    return [*shown, _processes(made), _accuracy(made)]
+    return [*shown, _processes(results), _accuracy(results)]
 
 
-def _speed(made: dict[str, Any], threads: int, batch: int, sides: dict[str, Any],
-           tokens: dict[str, Any]) -> Table:
-    """p50 and p99 are of a batch."""
+def _speed(results: dict[str, Any], threads: int, batch: int, sides: dict[str, Any],
+           computing: dict[str, Any]) -> Table:
+    """p50 and p99 are times of a batch.
+
+    Args:
+        computing: the same sides without tokenising.
+    """
     rows = []
-    for name, told in sides.items():
+    for name, figures in sides.items():
         own = f"{name.rpartition(',')[0]}, PyTorch"
-        teacher = next(iter(told["times"]))
-        rows.append((name, _megabytes(made["sides"][name]["bytes"]),
-                     _megabytes(made["sides"][name]["rss"]), f"{told['p50']:.2f}",
-                     f"{told['p99']:.2f}", f"{told['texts_per_second']:,.0f}",
-                     _times(told["times"][teacher]), _times(told["times"].get(own)),
-                     _times(tokens[name]["times"].get(own))))
+        teacher = next(iter(figures["times"]))
+        rows.append((name, _megabytes(results["sides"][name]["bytes"]),
+                     _megabytes(results["sides"][name]["rss"]), f"{figures['p50']:.2f}",
+                     f"{figures['p99']:.2f}", f"{figures['texts_per_second']:,.0f}",
+                     _times(figures["times"][teacher]), _times(figures["times"].get(own)),
+                     _times(computing[name]["times"].get(own))))
     return Table(
         f"{'One thread' if threads == 1 else f'{threads} threads'}, batches of {batch}",
         ("", "file, MB", "memory, MB", "p50, ms", "p99, ms", "texts/s", "times the teacher",
          "times PyTorch", "without tokenising"), tuple(rows))
 
 
-def _accuracy(made: dict[str, Any]) -> Table:
-    told = made["accuracy"]
-    codes = list(next(iter(told.values())))
+def _accuracy(results: dict[str, Any]) -> Table:
+    accuracy = results["accuracy"]
+    codes = list(next(iter(accuracy.values())))
     return Table("Test accuracy of the project's student", ("", *codes, "average"), tuple(
-        (name, *(f"{each[code]:.2f}" for code in codes),
-         f"{sum(each.values()) / len(codes):.2f}") for name, each in told.items()))
+        (name, *(f"{row[code]:.2f}" for code in codes),
+         f"{sum(row.values()) / len(codes):.2f}") for name, row in accuracy.items()))
 
 
-def _processes(made: dict[str, Any]) -> Table:
+def _processes(results: dict[str, Any]) -> Table:
     return Table("Five languages, a text at a time: processes of one thread, at once on all cores",
                  ("", "memory, MB", "texts/s", "CPU ms per text"), tuple(
-                     (name, _megabytes(told["pss"]), f"{told['texts_per_second']:,.0f}",
-                      f"{told['cpu_ms']:.2f}") for name, told in made["processes"].items()))
+                     (name, _megabytes(row["pss"]), f"{row['texts_per_second']:,.0f}",
+                      f"{row['cpu_ms']:.2f}") for name, row in results["processes"].items()))
 
 
 def _megabytes(count: int) -> str:

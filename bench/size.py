@@ -4,8 +4,8 @@
 
 Writes a project into FOLDER: sentence pairs as long as XNLI's in five languages, a tokenizer of
 250,002 pieces, a tiny teacher and the paper's student. Then it runs the stages as processes and
-prints each one's peak resident memory, as the system counts it, and seconds. Trainings run `STEPS`
-steps of an epoch, then all that follows; their start-up is from the process' start to the first.
+prints the peak resident memory and the seconds of each. Trainings run `STEPS` steps, then whatever
+follows an epoch; their start-up is the time from the process' start to the first step.
 """
 
 import argparse
@@ -32,9 +32,9 @@ LETTERS = {"ar": ("بتثجحدرسعفقكلمنهوي", "اوي"), "en": ("bcd
 """A language's consonants and vowels."""
 LABELS = ("entailment", "neutral", "contradiction")
 SIZE, OTHERS = 392_702, {"validation": 2490, "test": 5010}
-"""Rows of XNLI's train split, and of its others, which are as much smaller as train is."""
+"""Rows of XNLI's train split and of the others, which shrink in proportion with `--rows`."""
 WORDS, PIECES = 60_000, 45_000
-"""A language's words, and how many of them are pieces of the vocabulary; others are syllables."""
+"""Words per language, and how many of them are a piece of the vocabulary; others split up."""
 VOCABULARY = 250_002
 LENGTHS = {"premise": (22.0, 0.68), "hypothesis": (11.0, 0.42)}
 """Mean number of words, and the standard deviation of its logarithm, measured on XNLI."""
@@ -54,19 +54,19 @@ PARAMS: dict[str, Any] = {
 STAGES = (*(f"{stage} {code}" for stage in ("data", "validate") for code in LETTERS), "gate",
           "teach multilingual", "score multilingual", "start", "distil", "distil", "baseline",
           "evaluate")
-"""What is measured, in order: of `distil`, once without tokens and once with them."""
+"""In the order measured. `distil` runs twice: without cached tokens, then with them."""
 
 
 def words(language: str) -> list[str]:
-    """A language's words, the frequent ones short."""
+    """Words of a language; frequent ones are short."""
     consonants, vowels = LETTERS[language]
     syllables = [a + b for a in consonants for b in vowels]
     draw = np.random.default_rng(len(syllables))
-    made: dict[str, None] = {}
-    while len(made) < WORDS:
-        size = 1 + sum(len(made) > limit for limit in (40, 1000, 8000, 30_000))
-        made["".join(draw.choice(syllables, size + draw.integers(2)))] = None
-    return list(made)
+    words: dict[str, None] = {}
+    while len(words) < WORDS:
+        size = 1 + sum(len(words) > limit for limit in (40, 1000, 8000, 30_000))
+        words["".join(draw.choice(syllables, size + draw.integers(2)))] = None
+    return list(words)
 
 
 def rows(language: str, split: str, size: int) -> pa.Table:
@@ -74,19 +74,19 @@ def rows(language: str, split: str, size: int) -> pa.Table:
     draw = np.random.default_rng([len(language), size, sum(map(ord, language + split))])
     known = np.array(words(language), dtype=object)
     share = np.cumsum(1 / (np.arange(WORDS) + 5.0))
-    made = {}
+    columns = {}
     for column, (mean, spread) in LENGTHS.items():
         lengths = np.maximum(1, draw.lognormal(np.log(mean) - spread ** 2 / 2, spread, size)
                              ).astype(int)
         picked = known[np.searchsorted(share, draw.random(lengths.sum()) * share[-1])]
         ends = np.cumsum(lengths)
-        made[column] = [" ".join(picked[end - length:end])
-                        for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]
-    return pa.table(made | {"label": draw.integers(0, 3, size).astype(np.int64)})
+        columns[column] = [" ".join(picked[end - length:end])
+                           for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]
+    return pa.table(columns | {"label": draw.integers(0, 3, size).astype(np.int64)})
 
 
 def synthesise(root: Path, size: int) -> None:
-    """Write the project: source, checkpoint with its tokenizer, params.yaml."""
+    """Write the project: data, checkpoint with its tokenizer, params.yaml."""
     configs, counts = [], {"train": size} | {split: max(count * size // SIZE, 60)
                                              for split, count in OTHERS.items()}
     for language in LETTERS:
@@ -104,7 +104,7 @@ def synthesise(root: Path, size: int) -> None:
 
 
 def checkpoint(folder: Path) -> None:
-    """A tiny XLM-R with a vocabulary of the real one's size."""
+    """A tiny XLM-R whose vocabulary has the size of the real one."""
     from transformers import (
         XLMRobertaConfig,
         XLMRobertaForSequenceClassification,
@@ -114,7 +114,7 @@ def checkpoint(folder: Path) -> None:
     own = [(f"▁{word}", -8.0 - rank / 10_000) for language in LETTERS
            for rank, word in enumerate(words(language)[:PIECES])]
     syllables = {a + b for left, right in LETTERS.values() for a in left for b in right}
-    letters = {letter for each in LETTERS.values() for letter in "".join(each)}
+    letters = {letter for kinds in LETTERS.values() for letter in "".join(kinds)}
     own += [(piece, -12.0) for piece in sorted(syllables)]
     own += [(piece, -15.0) for piece in ("▁", *sorted(letters))]
     pieces = dict([(piece, 0.0) for piece in ("<s>", "<pad>", "</s>", "<unk>")] + own)
@@ -130,7 +130,7 @@ def checkpoint(folder: Path) -> None:
 
 
 def measure(root: Path, stage: str) -> dict[str, Any]:
-    """Run a stage as a process of its own."""
+    """Run a stage as a process."""
     name, *_ = stage.split()
     command = ([sys.executable, str(Path(__file__).resolve()), "--short", stage]
                if name in ("teach", "distil", "baseline")
@@ -138,11 +138,11 @@ def measure(root: Path, stage: str) -> dict[str, Any]:
     started = time.perf_counter()
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    said = process.stdout.read()
+    output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"amtss {stage} failed")
-    first = re.search(f"{FIRST}(.+) (.+)", said)
+    first = re.search(f"{FIRST}(.+) (.+)", output)
     return {"stage": stage, "peak, GiB": round(usage.ru_maxrss / 2**20, 2),
             "seconds": round(time.perf_counter() - started, 1),
             "CPU s": round(usage.ru_utime + usage.ru_stime, 1),
@@ -151,7 +151,7 @@ def measure(root: Path, stage: str) -> dict[str, Any]:
 
 
 def short(stage: str) -> None:
-    """Run a training's command in this process, with `STEPS` steps of each epoch."""
+    """Run a training's command in this process, with `STEPS` steps per epoch."""
     import psutil
 
     from amtss.cli import main as cli
@@ -165,15 +165,15 @@ def short(stage: str) -> None:
 
     arguments = trainer._arguments
 
-    def shortened(*given: Any) -> Any:
-        made = arguments(*given)
-        made.max_steps = STEPS
-        return made
+    def shortened(*positional: Any) -> Any:
+        training_arguments = arguments(*positional)
+        training_arguments.max_steps = STEPS
+        return training_arguments
 
     learner.track = track  # type: ignore[assignment]
     trainer._arguments = shortened
     sys.argv = ["amtss", *stage.split()]
-    cli.main()  # its start is a little slower than by itself: `learning` is there before it
+    cli.main()  # its start is a little slower than usual: `learner` was imported before
 
 
 def main() -> None:
@@ -183,18 +183,18 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=STAGES, help="stages, such as 'data en'")
     parser.add_argument("--short", help="the stage to run in this process")
     parser.add_argument("--out", type=Path, default=None, help="JSON")
-    asked = parser.parse_args()
-    if asked.short:
-        short(asked.short)
-    if not (asked.folder / "params.yaml").exists():
-        with measuring.processes(1) as pool:  # a stage's peak would count its parent's memory too
-            pool.submit(synthesise, asked.folder, asked.rows).result()
-    found = []
-    for stage in asked.only:
-        found.append(measure(asked.folder, stage))
-        print(f"{stage}: {found[-1]['peak, GiB']} GiB", flush=True)
-    measuring.tell(asked, measuring.table(f"{asked.rows:,} rows a language", found),
-                   {"rows": asked.rows, "stages": found})
+    options = parser.parse_args()
+    if options.short:
+        short(options.short)
+    if not (options.folder / "params.yaml").exists():
+        with measuring.processes(1) as pool:  # so that the stages' peak does not include it
+            pool.submit(synthesise, options.folder, options.rows).result()
+    rows = []
+    for stage in options.only:
+        rows.append(measure(options.folder, stage))
+        print(f"{stage}: {rows[-1]['peak, GiB']} GiB", flush=True)
+    measuring.report(options, measuring.table(f"{options.rows:,} rows a language", rows),
+                     {"rows": options.rows, "stages": rows})
 
 
 if __name__ == "__main__":

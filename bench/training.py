@@ -1,11 +1,11 @@
-"""Cached distillation against what a user would pick instead: CPU-seconds for the same student.
+"""Cached distillation against the tools that a user might pick instead, in CPU-seconds.
 
 `python bench/training.py [PROJECT] [--rows 1000] [--epochs 6] [--rounds 2] [--jobs 4]
-[--out FILE.json]`, on a project that `dvc repro` has finished. All sides have the same student and
+[--out FILE.json]`, on a project where `dvc repro` has ended. All sides have the same student and
 first weights, teachers (each language's own), texts, batch size, learning rates, loss and epochs. A
-round is all sides in random order, but for the dearest, which begins, so that no core waits for it
-at the end; each is a process of its own with one thread, and the round's number is its seed.
-CPU-seconds are the process's own: other work on the machine changes them little.
+round runs all sides in random order, except that the slowest begins, so that no core waits for it
+at the end. Each side is a one-thread process; its seed is the number of the round. CPU-seconds are
+those of the process: other work on the machine changes them little.
 """
 
 import argparse
@@ -31,7 +31,7 @@ SIDES = {
     "trainer": "transformers' Trainer, teachers online, as it comes",
     "trainer-best": "the same, bf16, grouped by length",
 }
-DEAREST = "multiteacher"
+SLOWEST = "multiteacher"
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Measured:
     """Seconds by part: capture, training, validation, rest."""
     wall: dict[str, float]
     epochs: list[tuple[float, float]]
-    """After each: CPU-seconds so far without validation, and validation accuracy, in points."""
+    """At each epoch's end: CPU-seconds so far without validation, and accuracy in percent."""
 
     def rate(self, *parts: str) -> float:
-        """Examples per CPU-second of `parts`, of the whole job where none are named."""
+        """Examples per CPU-second of the parts, by default of all."""
         return self.examples / sum(self.cpu.get(part, 0.0) for part in parts or self.cpu)
 
     def until(self, accuracy: float) -> float:
-        """CPU-seconds to that."""
+        """CPU-seconds until this accuracy was reached."""
         reached = measuring.crossing(self.epochs, accuracy)
         return reached[0] if reached else math.inf
 
@@ -68,13 +68,13 @@ def run(side: str, number: int, project: Path, rows: int, epochs: int) -> Measur
         cut(project, root, rows, _changes(project, epochs, number))
         task = Task(root, measuring.Meter())
         _side(side)(task)
-        count = sum(len(each["train"]) for each in task.corpora)
+        count = sum(len(texts["train"]) for texts in task.corpora)
         return Measured(side, number, count * epochs, dict(task.meter.cpu), dict(task.meter.wall),
                         task.epochs)
 
 
 def _changes(project: Path, epochs: int, seed: int) -> dict[str, object]:
-    """Of `distil`: every language every epoch, from its own teacher alone."""
+    """Settings of `distil`: all languages in every epoch, each from its own teacher alone."""
     from amtss.config.params import load_params
     from amtss.paths import Layout
 
@@ -104,43 +104,44 @@ def _side(name: str) -> Callable[..., None]:
 
 def measure(options: argparse.Namespace) -> list[Measured]:
     """All sides, round by round."""
-    draw, found = random.Random(0), []
+    draw, results = random.Random(0), []
     with measuring.processes(options.jobs) as pool:
         order = [(side, number) for number in range(options.rounds)
                  for side in draw.sample(options.sides, len(options.sides))]
         waiting = [pool.submit(run, side, number, options.project, options.rows, options.epochs)
-                   for side, number in sorted(order, key=lambda each: each[0] != DEAREST)]
-        for each in waiting:
-            found.append(each.result())
-            print(f"{found[-1].side}, round {found[-1].round}: {found[-1].rate():.0f} examples "
-                  "per CPU-second", flush=True)
-    return found
+                   for side, number in sorted(order, key=lambda task: task[0] != SLOWEST)]
+        for future in waiting:
+            result = future.result()
+            results.append(result)
+            print(f"{result.side}, round {result.round}: {result.rate():.0f} examples per "
+                  "CPU-second", flush=True)
+    return results
 
 
-def table(found: list[Measured]) -> str:
-    """Rates, and how many times each of them amtss has, round by round; and how many times as long
-    each takes to the accuracy that all sides of the round reach.
+def table(results: list[Measured]) -> str:
+    """Each side's examples per CPU-second, and how many times as many amtss has in the same round;
+    then its CPU-seconds to the accuracy that all sides of the round reach, beside amtss'.
     """
-    lowest = {number: min(each.epochs[-1][1] for each in found if each.round == number)
-              for number in {each.round for each in found}}
-    rounds = {side: [each for each in found if each.side == side] for side in SIDES}
+    lowest = {number: min(result.epochs[-1][1] for result in results if result.round == number)
+              for number in {result.round for result in results}}
+    rounds = {side: [result for result in results if result.side == side] for side in SIDES}
     own = rounds["amtss"]
     warm = ("training", "validation", "rest")
     lines = ["| side | training, ex/CPU-s | amtss' is times | whole job, ex/CPU-s "
              "| amtss' is times | amtss' rerun is times | validation accuracy "
              "| CPU s to the lowest | times amtss' |",
              "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
-    for side, each in rounds.items():
-        if not each:
+    for side, measured in rounds.items():
+        if not measured:
             continue
-        pairs = list(zip(own, each, strict=True))
-        cells = [spread([r.rate("training") for r in each], 0),
+        pairs = list(zip(own, measured, strict=True))
+        cells = [spread([r.rate("training") for r in measured], 0),
                  spread([a.rate("training") / b.rate("training") for a, b in pairs]),
-                 spread([r.rate() for r in each], 0),
+                 spread([r.rate() for r in measured], 0),
                  spread([a.rate() / b.rate() for a, b in pairs]),
                  spread([a.rate(*warm) / b.rate() for a, b in pairs]),
-                 spread([r.epochs[-1][1] for r in each]),
-                 spread([r.until(lowest[r.round]) for r in each], 0),
+                 spread([r.epochs[-1][1] for r in measured]),
+                 spread([r.until(lowest[r.round]) for r in measured], 0),
                  spread([b.until(lowest[b.round]) / a.until(lowest[b.round]) for a, b in pairs])]
         lines.append(f"| {SIDES[side]} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -153,8 +154,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--sides", nargs="+", choices=list(SIDES), default=list(SIDES))
     options = parser.parse_args(arguments)
-    found = measure(options)
-    measuring.tell(options, table(found), [asdict(each) for each in found])
+    results = measure(options)
+    measuring.report(options, table(results), [asdict(result) for result in results])
 
 
 if __name__ == "__main__":

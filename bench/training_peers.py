@@ -1,4 +1,4 @@
-"""The other sides: amtss itself, a bare loop over labels, transformers' Trainer."""
+"""Three sides of `training.py`: amtss itself, a bare loop over labels, transformers' Trainer."""
 
 import tempfile
 from collections.abc import Iterator
@@ -14,27 +14,29 @@ from torch.nn import functional
 from training_task import Task, groups, teachers
 
 from amtss.distillation import algorithm1
-from amtss.distillation.learner import Examples, Learner
+from amtss.distillation.examples import Examples
+from amtss.distillation.learner import Learner
 from amtss.logits import score
 from amtss.models import hardware
 from amtss.tokenization import tokens
 
 
 def amtss(task: Task) -> None:
-    """Capture of logits, then Algorithm 1 on all languages; the commands' own functions."""
+    """Teachers' logits, then Algorithm 1 on all languages, by the commands' own functions."""
     with task.meter.part("capture"):
         for name in task.params.pool:
             score.score(task.params, task.layout, name)
     with ExitStack() as parts:
         parts.enter_context(task.meter.part("rest"))
         parts.enter_context(_timed(task.meter, Learner, "epoch", "training"))
-        parts.enter_context(_timed(task.meter, algorithm1, "validate", "validation"))
+        parts.enter_context(_timed(task.meter, algorithm1, "measure_on_validation",
+                                  "validation"))
         algorithm1.distil(task.params, task.layout, lambda row: task.reached(row["average"]))
 
 
 @contextmanager
 def _timed(meter: Meter, owner: Any, name: str, part: str) -> Iterator[None]:
-    """Let calls of `owner.name` count for `part`."""
+    """Measure the calls of `owner.name` as a part."""
     original = getattr(owner, name)
 
     def timed(*arguments: Any) -> Any:
@@ -46,8 +48,8 @@ def _timed(meter: Meter, owner: Any, name: str, part: str) -> Iterator[None]:
 
 
 def bare(task: Task) -> None:
-    """A loop over labels and nothing else: the limit of this model, with the same precision,
-    buckets, clipping and fused optimiser."""
+    """A plain loop over labels, with the same precision, buckets, clipping and fused optimiser: the
+    most that this model could reach."""
     chosen, pad = task.params.distil, task.tokenizer.pad_token_id
     with task.meter.part("rest"):
         train, validation = task.examples("train"), task.examples("validation")
@@ -57,10 +59,10 @@ def bare(task: Task) -> None:
                                   fused=True)
     for epoch in range(chosen.max_epochs):
         with task.meter.part("training"):
-            made = list(tokens.batches(train.tokens.lengths, chosen.batch_size,
-                                       np.random.default_rng([chosen.seed, epoch])))
-            for step, rows in enumerate(made):
-                done = (epoch + step / len(made)) / chosen.max_epochs
+            batches = list(tokens.batches(train.tokens.lengths, chosen.batch_size,
+                                          np.random.default_rng([chosen.seed, epoch])))
+            for step, rows in enumerate(batches):
+                done = (epoch + step / len(batches)) / chosen.max_epochs
                 for group in optimizer.param_groups:
                     group["lr"] = chosen.learning_rate * min(done / chosen.warmup,
                                                              (1 - done) / (1 - chosen.warmup))
@@ -81,10 +83,10 @@ def _step(model: Any, optimizer: torch.optim.Optimizer, train: Examples, rows: A
 
 
 def trainer(task: Task, *, best: bool = False) -> None:
-    """transformers' Trainer, its teachers online in `compute_loss`.
+    """transformers' Trainer; its teachers run within `compute_loss`.
 
     Args:
-        best: with what its arguments offer: bf16 and batches of like length.
+        best: use what its arguments offer: bf16 and batches of similar length.
     """
     from transformers import Trainer, TrainerCallback, TrainingArguments
 

@@ -1,4 +1,4 @@
-"""What every side of `training.py` works on: a cut of a project, its teachers, a new student.
+"""What every side of `training.py` works on: some rows of a project, its teachers, a new student.
 
 Shapes: N examples, B of a batch, S tokens, C classes.
 """
@@ -20,7 +20,7 @@ from amtss.config.params import load_params
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.data.corpus import Corpus
-from amtss.distillation.learner import Examples, examples
+from amtss.distillation.examples import Examples, examples
 from amtss.files import read_json
 from amtss.models import hardware
 from amtss.paths import SPLITS, Layout
@@ -29,37 +29,36 @@ from amtss.tokenization import tokens
 from amtss.tokenization.tokenizer import load_tokenizer
 
 TEACHING_BATCH = 128
-"""Texts that a peer's teacher scores at once, where it scores ahead of the training."""
+"""Texts per batch when a peer's teacher computes its logits before the training."""
 
 
 def cut(project: Path, folder: Path, rows: int, changes: dict[str, Any]) -> None:
-    """Write into `folder` a project of some rows of the finished `project`, with its teachers and
-    its student's tokenizer.
+    """Write a project with some rows of a finished one, with its teachers and tokenizer.
 
     Args:
-        rows: for training, a language; the other splits are cut in the same proportion. 0 for all.
-        changes: of params.yaml's `distil`.
+        rows: training rows of a language, 0 for all; other splits are cut in proportion.
+        changes: to `distil` in params.yaml.
     """
-    source, made = Layout(project), Layout(folder)
+    source, target = Layout(project), Layout(folder)
     params = load_params(source.params)
     values = params.model_dump(mode="json")
     values["distil"] |= changes
     folder.mkdir(parents=True)
-    made.params.write_text(yaml.dump(values), encoding="utf-8")
-    made.artifacts.mkdir()
+    target.params.write_text(yaml.dump(values), encoding="utf-8")
+    target.artifacts.mkdir()
     for path in (source.gate_keys, source.tokenizer, source.teacher("")):
-        (made.artifacts / path.name).symlink_to(path.resolve())
+        (target.artifacts / path.name).symlink_to(path.resolve())
     for language in params.languages:
         whole = corpus.load(source, language)
         tables = {split: whole[split].drop_columns("key") for split in SPLITS
                   if split in whole.splits}
         share = rows / len(tables["train"]) if rows else 1.0
-        corpus.write(made, language, {split: _drawn(table, share)
-                                      for split, table in tables.items()}, whole.labels)
+        corpus.write(target, language, {split: _drawn(table, share)
+                                        for split, table in tables.items()}, whole.labels)
 
 
 def _drawn(table: Any, share: float) -> Any:
-    """A `share` of the rows, in their order."""
+    """A random share of the rows, in the table's order."""
     chosen = np.random.default_rng(0).permutation(len(table))[:round(share * len(table))]
     return table.take(np.sort(chosen))
 
@@ -71,7 +70,7 @@ class Task:
     root: Path
     meter: Meter
     epochs: list[tuple[float, float]] = field(default_factory=list)
-    """After each: CPU-seconds so far without validation, and validation accuracy."""
+    """At each epoch's end: CPU-seconds so far without validation, and validation accuracy."""
 
     @cached_property
     def params(self) -> Params:
@@ -98,44 +97,44 @@ class Task:
         return load_tokenizer(str(self.layout.tokenizer))
 
     def examples(self, split: str) -> Examples:
-        """A split as the student reads it, language by language."""
+        """A split of all languages as the student reads it, one language after the other."""
         cache = tokens.Cache(self.layout.tokens(), self.tokenizer, self.params.student.max_length)
         return examples(cache, self.corpora, (split,), self.labels)
 
     def student(self) -> StudentModel:
-        """The new student: the same weights on every side."""
+        """A new student, with the same weights on every side."""
         torch.manual_seed(self.params.distil.seed)
         return build_student(self.params.student, self.languages, self.labels,
                              len(self.tokenizer), self.tokenizer.pad_token_id)
 
     def validate(self, model: StudentModel, validation: Examples) -> None:
-        """Add an epoch: its accuracy is the mean over languages."""
+        """Measure the model on the validation rows and add an epoch."""
         with self.meter.part("validation"):
             right = self.right(model, validation)
         self.reached(self.average(right, validation))
 
     def right(self, model: StudentModel, data: Examples) -> NDArray[np.bool_]:
-        """Which examples `model` finds the label of. *Shape:* (N,)"""
+        """Which examples the model labels correctly. *Shape:* (N,)"""
         right = np.empty(len(data.labels), dtype=bool)
         precision = hardware.resolve(self.params.distil.precision)
         model.eval()
         with torch.inference_mode():
-            for at in tokens.batches(data.tokens.lengths, 256):
-                ids, mask = data.tokens.padded(at, self.tokenizer.pad_token_id)
+            for rows in tokens.batches(data.tokens.lengths, 256):
+                ids, mask = data.tokens.padded(rows, self.tokenizer.pad_token_id)
                 with hardware.autocast(precision):
                     logits = model(torch.from_numpy(ids), torch.from_numpy(mask),
-                                   torch.from_numpy(data.language[at]))
-                right[at] = logits.argmax(dim=-1).numpy() == data.labels[at]
+                                   torch.from_numpy(data.language[rows]))
+                right[rows] = logits.argmax(dim=-1).numpy() == data.labels[rows]
         model.train()
         return right
 
     def average(self, right: NDArray[np.bool_], data: Examples) -> float:
-        """Mean over languages of what is right, in points."""
+        """Accuracy in percent, the mean over languages."""
         return 100 * float(np.mean([right[data.of(index)].mean()
                                     for index in range(len(self.languages))]))
 
     def reached(self, accuracy: float) -> None:
-        """Add an epoch."""
+        """Add an epoch with its accuracy."""
         self.epochs.append((self.meter.so_far(), accuracy))
 
 
@@ -148,16 +147,16 @@ def groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 Encoded = dict[str, list[list[int]]]
 
 
-def encoded(tokenizer: Any, each: Corpus, length: int) -> Encoded:
-    """A language's train rows as a tokenizer gives them."""
-    table = each["train"]
+def encoded(tokenizer: Any, texts: Corpus, length: int) -> Encoded:
+    """A language's training rows as a tokenizer returns them."""
+    table = texts["train"]
     pairs = table["pair"].to_pylist() if "pair" in table.column_names else None
     return dict(tokenizer(table["text"].to_pylist(), pairs, truncation=True, max_length=length))
 
 
 @dataclass(frozen=True)
 class Taught:
-    """A teacher and its own language's train rows, as it reads them."""
+    """A teacher and the training rows of its language, in its own tokens."""
 
     model: Any
     tokenizer: Any
@@ -165,37 +164,38 @@ class Taught:
     encoded: Encoded
 
     def padded(self, rows: Sequence[int] | NDArray[np.int64], to: int | None = None) -> Any:
-        """Inputs of `rows`, padded to the longest of them or to `to` tokens. *Shape:* (B, S)"""
+        """Inputs for the rows, padded to `to` tokens or else to the longest row. *Shape:* (B, S)"""
         columns = {key: [column[row] for row in rows] for key, column in self.encoded.items()}
         return dict(self.tokenizer.pad(columns, padding="max_length" if to else True,
                                        max_length=to, return_tensors="pt"))
 
     def logits(self, batch: dict[str, Tensor]) -> Tensor:
         """*Shape:* (B, C)"""
-        made: Tensor = self.model(**batch).logits
-        return made[:, self.columns]
+        logits: Tensor = self.model(**batch).logits
+        return logits[:, self.columns]
 
 
 def teachers(task: Task) -> dict[str, Taught]:
-    """Each language's own teacher, loaded as its users load it."""
+    """Language -> its own teacher, loaded as users of transformers load it."""
     from transformers import AutoModelForSequenceClassification
 
-    made = {}
-    for name, each in zip(task.params.pool, task.corpora, strict=True):
+    teachers = {}
+    for name, texts in zip(task.params.pool, task.corpora, strict=True):
         folder = task.layout.teacher(name)
         tokenizer = load_tokenizer(str(folder))
         model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
         columns = read_json(folder / "teacher.json", "dvc repro")["columns"]
         length = task.params.training_of(name).max_length
-        made[each.language] = Taught(model, tokenizer, columns, encoded(tokenizer, each, length))
-    return made
+        teachers[texts.language] = Taught(model, tokenizer, columns,
+                                          encoded(tokenizer, texts, length))
+    return teachers
 
 
 def captured(taught: Taught) -> Tensor:
-    """A cache made by hand: logits of all train rows, in batches of like length. *Shape:* (N, C)"""
+    """Logits of all training rows, in batches of similar length. *Shape:* (N, C)"""
     lengths = np.array([len(ids) for ids in taught.encoded["input_ids"]])
-    made = torch.empty(len(lengths), len(taught.columns))
+    logits = torch.empty(len(lengths), len(taught.columns))
     with torch.no_grad():
         for rows in tokens.batches(lengths, TEACHING_BATCH):
-            made[torch.from_numpy(rows)] = taught.logits(taught.padded(rows))
-    return made
+            logits[torch.from_numpy(rows)] = taught.logits(taught.padded(rows))
+    return logits

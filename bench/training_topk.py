@@ -1,9 +1,9 @@
-"""Time to an accuracy: Algorithm 1 with its top-k against all languages every epoch.
+"""Examples and time to an accuracy: Algorithm 1 with top-k against all languages in every epoch.
 
 `python bench/training_topk.py [PROJECT] [--seeds 0 1] [--rows 0] [--jobs 4] [--out FILE.json]`, on
-a project that `dvc repro` has finished, with its own settings but for `distil.top_k`. The target is
-a share of the teachers' validation accuracy, the mean over languages of each language's own;
-between two epochs' ends accuracy is taken to grow evenly.
+a project where `dvc repro` has ended, with its own settings except `distil.top_k`. The goal is a
+share of the validation accuracy of the languages' own teachers, averaged over languages. Between
+two epochs accuracy is taken to grow evenly.
 """
 
 import argparse
@@ -54,21 +54,21 @@ def run(project: Path, rows: int, top_k: int, seed: int) -> dict[str, Any]:
         return {"top_k": top_k, "seed": seed, "teachers": 100 * target, "epochs": epochs}
 
 
-def table(found: list[dict[str, Any]]) -> str:
+def table(results: list[dict[str, Any]]) -> str:
     lines = ["| top-k | share of the teachers' accuracy | examples | CPU s "
              "| accuracy after the last epoch | all its examples |",
              "| ---: | ---: | ---: | ---: | ---: | ---: |"]
     for share in SHARES:
-        for top_k in sorted({each["top_k"] for each in found}):
-            own = [each for each in found if each["top_k"] == top_k]
-            hits = [hit[:2] for each in own
-                    if (hit := measuring.crossing(each["epochs"], share * each["teachers"]))]
-            last = [each["epochs"][-1] for each in own]
+        for top_k in sorted({result["top_k"] for result in results}):
+            own = [result for result in results if result["top_k"] == top_k]
+            hits = [hit[:2] for result in own
+                    if (hit := measuring.crossing(result["epochs"], share * result["teachers"]))]
+            last = [result["epochs"][-1] for result in own]
             cells = [spread(column, 0) for column in zip(*hits, strict=True)]
             if len(hits) < len(own):
                 cells = [f"not reached by {len(own) - len(hits)} of {len(own)}", ""]
             lines.append(f"| {top_k} | {share:.2f} | {' | '.join(cells)} "
-                         f"| {statistics.fmean(each[2] for each in last):.2f} "
+                         f"| {statistics.fmean(epoch[2] for epoch in last):.2f} "
                          f"| {last[0][0]:,} |")
     return "\n".join(lines) + "\n"
 
@@ -82,7 +82,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
         waiting = [pool.submit(run, options.project, options.rows, top_k, seed)
                    for seed in options.seeds
                    for top_k in (len(params.languages), params.distil.top_k)]
-        return [each.result() for each in waiting]
+        return [future.result() for future in waiting]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--rows", type=int, default=0, help="per language; 0 for all")
     options = parser.parse_args(arguments)
-    found = measure(options)
-    print(f"teachers' validation accuracy: {found[0]['teachers']:.2f}")
-    measuring.tell(options, table(found), found)
+    results = measure(options)
+    print(f"teachers' validation accuracy: {results[0]['teachers']:.2f}")
+    measuring.report(options, table(results), results)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """What trimming the student's vocabulary saves, and what it costs in accuracy.
 
-`python bench/vocabulary.py [PROJECT] [--texts FOLDER ...] [--seeds 0 1 2] [--jobs 4]
-[--out FILE.json]`, on a project that has its teachers' scores, with its own settings. XLM-R's
-tokenizer stands for text in general; what stands in for it is a Unigram tokenizer of the `--texts`,
-folders of JSON lines or Parquet files that are not the project's. Without them it is one of all the
-project's own splits: then only words of validation and test are new to training, and there are no
-other languages. Each side trains the student with it, in full or trimmed.
+`python bench/vocabulary.py [PROJECT] [--texts FOLDER ...] [--seeds 0 1 2] [--jobs 4] [--out
+FILE.json]`, on a project with its teachers' logits, with the project's own settings. In place of
+XLM-R's tokenizer, which knows general text, we train a Unigram tokenizer on `--texts`, folders of
+JSON lines or Parquet files of other texts. Without them it is trained on all splits of the project:
+then only words of validation and test are new to training, and there are no other languages. Each
+side trains a student with this tokenizer, in full or trimmed.
 
-A student of the full vocabulary is also trimmed after its training, to all the tokens that training
-texts have and so many others. Training texts are split as before, so that it would have learnt the
-same from the same start: its loss is that of trimming alone, without the luck of another draw of
-weights, by which two students differ more than by their vocabularies.
+The student of the full vocabulary is also trimmed after its training, to all tokens of the training
+texts and as many others as the side says. Training texts are then tokenised as before, so that it
+would have learnt the same from the same start: what it loses is due to trimming alone. Two students
+trained from different initial weights differ by more than that.
 
 Shapes: V tokens of a side, N test texts.
 """
@@ -38,11 +38,11 @@ COUNTED: dict[str, dict[str, Any]] = {
     f"trimmed, `coverage: {share}, at_least: 0`":
         {"vocabulary": "trimmed", "trimming": {"coverage": share, "at_least": 0}}
     for share in (0.999, 0.99)}
-"""Not trained."""
+"""Sides whose sizes are counted only; no student is trained."""
 
 
 def stand_in(project: Path, folders: Sequence[Path], size: int, out: Path) -> None:
-    """Write a tokenizer of all texts in `folders`, of all the project's where there are none."""
+    """Write a tokenizer trained on the texts in `folders`, or else on all of the project's."""
     import pyarrow as pa
     from training_task import Task
 
@@ -52,8 +52,8 @@ def stand_in(project: Path, folders: Sequence[Path], size: int, out: Path) -> No
     if folders:
         texts = [text for folder in folders for text in _texts(folder)]
     else:
-        texts = [text for each in Task(project, measuring.Meter()).corpora
-                 for split in each.splits for part in each.texts(split) for text in part or ()]
+        texts = [text for texts in Task(project, measuring.Meter()).corpora
+                 for split in texts.splits for part in texts.texts(split) for text in part or ()]
     every = Corpus("all", {"train": pa.table({"text": texts})}, "", None)
     train_tokenizer([every], size).save_pretrained(out)
 
@@ -71,7 +71,7 @@ def _texts(folder: Path) -> Iterator[str]:
 
 def prepared(project: Path, root: Path, tokenizer: Path, student: dict[str, Any],
              seed: int) -> "Task":
-    """A project in `root` with the texts and teachers of `project`, and a tokenizer."""
+    """Make a project in `root` with the texts and teachers of `project` and the given tokenizer."""
     from training_task import Task
 
     from amtss.config import yaml
@@ -79,24 +79,24 @@ def prepared(project: Path, root: Path, tokenizer: Path, student: dict[str, Any]
     from amtss.paths import Layout
     from amtss.student import start
 
-    source, made = Layout(project), Layout(root)
+    source, target = Layout(project), Layout(root)
     values = load_params(source.params).model_dump(mode="json")
     kept = {key: values["student"][key] for key in ("architecture", "heads", "dropout",
                                                     "max_length")}
     values["student"] = kept | {"tokenizer": str(tokenizer)} | student
     values["distil"]["seed"] = seed
-    made.artifacts.mkdir(parents=True)
-    made.params.write_text(yaml.dump(values), encoding="utf-8")
+    target.artifacts.mkdir(parents=True)
+    target.params.write_text(yaml.dump(values), encoding="utf-8")
     for name in ("gate.json", "data", "teachers", "logits"):
-        (made.artifacts / name).symlink_to((source.artifacts / name).resolve())
+        (target.artifacts / name).symlink_to((source.artifacts / name).resolve())
     task = Task(root, measuring.Meter())
     with task.meter.part("start"):
-        start.start(task.params, made)
+        start.start(task.params, target)
     return task
 
 
 def run(project: Path, tokenizer: Path, side: str, seed: int) -> list[dict[str, Any]]:
-    """Train a side's student; of the full one, what it is when trimmed as well."""
+    """Train a side's student and measure it; the full one also after it was trimmed."""
     import torch
 
     from amtss.distillation import algorithm1
@@ -112,33 +112,33 @@ def run(project: Path, tokenizer: Path, side: str, seed: int) -> list[dict[str, 
         with task.meter.part("distil"):
             algorithm1.distil(task.params, task.layout, on_epoch)
         model = StudentModel.from_pretrained(task.layout.student)
-        found = [about(task, side, seed, tokenizer) | accuracies(task, model)]
+        results = [about(task, side, seed, tokenizer) | accuracies(task, model)]
         weights = model.encoder.get_input_embeddings().weight.detach()
         for name, size in LATER.items() if side == FULL else ():
             later = prepared(project, Path(place) / str(size), tokenizer, {
                 "vocabulary": "trimmed", "trimming": {"coverage": 1.0, "at_least": size}}, seed)
-            if len(later.tokenizer) == found[-1]["tokens"]:
+            if len(later.tokenizer) == results[-1]["tokens"]:
                 continue
             model.encoder.get_input_embeddings().weight = torch.nn.Parameter(
                 weights[former(later.tokenizer, task.tokenizer)])
-            found.append(about(later, name, seed, tokenizer) | accuracies(later, model))
-    for each in found:
-        print(f"{each['side']}, seed {seed}: test {each['test']:.2f}", flush=True)
-    return found
+            results.append(about(later, name, seed, tokenizer) | accuracies(later, model))
+    for result in results:
+        print(f"{result['side']}, seed {seed}: test {result['test']:.2f}", flush=True)
+    return results
 
 
 def former(trimmed: Any, full: Any) -> Any:
-    """The tokens of `trimmed` by their ids in `full`. *Shape:* (V,)"""
+    """For each token of `trimmed` its id in `full`. *Shape:* (V,)"""
     return np.array(full.convert_tokens_to_ids(
         trimmed.convert_ids_to_tokens(list(range(len(trimmed))))))
 
 
 def about(task: "Task", side: str, seed: int, tokenizer: Path) -> dict[str, Any]:
-    """A side's sizes, and which test texts it splits otherwise than the full tokenizer."""
+    """A side's sizes, and the test texts that it tokenises otherwise than the full tokenizer."""
     import torch
 
     from amtss.config.schema import Student
-    from amtss.distillation.learner import examples
+    from amtss.distillation.examples import examples
     from amtss.student.model import build_student
     from amtss.tokenization import tokens
     from amtss.tokenization.tokenizer import load_tokenizer
@@ -148,8 +148,8 @@ def about(task: "Task", side: str, seed: int, tokenizer: Path) -> dict[str, Any]
         update={"architecture": Student.model_fields["architecture"].default})
     with torch.device("meta"):
         sizes = [sum(p.numel() for p in build_student(
-            each, task.languages, task.labels, len(task.tokenizer),
-            task.tokenizer.pad_token_id).parameters()) for each in (task.params.student, paper)]
+            settings, task.languages, task.labels, len(task.tokenizer),
+            task.tokenizer.pad_token_id).parameters()) for settings in (task.params.student, paper)]
     own, ids = task.examples("test").tokens, former(task.tokenizer, full)
     cache = tokens.Cache(task.root / "full", full, task.params.student.max_length)
     before = examples(cache, task.corpora, ("test",), task.labels).tokens
@@ -160,13 +160,13 @@ def about(task: "Task", side: str, seed: int, tokenizer: Path) -> dict[str, Any]
 
 
 def accuracies(task: "Task", model: Any) -> dict[str, Any]:
-    """Mean over languages, in points, on validation and test; and what it has right of test."""
-    found: dict[str, Any] = {}
+    """Mean accuracy in percent on validation and test, and which test rows are right."""
+    figures: dict[str, Any] = {}
     for split in ("validation", "test"):
         data = task.examples(split)
         right = task.right(model, data)
-        found |= {"right": right, split: task.average(right, data)}
-    return found
+        figures |= {"right": right, split: task.average(right, data)}
+    return figures
 
 
 def counted(project: Path, tokenizer: Path, side: str) -> dict[str, Any]:
@@ -183,50 +183,52 @@ def measure(options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
         waiting = [pool.submit(run, options.project, tokenizer, side, seed)
                    for seed in options.seeds for side in (FULL, *options.sides)]
         counting = [pool.submit(counted, options.project, tokenizer, side) for side in COUNTED]
-        found = [each for future in waiting for each in future.result()]
-        return {"trained": compared(found), "counted": [
+        results = [result for future in waiting for result in future.result()]
+        return {"trained": compared(results), "counted": [
             future.result() | {"otherwise": None} for future in counting]}
 
 
-def compared(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each run with what it gains on the full vocabulary of its seed, in points: on all test texts,
-    and on those that it splits otherwise. "texts" is the standard error of a side's mean gain by
-    the draw of texts."""
-    full = {each["seed"]: each for each in found if each["side"] == FULL}
-    made = []
-    for each in found:
-        others = [other for other in found if other["side"] == each["side"]]
+def compared(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each result with its gain over the full vocabulary of the same seed, in points: on all test
+    texts and on those that it tokenises otherwise. "texts" is the standard error of a side's mean
+    gain over the draw of texts."""
+    full = {result["seed"]: result for result in results if result["side"] == FULL}
+    rows = []
+    for result in results:
+        others = [other for other in results if other["side"] == result["side"]]
         gains = 100 * np.mean([other["right"] * 1.0 - full[other["seed"]]["right"]
                                for other in others], axis=0)
-        right, before, at = each["right"], full[each["seed"]]["right"], each["otherwise"]
-        made.append({key: value for key, value in each.items() if key != "right"} | {
-            "gain": each["test"] - full[each["seed"]]["test"],
+        right, before = result["right"], full[result["seed"]]["right"]
+        changed = result["otherwise"]
+        rows.append({key: value for key, value in result.items() if key != "right"} | {
+            "gain": result["test"] - full[result["seed"]]["test"],
             "texts": float(gains.std(ddof=1) / len(gains) ** 0.5),
-            "otherwise": 100 * float(at.mean()),
-            "those": [100 * float(part[at].mean()) for part in (right, before)] if any(at) else []})
-    return made
+            "otherwise": 100 * float(changed.mean()),
+            "those": [100 * float(part[changed].mean())
+                      for part in (right, before)] if any(changed) else []})
+    return rows
 
 
-def table(found: dict[str, list[dict[str, Any]]]) -> str:
+def table(results: dict[str, list[dict[str, Any]]]) -> str:
     lines = ["| vocabulary | tokens | parameters | of the paper's size | validation | test "
              "| minus full | its mean | standard error: seeds | texts "
              "| split otherwise | of those right | in full | CPU s |",
              f"| --- |{' ---: |' * 13}"]
-    for side in dict.fromkeys(each["side"] for part in found.values() for each in part):
-        own = [each for part in found.values() for each in part if each["side"] == side]
+    for side in dict.fromkeys(row["side"] for part in results.values() for row in part):
+        own = [row for part in results.values() for row in part if row["side"] == side]
         sizes = (f"| {side} | {own[0]['tokens']:,} | {own[0]['parameters'] / 1e6:.1f}M "
                  f"| {own[0]['paper'] / 1e6:.1f}M |")
         if side in COUNTED:
             lines.append(sizes + " |" * 10)
             continue
-        cells = [spread([each[key] for each in own]) for key in ("validation", "test", "gain")]
-        gains = [each["gain"] for each in own]
+        cells = [spread([row[key] for row in own]) for key in ("validation", "test", "gain")]
+        gains = [row["gain"] for row in own]
         error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
         cells += [f"{statistics.fmean(gains):+.2f}", f"{error:.2f}", f"{own[0]['texts']:.2f}",
                   f"{own[0]['otherwise']:.1f}%"] if side != FULL else [""] * 4
-        cells += ([f"{statistics.fmean(each['those'][at] for each in own):.2f}" for at in (0, 1)]
+        cells += ([f"{statistics.fmean(row['those'][part] for row in own):.2f}" for part in (0, 1)]
                   if own[0]["those"] else ["", ""])
-        cells += ["" if side in LATER else spread([each["cpu"] for each in own], 0)]
+        cells += ["" if side in LATER else spread([row["cpu"] for row in own], 0)]
         lines.append(f"{sizes} {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -234,13 +236,14 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = measuring.parser(__doc__)
     parser.add_argument("--texts", type=Path, nargs="+", default=[])
-    parser.add_argument("--tokens", type=int, default=150_000, help="of the stand-in, at most")
+    parser.add_argument("--tokens", type=int, default=150_000,
+                        help="most tokens of the trained tokenizer")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sides", nargs="*", default=list(SIDES)[1:], choices=list(SIDES)[1:],
-                        help="trained, besides the full vocabulary; all")
+                        help="sides trained besides the full vocabulary; by default all")
     options = parser.parse_args(arguments)
-    found = measure(options)
-    measuring.tell(options, table(found), found)
+    results = measure(options)
+    measuring.report(options, table(results), results)
 
 
 if __name__ == "__main__":

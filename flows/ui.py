@@ -16,7 +16,7 @@ from amtss.files import read_json
 from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.registry.store import without_password
-from amtss.report import tables
+from amtss.report import accuracy
 from flows.project import store
 from flows.workspace import Workspace
 
@@ -78,7 +78,7 @@ def rows(languages: Sequence[str], metrics: Mapping[str, Any],
     def best(code: str) -> float:
         return float(metrics["teachers"][metrics["best_teacher"][code]]["accuracy"][code])
 
-    rival = tables.rival(metrics)
+    rival = accuracy.rival(metrics)
     table = [{"language": code, "student": metrics["student"]["accuracy"][code],
               rival: metrics["baseline"]["accuracy"].get(code),
               "best teacher": best(code), "its name": metrics["best_teacher"][code],

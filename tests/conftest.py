@@ -1,4 +1,4 @@
-"""A small, real project in a folder of its own, and the real command line."""
+"""Fixtures for all tests: small real projects, and data sets of the authors' machines."""
 
 import json
 import os
@@ -15,45 +15,48 @@ from support.project import SHARED, STAGES, Project, inside, run
 from amtss.cli.main import quiet
 from amtss.files import alone
 
-# No test needs the network or the user's cache; libraries read these when they are imported.
+# No test uses the network or the user's cache. Libraries read these when they are imported.
 _HOME = tempfile.TemporaryDirectory(prefix="amtss-tests-")
 os.environ |= {"HF_HOME": _HOME.name, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                "MLFLOW_TRACKING_URI": f"sqlite:///{_HOME.name}/mlflow.db"}
 quiet()
 
-# A busy machine is no failure.
+# A test must not fail because the machine is busy.
 settings.register_profile("amtss", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("amtss")
 
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first in every worker's share of `--dist worksteal`, module by module in turns:
-    so that no worker is left alone with them at the end.
+    """Order the tests for `--dist worksteal`, which gives each worker an equal run of them.
+
+    Each run begins with slow tests, whose modules are dealt out in turns: no worker is left alone
+    with slow tests at the end.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     slow = [item for item in items if item.get_closest_marker("slow")]
     fast = iter([item for item in items if item not in slow])
     modules = list(dict.fromkeys(item.path for item in slow))
     ends = [len(items) * at // workers for at in range(workers + 1)]
-    made: list[pytest.Item] = []
+    ordered: list[pytest.Item] = []
     for worker, end in enumerate(ends[1:]):
-        made += [item for item in slow if item.path in modules[worker::workers]]
-        made += islice(fast, max(end - len(made), 0))
-    items[:] = [*made, *fast]
+        ordered += [item for item in slow if item.path in modules[worker::workers]]
+        ordered += islice(fast, max(end - len(ordered), 0))
+    items[:] = [*ordered, *fast]
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project all of whose stages have run; not to be changed."""
-    made = Project(tmp_path_factory.mktemp("finished"))
-    made.params()
-    made.texts()
-    with inside(made.root):
+    """A project whose stages have all run. Do not change it; `ready` is a copy."""
+    project = Project(tmp_path_factory.mktemp("finished"))
+    project.params()
+    project.texts()
+    with inside(project.root):
         for stage in STAGES:
             assert run(*stage.split()) == 0, stage
-    for docs in made.root.glob("artifacts/validation/*/docs"):
+    for docs in project.root.glob("artifacts/validation/*/docs"):
         shutil.rmtree(docs)
-    return made
+    return project
 
 
 @pytest.fixture(scope="session")
@@ -77,21 +80,21 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 @pytest.fixture
 def ready(finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A copy of `finished` to spoil; it is the working directory."""
-    made = Project(tmp_path / "project")
-    shutil.copytree(finished.root, made.root)
-    monkeypatch.chdir(made.root)
-    return made
+    """A copy of `finished` that a test may change, as working directory."""
+    project = Project(tmp_path / "project")
+    shutil.copytree(finished.root, project.root)
+    monkeypatch.chdir(project.root)
+    return project
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project whose stages have not run yet."""
-    made = Project(tmp_path)
-    made.params()
-    made.texts()
+    """A project whose stages have not run yet, as working directory."""
+    project = Project(tmp_path)
+    project.params()
+    project.texts()
     monkeypatch.chdir(tmp_path)
-    return made
+    return project
 
 
 @pytest.fixture(scope="session")

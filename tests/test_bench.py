@@ -1,4 +1,4 @@
-"""That the pieces of bench/ run on a tiny project; what they measure is for `make bench`."""
+"""The parts of bench/ run on a tiny project. Measuring is left to `make bench`."""
 
 import importlib
 import importlib.util
@@ -19,15 +19,15 @@ CHANGES = {"max_epochs": 2, "top_k": len(LANGUAGES), "weights": "own", "teachers
 
 @pytest.fixture
 def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A side's job: a cut of a project with teachers and a tokenizer."""
+    """What each side of a benchmark trains on: some rows of a project, with its teachers."""
     monkeypatch.syspath_prepend(str(BENCH))
     scored(tmp_path / "project")
-    made = importlib.import_module("training_task")
-    made.cut(tmp_path / "project", tmp_path / "cut", 16, CHANGES)
-    return made.Task(tmp_path / "cut", importlib.import_module("measuring").Meter())
+    module = importlib.import_module("training_task")
+    module.cut(tmp_path / "project", tmp_path / "cut", 16, CHANGES)
+    return module.Task(tmp_path / "cut", importlib.import_module("measuring").Meter())
 
 
-def test_a_cut_has_the_same_share_of_each_split(task: Any, tmp_path: Path) -> None:
+def test_a_cut_keeps_the_same_share_of_each_split(task: Any, tmp_path: Path) -> None:
     whole, part = corpus.load(Layout(tmp_path / "project"), LANGUAGES[0]), task.corpora[0]
     share = 16 / len(whole["train"])
     assert {split: len(part[split]) for split in part.splits} == {
@@ -56,7 +56,7 @@ def test_textbrewer_trains_the_student(task: Any, options: dict[str, bool]) -> N
 
 
 @pytest.mark.parametrize("side", ["project", "paper"])
-def test_a_steps_parts(task: Any, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_is_measured_in_parts(task: Any, side: str, monkeypatch: pytest.MonkeyPatch) -> None:
     profile = importlib.import_module("training_profile")
     monkeypatch.setattr(profile, "TOKENS", 500)
     parts = profile.profile(task, side, 2)
@@ -64,7 +64,7 @@ def test_a_steps_parts(task: Any, side: str, monkeypatch: pytest.MonkeyPatch) ->
     assert side in profile.table({side: [parts]}, {"bf16": 1000.0})
 
 
-def test_languages_are_dealt_out_and_one_is_onboarded(task: Any, tmp_path: Path) -> None:
+def test_students_of_many_languages_are_built_and_onboarded(task: Any, tmp_path: Path) -> None:
     bench = importlib.import_module("languages")
     bench.deal(tmp_path / "project", tmp_path / "dealt", 3, 12)
     for code in bench.codes(3):
@@ -73,26 +73,27 @@ def test_languages_are_dealt_out_and_one_is_onboarded(task: Any, tmp_path: Path)
     assert costs["onboarded"]["distil"] > 0
 
 
-def test_a_tokenizer_of_a_project_s_own_texts_knows_all_splits(task: Any, tmp_path: Path) -> None:
+def test_a_tokenizer_of_the_projects_texts_knows_all_splits(task: Any, tmp_path: Path) -> None:
     bench = importlib.import_module("vocabulary")
     bench.stand_in(tmp_path / "project", [], 400, tmp_path / "general")
-    made = tokenizer.load_tokenizer(str(tmp_path / "general"))
-    for each in task.corpora:
-        for split in each.splits:
-            ids = np.concatenate(made(each.texts(split)[0])["input_ids"])
-            assert made.unk_token_id not in ids
+    general = tokenizer.load_tokenizer(str(tmp_path / "general"))
+    for texts in task.corpora:
+        for split in texts.splits:
+            ids = np.concatenate(general(texts.texts(split)[0])["input_ids"])
+            assert general.unk_token_id not in ids
 
 
-def test_a_student_is_trimmed_after_its_training(task: Any, tmp_path: Path) -> None:
+def test_a_trained_student_is_trimmed(task: Any, tmp_path: Path) -> None:
     bench = importlib.import_module("vocabulary")
     (tmp_path / "texts").mkdir()
-    words = [f"{code}{label}{at}" for code in LANGUAGES for label in LABELS for at in range(9)]
+    words = [f"{code}{label}{number}"
+             for code in LANGUAGES for label in LABELS for number in range(9)]
     (tmp_path / "texts" / "other.jsonl").write_text(
         "".join(f'{{"text": "{word} general words {word}"}}\n' for word in words), encoding="utf-8")
     bench.stand_in(tmp_path / "project", [tmp_path / "texts"], 400, tmp_path / "general")
-    full, *later = bench.run(tmp_path / "project", tmp_path / "general", bench.FULL, 0)
-    assert later[0]["tokens"] < full["tokens"]
-    for each in later:
-        same = ~each["otherwise"]
-        assert np.array_equal(each["right"][same], full["right"][same])
-    assert later[-1]["side"] in bench.table({"trained": bench.compared([full, *later])})
+    full, *trimmed = bench.run(tmp_path / "project", tmp_path / "general", bench.FULL, 0)
+    assert trimmed[0]["tokens"] < full["tokens"]
+    for side in trimmed:
+        same = ~side["otherwise"]
+        assert np.array_equal(side["right"][same], full["right"][same])
+    assert trimmed[-1]["side"] in bench.table({"trained": bench.compared([full, *trimmed])})

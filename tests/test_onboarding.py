@@ -91,7 +91,7 @@ class TestPrepare:
 
     def test_not_with_other_settings(self, champion: Project) -> None:
         prepared(champion, "ko")
-        with pytest.raises(ParamsError, match="expected the settings that this onboarding began"):
+        with pytest.raises(ParamsError, match="expected the settings that this onboarding started"):
             prepared(champion, "ko", changes=("continuation.max_epochs=3",))
 
 

@@ -1,4 +1,4 @@
-"""The one DAG: what `dvc repro` runs, what it leaves alone, and what DVC tells of it."""
+"""dvc.yaml: what `dvc repro` runs, what it leaves alone, and what DVC reports."""
 
 import ast
 import csv
@@ -21,7 +21,7 @@ from amtss.data import sources
 NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/errors.py", "amtss/files.py", "amtss/git.py",
            "amtss/hub.py", "amtss/paths.py", "amtss/processes.py", "amtss/progress.py",
            "amtss/registry/store.py", "amtss/registry/tracking.py")
-"""Code that many stages run and that computes nothing; dvc.yaml says why."""
+"""Modules that no stage declares, because they compute nothing; dvc.yaml explains it."""
 STARTS = {
     "sources": ("data/sources.py",),
     "data": ("data/corpus.py", "data/sampling.py", "data/sources.py"),
@@ -34,14 +34,14 @@ STARTS = {
 
 
 def stages() -> dict[str, dict[str, Any]]:
-    """dvc.yaml's stages, whether they are one or many."""
-    read = yaml.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    return {name: stage.get("do", stage) for name, stage in read.items()}
+    """Name -> definition of dvc.yaml's stages; of a `foreach`, its `do`."""
+    declared = yaml.load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    return {name: stage.get("do", stage) for name, stage in declared.items()}
 
 
 def imported(tree: ast.AST) -> set[str]:
-    """Paths of the modules of amtss that the code imports, wherever in its text; type checking
-    does not count."""
+    """Paths of the modules of amtss that the code imports, at the top or inside functions; imports
+    for type checking do not count."""
     names: set[str] = set()
     waiting = [tree]
     while waiting:
@@ -54,8 +54,8 @@ def imported(tree: ast.AST) -> set[str]:
     return {path for path in paths if (ROOT / path).is_file() and not path.startswith(NO_DEPS)}
 
 
-def needed(starts: Iterable[str]) -> set[str]:
-    """Paths of all modules that run when `starts` do."""
+def run_with(starts: Iterable[str]) -> set[str]:
+    """Paths of the modules `starts` and of all that they import, directly or not."""
     seen: set[str] = set()
     waiting = [f"amtss/{start}" for start in starts]
     while waiting:
@@ -73,22 +73,22 @@ def modules(folder: str) -> set[str]:
 
 
 class TestDeclared:
-    def test_stages_are_commands(self) -> None:
+    def test_each_stage_runs_the_command_of_its_name(self) -> None:
         assert set(stages()) == set(STARTS)
         for name, stage in stages().items():
             assert stage["cmd"].split()[:2] == ["amtss", name]
 
     @pytest.mark.parametrize("name", STARTS)
-    def test_deps_are_the_modules_that_run(self, name: str) -> None:
+    def test_deps_are_exactly_the_modules_that_run(self, name: str) -> None:
         deps = [str(dep) for dep in stages()[name]["deps"] if str(dep).startswith("amtss/")]
         declared = set().union(*(modules(dep) if dep.endswith("/") else {dep} for dep in deps))
-        assert declared == needed(STARTS[name])
+        assert declared == run_with(STARTS[name])
 
     @pytest.mark.parametrize("name", STARTS)
     def test_a_package_that_runs_whole_is_declared_as_its_folder(self, name: str) -> None:
         deps = {str(dep) for dep in stages()[name]["deps"]}
-        for folder in {Path(path).parent.as_posix() for path in needed(STARTS[name])} - {"amtss"}:
-            assert (f"{folder}/" in deps) == (modules(folder) <= needed(STARTS[name]))
+        for folder in {Path(path).parent.as_posix() for path in run_with(STARTS[name])} - {"amtss"}:
+            assert (f"{folder}/" in deps) == (modules(folder) <= run_with(STARTS[name]))
 
     @pytest.mark.parametrize("name", STARTS)
     def test_starts_are_what_the_command_calls(self, name: str) -> None:
@@ -97,13 +97,13 @@ class TestDeclared:
                        if isinstance(node, ast.FunctionDef) and node.name == name)
         assert imported(command) == {f"amtss/{start}" for start in STARTS[name]}
 
-    def test_exceptions_are_named(self) -> None:
+    def test_the_exceptions_are_explained_in_dvc_yaml(self) -> None:
         comment = (ROOT / "dvc.yaml").read_text(encoding="utf-8").split("stages:\n")[0]
         assert all(path in comment for path in NO_DEPS)
 
 
 class TestKeys:
-    """What DVC goes by instead of params.yaml."""
+    """The fingerprints on which DVC's stages depend instead of params.yaml."""
 
     @pytest.mark.parametrize(("changed", "taught", "scored"), [
         ({}, False, False),
@@ -116,15 +116,15 @@ class TestKeys:
         ({"teaching": {"learning_rate": 1.0e-4}}, True, False),
         ({"teaching": {"max_length": 20}}, True, True),
         ({"scoring": {"precision": "bf16"}}, False, True)], ids=str)
-    def test_of_a_teacher(self, tmp_path: Path, changed: dict[str, Any], taught: bool,
-                          scored: bool) -> None:
+    def test_a_teachers_keys_change_with_its_settings(
+            self, tmp_path: Path, changed: dict[str, Any], taught: bool, scored: bool) -> None:
         before, after = Project(tmp_path / "a").params, Project(tmp_path / "b", **changed).params
         for differs, old, new in (
                 (taught, before.made_with("en"), after.made_with("en")),
                 (scored, before.scored_with("en"), after.scored_with("en"))):
             assert (old != new) == differs
 
-    def test_of_local_files(self, tmp_path: Path) -> None:
+    def test_a_languages_key_changes_with_its_files(self, tmp_path: Path) -> None:
         data = Data(source="files", path=str(tmp_path))
         for code in ("en", "fr"):
             (tmp_path / code).mkdir()
@@ -138,14 +138,14 @@ class TestKeys:
         (tmp_path / "en" / "test.csv").write_text("text,label\na,b\n")
         assert sources.fingerprint(data, "en") != before["en"]
 
-    def test_of_a_folder_in_the_hubs_layout(self, tmp_path: Path) -> None:
+    def test_a_key_changes_with_any_file_in_the_hubs_layout(self, tmp_path: Path) -> None:
         data = Data(source="dataset", path=str(tmp_path))
         (tmp_path / "en.parquet").write_bytes(b"1")
         before = sources.fingerprint(data, "en")
         (tmp_path / "en.parquet").write_bytes(b"2")
         assert sources.fingerprint(data, "en") != before
 
-    def test_of_settings(self) -> None:
+    def test_a_languages_key_changes_with_its_settings(self) -> None:
         before = sources.fingerprint(Data(), "en")
         assert sources.fingerprint(Data(scale=0.5), "en") != before
         assert sources.fingerprint(Data(configs={"ko": "k"}), "en") == before
@@ -153,12 +153,11 @@ class TestKeys:
 
 
 LAST = ["start", "distil", "baseline", "evaluate", "report"]
-"""Stages that run again whenever any logits have changed."""
+"""Stages that run again whenever some logits have changed."""
 
 
 @pytest.mark.slow
-def test_the_pipeline_runs_what_it_must_and_nothing_else(reproduced: Pipeline,
-                                                         tmp_path: Path) -> None:
+def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> None:
     codes = ("en", "fr", "ko")
     ran = json.loads((reproduced.root.parent / "repro.json").read_text())
     pipeline = reproduced.copy(tmp_path)
@@ -188,24 +187,24 @@ def test_the_pipeline_runs_what_it_must_and_nothing_else(reproduced: Pipeline,
                                   "score@ru", "score@multilingual", *LAST])
     pipeline.commit()
 
-    # how a new language would be learnt changes nothing where none is
+    # `continuation` is read by `fetch` alone; without an onboarding nothing follows
     pipeline.set(pipeline.params | {"continuation": {"max_epochs": 7}})
     ran = pipeline.repro()
     assert ran == ["fetch"]
 
-    # thresholds of the gate retrain nothing
+    # validation's thresholds retrain nothing
     pipeline.set(pipeline.params | {"validation": {"max_characters": 500}})
     ran = pipeline.repro()
     assert set(ran) <= {*(f"validate@{code}" for code in (*codes, "ru")), "gate", "report"}
     assert "gate" in ran
 
-    # Algorithm 1's settings rerun no teacher
+    # settings of Algorithm 1 run no teacher again
     pipeline.set(pipeline.params | {"distil": pipeline.params["distil"] | {"top_k": 1}})
     ran = pipeline.repro()
     assert ran == ["distil", "baseline", "evaluate", "report"]
     pipeline.commit()
 
-    # ablations are experiments that take from the cache all that they do not change
+    # ablations are experiments; what they do not change comes from the cache
     pipeline.run("amtss", "ablate", "--only", "adaptive", "--only", "labels-only",
                  "--output", "table.md")
     ran = re.findall(r"Running stage '([^']+)'",
@@ -222,8 +221,8 @@ def test_the_pipeline_runs_what_it_must_and_nothing_else(reproduced: Pipeline,
 CODES = ("ar", "bg", "cs", "da", "de", "el", "en", "es", "fi", "fr", "he", "hi", "hu", "it", "ja",
          "ko", "nl", "pl", "pt", "ru")
 QUICK = """#!{python} -SE
-# Stands for the command line, to test which stages DVC runs: every stage writes its outs from
-# the names of what it would read; `gate` writes the keys that amtss.validation.gate would.
+# Stands for the command line, to test which stages DVC runs. Every stage writes its outputs from
+# the names of its inputs; `gate` writes keys as amtss.validation.gate does.
 import hashlib, json, os, pathlib, sys
 stage, *rest = sys.argv[1:]
 A = pathlib.Path("artifacts")
@@ -256,21 +255,24 @@ elif stage in ("teach", "score"):
 elif stage == "fetch":
     write("registered/x", stage)
 else:
-    seen = [str(path) + path.read_text() for path in sorted(A.glob("logits/*/x"))]
+    inputs = [str(path) + path.read_text() for path in sorted(A.glob("logits/*/x"))]
     for out in {{"start": ["tokenizer/x"], "distil": ["student/x"], "baseline": ["baseline/x"],
                 "evaluate": ["evaluation/predictions.csv"], "report": ["report/x"]}}[stage]:
-        write(out, stage, seen)
+        write(out, stage, inputs)
     if stage in ("distil", "baseline"):
-        write(f"training/{{stage}}/epochs.csv", stage, seen)
-        (A / "training" / stage / "cost.json").write_text('{{"examples": %d}}' % len(seen))
+        write(f"training/{{stage}}/epochs.csv", stage, inputs)
+        (A / "training" / stage / "cost.json").write_text('{{"examples": %d}}' % len(inputs))
     if stage == "evaluate":
         (A / "metrics.json").write_text("{{}}")
 """
 
 
 def twenty(pipeline: Pipeline, *codes: str, new: tuple[str, ...] = ()) -> None:
-    """params.yaml and a CSV per language for `codes`, one teacher each and one of all; `new` ones
-    are onboarded."""
+    """Write params.yaml and a CSV for each language, with a teacher each and one of them all.
+
+    Args:
+        new: languages that are onboarded.
+    """
     params = demo(*codes, scores=["all"])
     if new:
         params["onboarding"] = {"version": 1, "fingerprint": "0" * 16, "languages": list(new)}
@@ -307,7 +309,7 @@ def test_twenty_languages_and_one_more(tmp_path: Path) -> None:
         "sources", "data@uk", "validate@uk", "gate", "teach@uk", "score@uk",
         "score@multilingual", "fetch", *LAST])
 
-    # changed texts of one language concern it and who reads it; the registry is not asked again
+    # changed texts of a language rerun its stages and those that read it; `fetch` does not run
     (pipeline.root / "data" / "fi" / "train.csv").write_text("text,label\nchanged,a\n")
     ran = pipeline.repro()
     assert sorted(ran) == sorted([

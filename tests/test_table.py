@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from support.metrics import FIVE, TWENTY, metrics
 
-from amtss.report import tables
+from amtss.report import accuracy
 from amtss.table import Best, Table, escaped, markdown, rich_table
 
 ODD = Table("A & <b>", ("", "x|y"), (("<i>", Best("1.5")), ("r_1", "-")), ("a < b",))
@@ -114,7 +114,7 @@ def test_columns_of_numbers_are_right_aligned(cell: str, numeric: bool) -> None:
 def test_rich_fits_eighty_columns() -> None:
     out = Console(file=io.StringIO(), width=80)
     for languages in (FIVE, TWENTY):
-        out.print(rich_table(tables.results(metrics(languages), languages)))
+        out.print(rich_table(accuracy.results(metrics(languages), languages)))
     out.print(rich_table(ODD))
     text = out.file.getvalue()
     assert "…" not in text
@@ -131,5 +131,5 @@ def test_rich_takes_every_text_literally() -> None:
 
 
 def test_turning_twice_is_the_same() -> None:
-    table = tables.results(metrics(), FIVE)
+    table = accuracy.results(metrics(), FIVE)
     assert table.transposed().transposed() == table

@@ -1,4 +1,4 @@
-"""params/xnli.yaml and params/ae.yaml: the paper's section 3."""
+"""params/xnli.yaml and params/ae.yaml are section 3 of the paper, and xnli.yaml runs."""
 
 import re
 from pathlib import Path
@@ -21,16 +21,16 @@ from amtss.student import model
 XNLI, AE = (load_params(ROOT / "params" / f"{name}.yaml") for name in ("xnli", "ae"))
 LANGUAGES = ["ar", "en", "es", "fr", "ru"]
 TOKENS = 250_002
-"""XLM-R's."""
-MOVING = {"almanach/camembert-large"}
-"""Hub ids whose commit is not known here."""
+"""Of XLM-R's vocabulary."""
+UNPINNED = {"almanach/camembert-large"}
+"""Hub ids that the presets do not pin to a commit, because we do not know it."""
 
 
 def parameters(settings: Student, heads: list[str], classes: int) -> int:
     with torch.device("meta"):
-        made = model.build_student(settings, heads, [f"label {index}" for index in range(classes)],
-                                   TOKENS, pad=1)
-    return made.num_parameters()
+        labels = [f"label {index}" for index in range(classes)]
+        student = model.build_student(settings, heads, labels, TOKENS, pad=1)
+    return student.num_parameters()
 
 
 def test_the_student_has_the_size_of_table_3() -> None:
@@ -45,8 +45,8 @@ def test_the_student_has_the_size_of_table_3() -> None:
 @pytest.mark.parametrize("params", [XNLI, AE], ids=["xnli", "ae"])
 class TestSection3:
     def test_training(self, params: Params) -> None:
-        for each in (params.distil, *map(params.training_of, params.teachers)):
-            assert (each.batch_size, each.learning_rate) == (32, 1e-5)
+        for settings in (params.distil, *map(params.training_of, params.teachers)):
+            assert (settings.batch_size, settings.learning_rate) == (32, 1e-5)
         assert {params.training_of(name).dropout for name in params.teachers} == {0.01}
         assert {params.training_of(name).epochs for name in params.teachers} == {200}
         assert (params.student.dropout, params.distil.max_epochs) == (0.01, 200)
@@ -66,18 +66,18 @@ class TestSection3:
         assert list(params.taught_on(tiny)) == LANGUAGES
         assert tiny not in params.pool
 
-    def test_what_the_hub_serves_is_pinned(self, params: Params) -> None:
-        revisions = {(each.checkpoint, each.revision) for each in params.teachers.values()}
+    def test_names_of_the_hub_are_pinned_to_commits(self, params: Params) -> None:
+        revisions = {(teacher.checkpoint, teacher.revision) for teacher in params.teachers.values()}
         revisions |= {(params.student.tokenizer, params.student.revision)}
         if params.data.hub:
             revisions |= {(params.data.hub, params.data.revision)}
         for name, revision in revisions:
-            moving = name in MOVING
-            assert re.fullmatch("main" if moving else "[0-9a-f]{40}", revision or ""), name
+            pattern = "main" if name in UNPINNED else "[0-9a-f]{40}"
+            assert re.fullmatch(pattern, revision or ""), name
 
 
 def sized(**places: Any) -> dict[str, Any]:
-    """The preset with other sizes, and with other `places`."""
+    """The preset with small sizes, and with `places` where its data and checkpoints are."""
     values: dict[str, Any] = yaml.load((ROOT / "params" / "xnli.yaml").read_text("utf-8"))
     for key, value in (hub.SIZES | places).items():
         section, last = values, key.split(".")[-1]
@@ -96,40 +96,41 @@ def stages() -> list[str]:
 
 
 @pytest.mark.slow
-def test_from_the_hubs_cache(project: Project) -> None:
+def test_runs_from_the_hubs_cache(project: Project) -> None:
     hub.fill(Path(HF_HUB_CACHE))
     project.write("params.yaml", yaml.dump(sized()))
     for stage in stages():
         assert run(*stage.split()) == 0, stage
-    as_told(project.root)
+    check_results(project.root)
     commits = {name: read_json(Path(f"artifacts/teachers/{name}/teacher.json"), "teach")["commit"]
                for name in XNLI.teachers}
-    assert commits == {name: hub.pinned()[str(each.checkpoint)]
-                       for name, each in XNLI.teachers.items()}
+    assert commits == {name: hub.pinned()[str(teacher.checkpoint)]
+                       for name, teacher in XNLI.teachers.items()}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # some forty commands, where other things run too
-def test_from_folders_by_dvc(tmp_path: Path, xnli: Path) -> None:
-    made = hub.repositories()
-    places = {f"teachers.{name}.checkpoint": str(made / str(each.checkpoint))
-              for name, each in XNLI.teachers.items()}
-    places |= {"data.path": str(xnli), "student.tokenizer": str(made / str(XNLI.student.tokenizer))}
+def test_runs_from_folders_by_dvc(tmp_path: Path, xnli: Path) -> None:
+    folder = hub.repositories()
+    places = {f"teachers.{name}.checkpoint": str(folder / str(teacher.checkpoint))
+              for name, teacher in XNLI.teachers.items()}
+    places |= {"data.path": str(xnli),
+               "student.tokenizer": str(folder / str(XNLI.student.tokenizer))}
     pipeline = Pipeline(tmp_path / "project", sized(**places))
     ran = pipeline.repro()
     assert ["amtss " + stage for stage in stages()] == [
         f"amtss {' '.join(name.split('@'))}" for name in ran]
-    as_told(pipeline.root)
+    check_results(pipeline.root)
     assert pipeline.repro() == []
 
 
-def as_told(root: Path) -> None:
-    """Every teacher is what the preset names, and the paper's figures stand in the report."""
-    told = {name: read_json(root / "artifacts" / "teachers" / name / "teacher.json", "teach")
+def check_results(root: Path) -> None:
+    """Every teacher has the preset's architecture, and the report shows the paper's figures."""
+    teachers = {name: read_json(root / "artifacts" / "teachers" / name / "teacher.json", "teach")
             for name in XNLI.teachers}
-    assert {name: each["architecture"] for name, each in told.items()} == {
-        name: hub.KINDS[str(each.checkpoint)] for name, each in XNLI.teachers.items()}
-    assert {tuple(each["labels"]) for each in told.values()} == {hub.LABELS}
+    assert {name: teacher["architecture"] for name, teacher in teachers.items()} == {
+        name: hub.KINDS[str(teacher.checkpoint)] for name, teacher in XNLI.teachers.items()}
+    assert {tuple(teacher["labels"]) for teacher in teachers.values()} == {hub.LABELS}
     report = (root / "artifacts" / "report" / "report.md").read_text("utf-8")
     for figure in ("90.91", "81.88", "52.2M"):  # Table 1's student in English, X-LM-Tiny; Table 3
         assert figure in report

@@ -1,1 +1,1 @@
-"""The command line: Typer only, no arithmetic and no logic of the stages."""
+"""The command line: Typer only. It loads settings, calls the package and prints."""

@@ -1,11 +1,11 @@
-"""The command line of a model's life: register, promote, roll back, export, onboard."""
+"""The commands of a model's life: register, promote, roll back, audit, export, onboard."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from amtss.config.params import load_project
+from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ app = typer.Typer()
 
 @app.command()
 def register() -> None:
-    """Make a version of the registered model from the evaluated student, alias `challenger`."""
+    """Register the evaluated student as a version in MLflow, with the alias `challenger`."""
     _register(*load_project())
 
 
@@ -30,18 +30,22 @@ def _register(params: "Params", layout: "Layout") -> int:
           f"on average over {', '.join(version.languages)}; now {', '.join(version.aliases)}")
     if new and version.dirty:
         files = version.dirty.replace(",", "")
-        print(f"{version.dirty}: not committed; `git add {files} && git commit`, then a later "
-              "onboarding or `dvc repro` can repeat it")
+        print(f"{version.dirty}: not committed; `git add {files} && git commit`, so that a later "
+              "onboarding or `dvc repro` can repeat this run")
     return version.number
 
 
 @app.command()
 def promote(
-    version: Annotated[str, typer.Option(metavar="REF", help="A number or an alias.")
-                       ] = "challenger",
-    dry_run: Annotated[bool, typer.Option(help="Show the verdict, move nothing.")] = False,
+    version: Annotated[str, typer.Option(
+        metavar="REF", help="The version: its number or an alias.")] = "challenger",
+    dry_run: Annotated[bool, typer.Option(
+        "--dry-run", help="Print the comparison, but change nothing.")] = False,
 ) -> None:
-    """Make a version champion if it passes the rules; the old champion becomes `previous`."""
+    """Make a version champion if it passes the rules; the old champion becomes `previous`.
+
+    The rules are the section `promotion` of params.yaml.
+    """
     _promote(*load_project(), version, dry_run)
 
 
@@ -50,15 +54,15 @@ def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = F
 
     verdict = promote.promote(params, layout, version, dry_run)
     if verdict is None:
-        print(f"{version} is champion already; nothing moved")
+        print(f"{version} is champion already; nothing changed")
     else:
         print(f"version {verdict.candidate.number} "
-              f"{'passes; nothing moved' if dry_run else 'is champion now'}")
+              f"{'passes; nothing changed' if dry_run else 'is champion now'}")
 
 
 @app.command()
 def rollback() -> None:
-    """Make the previous champion champion again; a second time returns."""
+    """Make the previous champion champion again. A second rollback undoes the first."""
     params, layout = load_project()
     from amtss.registry import promote
 
@@ -77,18 +81,18 @@ def audit() -> None:
 @app.command()
 def export(
     lang: Annotated[str, typer.Option(
-        help="The language to export as a transformers checkpoint; an ONNX file has all.")] = "",
+        help="Language to export as a transformers checkpoint; an ONNX file holds all.")] = "",
     format: Annotated[Literal["transformers", "onnx", "onnx-int8", "onnx-int4"], typer.Option(
-        help="A plain transformers checkpoint of one language, or one file of all languages for "
-             "onnxruntime: onnx keeps floats, onnx-int8 is a quarter of the size and faster, "
-             "onnx-int4 an eighth.")] = "transformers",
-    model: Annotated[Path, typer.Option(help="The student's folder.")] = Path("artifacts/student"),
+        help="transformers: a checkpoint of one language. onnx: one file of all languages for "
+             "onnxruntime. onnx-int8: the same at a quarter of the size, and faster. onnx-int4: "
+             "at an eighth of the size.")] = "transformers",
+    model: Annotated[Path, typer.Option(help="Folder of the student.")] = Path("artifacts/student"),
     version: Annotated[str, typer.Option(
-        metavar="REF", help="Number or alias of a registered version, in place of --model.")] = "",
+        metavar="REF", help="Number or alias of a registered version, instead of --model.")] = "",
     output: Annotated[Path | None, typer.Option(
-        help="artifacts/export/LANG by default, or artifacts/export/onnx.")] = None,
+        help="Folder to write; by default artifacts/export/LANG or artifacts/export/onnx.")] = None,
 ) -> None:
-    """Write a student for others: a language of it that needs no amtss, or all without torch."""
+    """Export a student: for transformers without amtss, or for onnxruntime without PyTorch."""
     import tempfile
 
     if bool(lang) is not (format == "transformers"):
@@ -103,16 +107,16 @@ def export(
             from amtss.registry import versions
 
             params, layout = load_project()
-            found = versions.find(params, layout, version)
+            registered = versions.find(params, layout, version)
             model = Path(folder) / "student"
-            versions.fetch(params, layout, found.number, found.fingerprint, model)
+            versions.fetch(params, layout, registered.number, registered.fingerprint, model)
         if format == "transformers":
             export.export(model, lang, to)
         else:
             export.export_onnx(model, to, format)
     if format == "transformers":
-        print(f"{to}: pipeline(\"text-classification\", model=\"{to}\") loads it; truncation=True "
-              "cuts texts as the student does")
+        print(f"{to}: load it with pipeline(\"text-classification\", model=\"{to}\"); "
+              "truncation=True truncates texts as the student does")
     else:
         size = (to / "model.onnx").stat().st_size / 1e6
         print(f"{to}: {size:.1f} MB; `amtss predict --runtime onnx --model {to}` uses it")
@@ -120,18 +124,25 @@ def export(
 
 @app.command()
 def onboard_language(
-    lang: Annotated[list[str], typer.Option(help="A new language's code; may be repeated.")],
+    lang: Annotated[list[str], typer.Option(
+        help="Code of the new language; repeat it for more languages.")],
     from_version: Annotated[int | None, typer.Option(
-        min=1, help="Registered version to go on from; the champion by default.")] = None,
+        min=1, help="Registered version to start from; by default the champion.")] = None,
     data: Annotated[str | None, typer.Option(
-        help="Its folder or config in the source, where that is not its code.")] = None,
+        help="The language's folder or config in the data source, if that is not its code.")
+        ] = None,
     teacher: Annotated[str | None, typer.Option(
-        help="Checkpoint of its teacher; as most teachers are made by default.")] = None,
+        help="Checkpoint of its teacher; by default it starts as most other teachers do.")] = None,
     change: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="KEY=VALUE", help="A setting for params.yaml; may be repeated.")] = None,
-    commit: Annotated[bool, typer.Option(help="Commit params.yaml and dvc.lock.")] = True,
+        "--set", metavar="KEY=VALUE", help="Setting to change in params.yaml; may be repeated.")
+        ] = None,
+    commit: Annotated[bool, typer.Option(help="Commit params.yaml and dvc.lock to git.")] = True,
 ) -> None:
-    """Teach the champion a new language: pin, dvc repro, tables, register, promote."""
+    """Teach the champion a new language, from the data to the new champion.
+
+    Adds the language to params.yaml, runs `dvc repro`, prints what was gained and lost, then
+    registers and promotes the new student. After an interruption run the same command again.
+    """
     from rich.console import Console
 
     from amtss import onboarding
@@ -141,7 +152,7 @@ def onboard_language(
     request = onboarding.Request(tuple(lang), from_version, data, teacher, tuple(change or ()))
     params = onboarding.prepare(layout, request)
     onboarding.repro()
-    for table in onboarding.told(params, layout):
+    for table in onboarding.result_tables(params, layout):
         Console().print(rich_table(table))
     if commit:
         onboarding.commit(params, layout)

@@ -1,4 +1,4 @@
-"""The entry point: a command's mistakes are one line on stderr, and libraries keep quiet."""
+"""The entry point: errors become one line on stderr, and libraries are quiet."""
 
 import gc
 import logging
@@ -15,8 +15,8 @@ from amtss.errors import AmtssError
 
 
 def main() -> None:
-    """Run a command; a user's mistake is one line on stderr and a non-zero exit status."""
-    gc.set_threshold(100_000, 10, 10)  # the default costs a sixth of the start of a training
+    """Run a command. A user's mistake becomes one line on stderr and a non-zero exit status."""
+    gc.set_threshold(100_000, 10, 10)  # the default takes a sixth of a training's start
     quiet()
     processes.join()
     try:
@@ -25,7 +25,7 @@ def main() -> None:
         raise SystemExit(130) from None
     except typer.TyperException as error:
         message = str(error.format_message())
-        if message:  # none where the help has been printed instead
+        if message:  # there is none if the help has been printed instead
             _fail(f"{message.rstrip('.')}; see `amtss --help`")
         raise SystemExit(2) from None
     except AmtssError as error:
@@ -49,10 +49,11 @@ def _fail(message: str) -> NoReturn:
 
 
 def quiet() -> None:
-    """No telemetry anywhere, and no libraries' bars where nobody watches. The user's own wins.
+    """Switch off libraries' telemetry and log messages, and their progress bars if stderr is not a
+    terminal. Variables that the user has set win.
 
-    Threads wait without spinning: on a busy machine that is the difference between a minute and
-    ten for a small model.
+    Threads wait without spinning: on a busy machine a small model then trains in one minute instead
+    of ten.
     """
     defaults = {"OMP_WAIT_POLICY": "PASSIVE", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1",
                 "GX_ANALYTICS_ENABLED": "false", "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -65,8 +66,8 @@ def quiet() -> None:
                      "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    # They log what they raise, or try again, all the same.
+    # They log every error that they also raise or recover from.
     for name in ("great_expectations", "urllib3"):
         logger = logging.getLogger(name)
         logger.addHandler(logging.NullHandler())
-        logger.propagate = False  # to whoever has set up logging in this process
+        logger.propagate = False  # not to handlers that something else in this process has set up

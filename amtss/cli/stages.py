@@ -1,4 +1,4 @@
-"""The command line: one short command per stage. Loads, calls, writes; no arithmetic."""
+"""The commands: one for each stage of dvc.yaml, then results, presets, ablations, predictions."""
 
 import sys
 from functools import partial
@@ -9,17 +9,21 @@ import typer
 
 from amtss import processes
 from amtss.cli import lifecycle
-from amtss.config.params import load_project
+from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:
     from amtss.registry.tracking import Run
 
-app = typer.Typer(help="Many teachers, one student, every language.", no_args_is_help=True,
+app = typer.Typer(help="Distil many teachers of many languages into one small student. `dvc repro` "
+                       "runs the commands from `sources` to `report` in order, as far as needed.",
+                  no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(lifecycle.app)
-LanguageArgument = Annotated[str, typer.Argument(metavar="LANG", help="A language of params.yaml.")]
-TeacherArgument = Annotated[str, typer.Argument(metavar="NAME", help="A teacher of params.yaml.")]
+LanguageArgument = Annotated[str, typer.Argument(
+    metavar="LANG", help="Code of a language in params.yaml.")]
+TeacherArgument = Annotated[str, typer.Argument(
+    metavar="NAME", help="Name of a teacher in params.yaml.")]
 
 
 def _known(kind: str, name: str, names: Any) -> str:
@@ -31,7 +35,7 @@ def _known(kind: str, name: str, names: Any) -> str:
 
 @app.command()
 def sources() -> None:
-    """Look which languages' sources have changed since they were last read."""
+    """Fingerprint each language's source, so that DVC sees what has changed."""
     from amtss.data import sources
     from amtss.files import write_json
 
@@ -42,7 +46,7 @@ def sources() -> None:
 
 @app.command()
 def data(language: LanguageArgument) -> None:
-    """Read one language of the source into artifacts/data."""
+    """Read one language from the data source into artifacts/data."""
     from amtss.data import corpus, sampling, sources
 
     params, layout = load_project()
@@ -54,7 +58,7 @@ def data(language: LanguageArgument) -> None:
 
 @app.command()
 def validate(language: LanguageArgument) -> None:
-    """Check one language's data with Great Expectations; errors stop the pipeline."""
+    """Validate one language's data with Great Expectations; errors stop the pipeline."""
     from amtss.validation import expectations
 
     params, layout = load_project()
@@ -63,7 +67,7 @@ def validate(language: LanguageArgument) -> None:
 
 @app.command()
 def gate() -> None:
-    """Check the languages against each other and settle the label list."""
+    """Compare the languages' data, and write the list of labels that all of them share."""
     from amtss.validation import gate
 
     gate.gate(*load_project())
@@ -80,17 +84,17 @@ def teach(name: TeacherArgument) -> None:
     from amtss.teachers import teach
 
     with tracking.run(params, layout, "teach", name) as run:
-        def tell(epoch: int, figures: dict[str, float]) -> None:
+        def report(epoch: int, figures: dict[str, float]) -> None:
             print(f"{name} epoch {epoch}: accuracy {figures['accuracy']:.2f}, "
                   f"loss {figures['loss']:.4f}", flush=True)
             run.epoch({"epoch": epoch, **figures})
 
-        teach.teach(params, layout, name, tell)
+        teach.teach(params, layout, name, report)
 
 
 @app.command()
 def score(name: TeacherArgument) -> None:
-    """Run one teacher over the languages it scores; writes its logits cache."""
+    """Run one teacher over the texts of its languages and cache its logits."""
     params, layout = load_project()
     _known("teacher", name, params.teachers)
     from amtss.logits import score
@@ -117,7 +121,7 @@ def start() -> None:
 
 @app.command()
 def distil() -> None:
-    """Algorithm 1: distil the teachers into the student; goes on where it was interrupted."""
+    """Distil the teachers into the student (Algorithm 1); resumes an interrupted training."""
     params, layout = load_project()
     if processes.launch():
         return
@@ -125,13 +129,13 @@ def distil() -> None:
     from amtss.registry import tracking
 
     with tracking.run(params, layout, "distil") as run:
-        algorithm1.distil(params, layout, partial(_tell, run))
+        algorithm1.distil(params, layout, partial(_report_epoch, run))
         run.history(layout.history("distil"))
 
 
 @app.command()
 def baseline() -> None:
-    """Train X-LM-Tiny, the paper's baseline, on as many examples as the student saw."""
+    """Train X-LM-Tiny, the paper's baseline, on as many examples as the student."""
     params, layout = load_project()
     if processes.launch():
         return
@@ -139,22 +143,22 @@ def baseline() -> None:
     from amtss.registry import tracking
 
     with tracking.run(params, layout, "baseline") as run:
-        baseline.baseline(params, layout, partial(_tell, run))
+        baseline.baseline(params, layout, partial(_report_epoch, run))
         run.history(layout.history("baseline"))
 
 
-def _tell(run: "Run", row: dict[str, Any]) -> None:
-    """One line per epoch, and its figures to MLflow."""
+def _report_epoch(run: "Run", row: dict[str, Any]) -> None:
+    """Print one line about an epoch and log its figures to MLflow."""
     by_language = " ".join(f"{key} {value:.1f}" for key, value in row["accuracy"].items())
-    chosen = f" | learnt {' '.join(row['selected'])}" if "selected" in row else ""
+    selected = f" | learnt {' '.join(row['selected'])}" if "selected" in row else ""
     print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, validation {row['average']:.2f} "
-          f"({by_language}){chosen}", flush=True)
+          f"({by_language}){selected}", flush=True)
     run.epoch(row)
 
 
 @app.command()
 def evaluate() -> None:
-    """Read test once: student, baseline and teachers; writes artifacts/metrics.json."""
+    """Evaluate student, baseline and teachers on the test rows."""
     params, layout = load_project()
     from amtss.evaluation import evaluate
     from amtss.files import read_json
@@ -179,26 +183,27 @@ def report() -> None:
 
 @app.command()
 def results() -> None:
-    """Print the results table and where the report lies."""
+    """Print the table of results and the path of the report."""
     from rich.console import Console
 
     from amtss.files import read_json
-    from amtss.report import tables
+    from amtss.report import accuracy
     from amtss.table import rich_table
 
     params, layout = load_project()
     metrics = read_json(layout.metrics, "dvc repro")
     console = Console()
-    console.print(rich_table(tables.results(metrics, params.languages)))
+    console.print(rich_table(accuracy.results(metrics, params.languages)))
     console.print(f"Report: {(layout.report / 'report.html').resolve()}", soft_wrap=True)
 
 
 @app.command()
 def preset(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="A file of params/.")] = "",
-    force: Annotated[bool, typer.Option(help="Also over a params.yaml of your own.")] = False,
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a preset.")] = "",
+    force: Annotated[bool, typer.Option(
+        "--force", help="Replace params.yaml even if you have edited it.")] = False,
 ) -> None:
-    """Make a preset of params/ the active params.yaml; without a name, list them."""
+    """Copy a preset from params/ to params.yaml; without a name, list the presets."""
     from amtss.config.params import activate_preset, preset_names
     from amtss.paths import Layout
 
@@ -210,12 +215,14 @@ def preset(
 
 @app.command()
 def ablate(
-    only: Annotated[list[str] | None, typer.Option(help="Variants; all by default.")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="Seeds of the student; 0.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Experiments run at once.")] = 1,
-    output: Annotated[Path | None, typer.Option(help="Also write the table as Markdown.")] = None,
+    only: Annotated[list[str] | None, typer.Option(
+        help="Variant to run; repeat it for more. All by default.")] = None,
+    seed: Annotated[list[int] | None, typer.Option(
+        help="Seed of the student; repeat it for more. 0 by default.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Experiments to run at once.")] = 1,
+    output: Annotated[Path | None, typer.Option(help="File for the table in Markdown.")] = None,
 ) -> None:
-    """Run the ablations as DVC experiments and print them as one table."""
+    """Run ablations as DVC experiments and print their results as one table."""
     from rich.console import Console
 
     from amtss import ablation
@@ -231,17 +238,22 @@ def ablate(
 
 @app.command()
 def predict(
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts; none reads stdin.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(
+        help="Texts. Without any, read stdin.")] = None,
     lang: Annotated[str, typer.Option(help="Language of the texts.")] = "",
-    pair: Annotated[str, typer.Option(help="Second sentence, for models of pairs.")] = "",
+    pair: Annotated[str, typer.Option(help="Second sentence, for a task on pairs.")] = "",
     model: Annotated[Path | None, typer.Option(
-        help="The student's folder, artifacts/student by default; or its export's, "
-             "artifacts/export/onnx.")] = None,
+        help="Folder of the student or of its export; by default artifacts/student, or "
+             "artifacts/export/onnx for --runtime onnx.")] = None,
     runtime: Annotated[Literal["pytorch", "onnx"], typer.Option(
-        help="What runs it; onnx runs any file of `amtss export`: onnx, onnx-int8 or onnx-int4.",
+        help="pytorch runs a student; onnx runs any ONNX export, be it onnx, onnx-int8 or "
+             "onnx-int4.",
     )] = "pytorch",
 ) -> None:
-    """Labels and probabilities as JSONL. Stdin: plain lines, or JSONL with text, lang, pair."""
+    """Predict labels and probabilities, printed as one JSON object per line.
+
+    On stdin, a line is a plain text, or a JSON object with `text` and perhaps `lang` and `pair`.
+    """
     from amtss.inference import jsonl
     from amtss.inference.onnx_predictor import OnnxPredictor
     from amtss.inference.pytorch_predictor import PytorchPredictor

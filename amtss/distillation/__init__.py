@@ -1,1 +1,1 @@
-"""Algorithm 1: Equations 4 and 7, margins, the training loop, and X-LM-Tiny."""
+"""Algorithm 1, Equation 7, margins and importance weights, and X-LM-Tiny."""

@@ -23,7 +23,7 @@ from amtss.logits.pool import Weights
 from amtss.paths import Layout
 
 if TYPE_CHECKING:
-    from amtss.distillation.learner import Examples
+    from amtss.distillation.examples import Examples
 
 
 def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:

@@ -15,21 +15,22 @@ from amtss.files import read_json, replacing, write_json, write_text
 from amtss.paths import Layout
 
 HEAD = "all"
-"""Its one head's name."""
+"""Name of its one head."""
 
 
 def baseline(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
-    """Write X-LM-Tiny's folder and history, after as many examples as the student has seen.
+    """Write X-LM-Tiny's folder and history, after training on as many examples as the student.
 
-    An onboarding is measured against the student that it began from: that one is written then.
+    An onboarding is compared with the registered student that it started from: then a copy of that
+    student is written instead.
 
     Raises:
-        ParamsError, DataError, CacheError, CheckpointError: what it reads is not as it must be.
+        ParamsError, DataError, CacheError, CheckpointError: an input is missing or unfit.
     """
     if params.onboarding is None:
         _train(params, layout, on_epoch)
     elif processes.first():
-        _before(layout)
+        _copy_registered(layout)
 
 
 def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
@@ -38,11 +39,11 @@ def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     lesson = prepare(params, layout, [HEAD], [params.baseline.teacher], "baseline", budget)
     learner, progress = lesson.learner, lesson.progress
     targets = soft_targets(params, lesson.teachers, importance.fit(lesson.teachers, "uniform"))
-    everything = np.arange(len(lesson.train.labels))
+    all_rows = np.arange(len(lesson.train.labels))
     while progress.examples < budget:
         started, epoch = time.perf_counter(), progress.epoch + 1
         draw = np.random.default_rng([params.distil.seed, epoch, 1])
-        rows = draw.permutation(everything)[: budget - progress.examples]
+        rows = draw.permutation(all_rows)[: budget - progress.examples]
         span = (progress.examples / budget, (progress.examples + len(rows)) / budget)
         losses = learner.epoch(lesson.train, rows, targets, epoch, span, params.distil.kd_weight)
         outcomes = measure_on_validation(learner, lesson.validation, params.languages)
@@ -52,8 +53,8 @@ def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     finish(lesson, layout, "baseline")
 
 
-def _before(layout: Layout) -> None:
-    """The registered student that the onboarding began from, with no training of its own."""
+def _copy_registered(layout: Layout) -> None:
+    """Write the registered student that the onboarding started from, and an empty history."""
     registered = layout.registered / "student"
     if not registered.is_dir():
         raise CheckpointError(f"{registered}: expected the registered student, found none; run "

@@ -1,8 +1,8 @@
-"""The embedding table in training: the rows of the tokens that the texts use, and no other.
+"""The embedding table in training: only the rows of tokens that the texts use.
 
-A row that no text uses has gradient 0 at every step. AdamW's moments of it stay 0, and weight decay
-is all that changes it: what many steps of that come to is done at once. So the student learns as
-with the whole table, but gradient, clipping and optimiser cost what the texts use.
+A row that no text uses has gradient 0 at every step. AdamW's moments of it stay 0, and only weight
+decay changes it: the decay of many steps is applied at once. So the student learns exactly as with
+the whole table, but gradient, clipping and optimiser cost only what the texts use.
 
 Shapes: V tokens of the table, U of them used, d the encoder's width.
 """
@@ -21,19 +21,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-class Rows:
-    """What stands in for a model's embedding table while it learns; the table itself lies aside."""
+class EmbeddingRows:
+    """Replaces a model's embedding table while it trains, and keeps the whole table aside."""
 
     def __init__(self, model: "PreTrainedModel", texts: Iterable[Tokens]) -> None:
-        """Leave in `model` the rows that `texts` use."""
+        """Reduce the table of `model` to the rows that `texts` use."""
         table = cast(nn.Embedding, model.get_input_embeddings())
         used = _used(texts, table.num_embeddings)
-        # Positions begin behind the padding's id, so that it must stay where it is.
+        # Positions begin behind the padding's id, so that id must not change.
         used[:(table.padding_idx or 0) + 1] = True
         self.places = np.where(used, np.cumsum(used) - 1, -1)
-        """Where a token's row is now; -1 for one that no text uses. *Shape:* (V,)"""
+        """Each token's row in training; -1 for a token that no text uses. *Shape:* (V,)"""
         self._used = torch.from_numpy(np.flatnonzero(used))
-        self._name = next(name for name, each in model.named_parameters() if each is table.weight)
+        self._name = next(name for name, parameter in model.named_parameters()
+                          if parameter is table.weight)
         self._table = table.weight.detach().cpu()
         table.weight = nn.Parameter(self._table[self._used])
         table.num_embeddings = len(self)
@@ -43,7 +44,11 @@ class Rows:
         return len(self._used)
 
     def decay(self, factor: float) -> None:
-        """Weight decay of the rows that lie aside: the product of all steps' `1 - lr * decay`."""
+        """Apply weight decay to the unused rows.
+
+        Args:
+            factor: the product of `1 - lr * weight_decay` over all steps since the last call.
+        """
         self._table.mul_(factor)
 
     def put(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -52,15 +57,15 @@ class Rows:
         return {**weights, self._name: self._table}
 
     def take(self, weights: dict[str, Tensor]) -> dict[str, Tensor]:
-        """What `put` gave, for the model in training; its other rows now lie aside."""
+        """The opposite of `put`: weights with the whole table, made ready for the training."""
         self._table = weights[self._name]
         return {**weights, self._name: self._table[self._used]}
 
 
 def _used(texts: Iterable[Tokens], vocabulary: int) -> NDArray[np.bool_]:
-    """Which tokens occur; a part of a file is read at a time. *Shape:* (V,)"""
+    """Which tokens occur. Reads one part of a file at a time. *Shape:* (V,)"""
     used = np.zeros(vocabulary, dtype=np.bool_)
-    for each in texts:
-        for ids in each.ids:
+    for tokens in texts:
+        for ids in tokens.ids:
             used[ids] = True
     return used

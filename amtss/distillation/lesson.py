@@ -17,7 +17,9 @@ from amtss.paths import Layout
 from amtss.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
-    from amtss.distillation.learner import Examples, Learner, Progress
+    from amtss.distillation.checkpoints import Progress
+    from amtss.distillation.examples import Examples
+    from amtss.distillation.learner import Learner
     from amtss.student.model import StudentModel
 
 
@@ -44,7 +46,8 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     Raises:
         DataError, CacheError, CheckpointError: an input is missing or unfit.
     """
-    from amtss.distillation.learner import Learner, examples
+    from amtss.distillation.examples import examples
+    from amtss.distillation.learner import Learner
     from amtss.models import hardware
     from amtss.student.model import build_student
     from amtss.tokenization import tokens
@@ -82,7 +85,7 @@ def _extended_student(params: Params, layout: Layout, labels: Sequence[str], tok
     model = new_languages.extend(registered, params.languages, tokens)
     targets = soft_targets(params, teachers, importance.fit(teachers, params.distil.weights))
     new = np.isin(np.array(params.languages)[train.language], params.newcomers)
-    new_languages.acquaint(model, known, train.tokens, targets, new)
+    new_languages.initialise_embeddings(model, known, train.tokens, targets, new)
     return model
 
 

@@ -1,4 +1,7 @@
-"""Equation 7. Shapes: B examples of a batch, C classes."""
+"""Equation 7: cross-entropy with the labels plus lambda times KL to the soft targets.
+
+Shapes: B examples of a batch, C classes.
+"""
 
 from typing import NamedTuple
 
@@ -15,7 +18,7 @@ class Loss(NamedTuple):
     hard: Tensor
     """H(y, student): cross-entropy with the labels, 0 for unlabelled examples."""
     soft: Tensor
-    """KL(soft targets || student), temperature's square included."""
+    """KL(soft targets || student), scaled by the temperature's square."""
 
 
 def distillation_loss(student_logits: Tensor, soft_targets: Tensor, labels: Tensor, *,

@@ -16,7 +16,9 @@ from amtss.paths import Layout
 from amtss.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
-    from amtss.distillation.learner import Examples, Learner, Progress
+    from amtss.distillation.checkpoints import Progress
+    from amtss.distillation.examples import Examples
+    from amtss.distillation.learner import Learner
     from amtss.distillation.lesson import Lesson
 
 EpochReport = dict[str, Any]

@@ -1,1 +1,1 @@
-"""Reading the test split once, and the metrics that come of it."""
+"""Reading the test split once: metrics, sizes and costs of all models."""

@@ -1,1 +1,1 @@
-"""A trained student at work: predict, export, serve."""
+"""Use a trained student: predict, export, serve."""

@@ -1,5 +1,5 @@
-"""A student for others to run: one language as a plain transformers checkpoint, which needs no
-amtss, or all of them as one ONNX file, which needs no torch."""
+"""Export a student: one language as a plain transformers checkpoint, which needs no amtss, or all
+languages as one ONNX file, which needs no torch."""
 
 import copy
 import json
@@ -21,34 +21,34 @@ if TYPE_CHECKING:
 _ROBERTA = ("classifier.dense", "classifier.out_proj")
 LAYERS = {"bert": ("bert.pooler.dense", "classifier"), "camembert": _ROBERTA, "roberta": _ROBERTA,
           "xlm-roberta": _ROBERTA}
-"""Where each family's sequence classifier keeps a head's dense and out_proj."""
+"""Family -> names of a head's dense and out_proj in its sequence classifier."""
 ACTIVATION = "gelu"
-"""The only one that an ONNX file is written with."""
+"""The only activation that `onnx_graph` can write."""
 SEGMENTS = "embeddings.token_type_embeddings.weight"
 Format = Literal["onnx", "onnx-int8", "onnx-int4"]
-"""What an ONNX file is named everywhere: `serving.runtime`, `amtss export --format`."""
+"""As in `serving.runtime` and `amtss export --format`."""
 BITS: "dict[Format, Bits]" = {"onnx": 32, "onnx-int8": 8, "onnx-int4": 4}
 MARK = "amtss"
-"""The key of config.json by which an export is known, and that says what it was made of."""
+"""Key of config.json that marks an export and says what was exported."""
 
 
 def export(folder: Path, language: str, to: Path) -> None:
     """Write the shared encoder and `language`'s head of the student in `folder` to `to`.
 
-    `pipeline("text-classification", model=to)` gives the student's logits; its `truncation=True`
-    cuts texts where the student does.
+    `pipeline("text-classification", model=to)` gives the student's logits. With `truncation=True`
+    it truncates texts as the student does.
 
     Raises:
         CheckpointError: there is no student, it has no such head, or its encoder's family has no
             sequence classifier with such heads.
-        AmtssError: something else than an export stands at `to`.
+        AmtssError: `to` holds something other than an export.
     """
     student = PytorchPredictor(folder)
     if language not in student.languages:
         raise CheckpointError(f"{folder}: expected a head for one of "
                               f"{', '.join(student.languages)}, found none for {language!r}; name "
                               "one of them in --lang")
-    _free(to)
+    _check_replaceable(to)
     model = classifier(student.model, language)
     setattr(model.config, MARK, {"language": language,
                                  "student": checkpoint.fingerprint(folder)})
@@ -59,25 +59,29 @@ def export(folder: Path, language: str, to: Path) -> None:
 
 
 def export_onnx(folder: Path, to: Path, format: Format) -> None:
-    """Write the student in `folder` to `to`: model.onnx, with the encoder and all heads, its
-    tokenizer, which cuts and pads as the student does, and config.json with what else an answer
-    takes: labels, languages (the input `language` counts in them), max_tokens, pad_token_id.
+    """Write the student in `folder` to `to` as three files:
+
+    - model.onnx: the encoder and all heads;
+    - tokenizer.json, which truncates and pads as the student does;
+    - config.json, what else a prediction needs: labels, languages (the input `language` is an index
+      of this list), max_tokens and pad_token_id.
 
     Args:
         format: `onnx` keeps floats; `onnx-int8` is a quarter of the size, `onnx-int4` an eighth.
 
     Raises:
-        CheckpointError: there is no student, or its encoder is of another family or activation.
-        AmtssError: something else than an export stands at `to`.
+        CheckpointError: there is no student, or its encoder has another family or activation.
+        AmtssError: `to` holds something other than an export.
     """
     from amtss.inference import onnx_graph
 
     student = PytorchPredictor(folder)
-    _free(to)
+    _check_replaceable(to)
     encoder, tokenizer = student.model.config.encoder, student.tokenizer
     _check_family(encoder)
     if encoder.hidden_act != ACTIVATION:
-        raise CheckpointError(f"{folder}: expected an encoder with hidden_act {ACTIVATION}, found "
+        raise CheckpointError(f"{folder}: expected an encoder with hidden_act {ACTIVATION}, the "
+                              f"only one that the ONNX export can write, found "
                               f"{encoder.hidden_act}; export it with --format transformers")
     model = onnx_graph.build(student.model, BITS[format])
     limit = tokenizer.model_max_length = student.model.config.max_tokens
@@ -95,15 +99,16 @@ def export_onnx(folder: Path, to: Path, format: Format) -> None:
 
 def _check_family(encoder: "PreTrainedConfig") -> None:
     if encoder.model_type not in LAYERS:
-        raise CheckpointError(f"student: expected an encoder of {', '.join(LAYERS)}, found "
-                              f"{encoder.model_type}; export is for those")
+        raise CheckpointError(f"student: expected an encoder of {', '.join(LAYERS)}, the families "
+                              f"that can be exported, found {encoder.model_type}; run it in "
+                              "PyTorch: `amtss predict`, or serving.runtime: pytorch")
 
 
 def classifier(student: "StudentModel", language: str) -> "PreTrainedModel":
     """`student` as its encoder's own `...ForSequenceClassification`, for one language.
 
     Raises:
-        CheckpointError: the encoder's family is none of `LAYERS`.
+        CheckpointError: the encoder's family is not in `LAYERS`.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -123,7 +128,7 @@ def classifier(student: "StudentModel", language: str) -> "PreTrainedModel":
 
 
 def _head(student: "StudentModel", language: str, dense: str, out_proj: str) -> "dict[str, Tensor]":
-    """A head's weights by their names in the classifier; a residual one with the shared one's."""
+    """A head's weights by their names in the classifier; a residual head plus the shared one."""
     weights = student.heads[language].state_dict()
     if student.shared is not None:
         weights = {name: tensor + student.shared.state_dict()[name]
@@ -133,11 +138,11 @@ def _head(student: "StudentModel", language: str, dense: str, out_proj: str) -> 
             for kind in ("weight", "bias")}
 
 
-def _free(to: Path) -> None:
-    """Refuse to write over anything but an earlier export.
+def _check_replaceable(to: Path) -> None:
+    """Refuse to replace anything but an earlier export or an empty folder.
 
     Raises:
-        AmtssError: a file or another folder stands there.
+        AmtssError: `to` is a file or another folder.
     """
     if not to.exists() or _is_export(to) or (to.is_dir() and not any(to.iterdir())):
         return
@@ -145,9 +150,9 @@ def _free(to: Path) -> None:
                      "else; name another in --output")
 
 
-def _is_export(to: Path) -> bool:
+def _is_export(folder: Path) -> bool:
     try:
-        config = json.loads((to / "config.json").read_bytes())
+        config = json.loads((folder / "config.json").read_bytes())
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and MARK in config

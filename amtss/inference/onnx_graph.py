@@ -1,4 +1,4 @@
-"""The student as an ONNX graph for onnxruntime: its encoder and all heads, language as an input.
+"""Build the ONNX graph of a student for onnxruntime: encoder and all heads, language as an input.
 
 Shapes: B texts, S tokens, d the encoder's width, V rows of a table, L languages, C classes.
 """
@@ -18,14 +18,15 @@ OPSET, IR = 23, 11
 OWN = "com.microsoft"
 """The domain of onnxruntime's own operators."""
 LARGEST = 63
-"""Of an int8 weight: two products with uint8 fit 16 bits, all that CPUs without VNNI sum in."""
+"""Largest int8 weight. CPUs without VNNI add two products with uint8 in 16 bits, which this fits.
+"""
 ZERO = 8
-"""What stands for 0 in four bits."""
+"""The four-bit value that means 0."""
 SINGLE = np.float32
 TINY = np.finfo(SINGLE).tiny
 Array = NDArray[Any]
 Bits = Literal[32, 8, 4]
-"""Of a token's embedding: floats as they are, or whole numbers; with these, layers have 8."""
+"""Bits of the token embeddings: 32 for floats, or 8 or 4 for integers, with layers of 8 bits."""
 
 
 class Affine(NamedTuple):
@@ -36,15 +37,16 @@ class Affine(NamedTuple):
 
 
 class States(NamedTuple):
-    """The value `name` of the graph plus `offset`, which is left to those that read it. A layer
-    norm's bias costs nothing where the next layers' biases hold it. *Shapes:* (B, S, d), (d,)"""
+    """Hidden states: the value `name` of the graph, plus `offset`, which is not in the graph. The
+    layers that read the states add it to their own biases, so that a layer norm's bias costs
+    nothing. *Shapes:* (B, S, d), (d,)"""
 
     name: str
     offset: Array
 
 
 class Graph:
-    """Nodes and weights while they are put together; a value is known by its name."""
+    """Nodes and weights of a graph under construction. Values are referred to by their names."""
 
     def __init__(self, bits: Bits) -> None:
         self.bits = bits
@@ -52,11 +54,11 @@ class Graph:
         self.weights: list[TensorProto] = []
 
     def add(self, operator: str, *inputs: str | Array, domain: str = "", **attributes: Any) -> str:
-        """A node; its value's name. An array among its inputs becomes a weight."""
-        names = [each if isinstance(each, str) else self._weight(each) for each in inputs]
-        made = f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, names, [made], domain=domain, **attributes))
-        return made
+        """Add a node; the name of its output. An array among its inputs becomes a weight."""
+        names = [value if isinstance(value, str) else self._weight(value) for value in inputs]
+        output = f"{operator}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, names, [output], domain=domain, **attributes))
+        return output
 
     def _weight(self, values: Array) -> str:
         name = f"weight_{len(self.weights)}"
@@ -64,7 +66,7 @@ class Graph:
         return name
 
     def affine(self, x: str, layer: Affine, offset: Array | float = 0.0) -> str:
-        """`layer` of x + offset. (..., d) -> (..., n)"""
+        """`layer` applied to x + offset. (..., d) -> (..., n)"""
         weight, bias = layer.weight, layer.bias + (layer.weight * offset).sum(axis=1)
         if self.bits == 32:
             return self.add("Add", self.add("MatMul", x, weight.T), bias.astype(SINGLE))
@@ -73,19 +75,19 @@ class Graph:
                         domain=OWN)
 
     def rows(self, table: Array, index: str) -> str:
-        """The rows of a table that `index` names. (V, d), (B, S) -> (B, S, d)"""
+        """The rows of a table at `index`. (V, d), (B, S) -> (B, S, d)"""
         if self.bits == 32:
             return self.add("Gather", table, index)
         if self.bits == 8:
             values, scales = quantised(table, 127)
-            whole = self.add("Cast", self.add("Gather", values, index), to=TensorProto.FLOAT)
+            integers = self.add("Cast", self.add("Gather", values, index), to=TensorProto.FLOAT)
         else:
-            whole, scales = self._halves(table, index)
-        return self.add("Mul", whole, self.add("Gather", scales[:, None], index))
+            integers, scales = self._halves(table, index)
+        return self.add("Mul", integers, self.add("Gather", scales[:, None], index))
 
     def _halves(self, table: Array, index: str) -> tuple[str, Array]:
-        """The rows before their scales, and these; in four bits. (V, d), (B, S) -> (B, S, d), (V,)
-        """
+        """In four bits, the rows without their scales, and the scales. (V, d), (B, S) -> (B, S, d),
+        (V,)"""
         pairs, scales, columns = packed(table)
         both = self.add("Gather", pairs, index)
         halves = self.add("Concat", self.add("BitwiseAnd", both, np.array(15, np.uint8)),
@@ -97,8 +99,8 @@ class Graph:
         return self.add("DequantizeLinear", halves, columns, zeros, axis=-1), scales
 
     def normal(self, one: str, other: str, norm: "nn.LayerNorm") -> States:
-        """The layer norm of one + other. onnxruntime's LayerNormalization takes some five times as
-        long as this does."""
+        """The layer norm of one + other. onnxruntime's LayerNormalization takes about five times as
+        long as these nodes."""
         both = self.add("Add", one, other)
         centred = self.add("Sub", both, self.add("ReduceMean", both, np.array([-1])))
         return States(self.add("RMSNormalization", centred, _array(norm.weight), epsilon=norm.eps),
@@ -106,16 +108,17 @@ class Graph:
 
 
 def quantised(rows: Array, largest: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Rows of whole numbers up to `largest`, and the scale of each. *Shapes:* (V, d), (V,)"""
+    """`rows` as integers of at most `largest`, and a scale for each row. *Shapes:* (V, d), (V,)"""
     scales = np.maximum(np.abs(rows).max(axis=1), TINY) / largest
     return np.round(rows / scales[:, None]).astype(np.int8), scales.astype(SINGLE)
 
 
 def packed(table: Array) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:
-    """A table's halves in four bits each: pairs of values from 1 to 15, the left half's in the
-    lower bits, and the scales of rows and columns. *Shapes:* (V, d / 2), (V,), (d,)
+    """A table in four bits: bytes of two values from 1 to 15, one from the table's left half in the
+    lower bits and one from its right half; then the scales of rows and columns.
+    *Shapes:* (V, d / 2), (V,), (d,)
 
-    Columns have scales because those of principal components are very unlike in size.
+    Columns have scales because principal components differ much in size.
     """
     columns = np.maximum(np.sqrt(np.square(table).mean(axis=0)), TINY).astype(SINGLE)
     values, scales = quantised(table / columns, ZERO - 1)
@@ -125,14 +128,15 @@ def packed(table: Array) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArra
 
 
 def build(student: "StudentModel", bits: Bits) -> ModelProto:
-    """`input_ids` and `attention_mask` (B, S) and `language` (B,), int64, to `logits` (B, C).
+    """The graph from `input_ids` and `attention_mask` (B, S) and `language` (B,), all int64, to
+    `logits` (B, C).
 
-    Texts of up to the student's `max_tokens`; `language` counts in `config.languages`.
+    Texts may have up to the student's `max_tokens`. `language` is an index of `config.languages`.
 
     Args:
-        bits: of the tokens' embeddings, with a scale for each token and, of 4, for each column.
-            Below 32 weights have 8, a scale for each output, and activations are quantised as they
-            come, by the range of a whole batch.
+        bits: of the token embeddings, with a scale for each token and, in four bits, for each
+            column. Below 32, the layers' weights have 8 bits and a scale for each output, and
+            activations are quantised by the range of the whole batch.
     """
     graph, config = Graph(bits), student.config
     mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
@@ -140,31 +144,31 @@ def build(student: "StudentModel", bits: Bits) -> ModelProto:
     *layers, last = student.encoder.encoder.layer
     for layer in layers:
         states = _layer(graph, layer, states, states, mask)
-    # Heads read the first token's state; of the last layer no other is needed.
+    # Heads read only the first token's state, so the last layer computes no other.
     first = States(graph.add("Gather", states.name, np.array([0]), axis=1), states.offset)
     _heads(graph, student, _layer(graph, last, first, states, mask))
     graph.nodes[-1].output[:] = ["logits"]
     inputs = {"input_ids": ["batch", "length"], "attention_mask": ["batch", "length"],
               "language": ["batch"]}
-    made = helper.make_graph(
+    body = helper.make_graph(
         graph.nodes, "student",
         [helper.make_tensor_value_info(name, TensorProto.INT64, shape)
          for name, shape in inputs.items()],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT,
                                        ["batch", len(config.id2label or {})])], graph.weights)
-    return helper.make_model(made, ir_version=IR, producer_name="amtss", opset_imports=[
+    return helper.make_model(body, ir_version=IR, producer_name="amtss", opset_imports=[
         helper.make_opsetid("", OPSET), helper.make_opsetid(OWN, 1)])
 
 
 def _embedded(graph: Graph, student: "StudentModel") -> States:
-    """Embeddings of tokens at their positions, all of the first segment."""
+    """Embeddings of tokens and positions; all tokens are in the first segment."""
     parts, pad = student.encoder.embeddings, student.config.encoder.pad_token_id
     table = _array(parts.position_embeddings.weight) + _array(parts.token_type_embeddings.weight)[0]
     if student.config.encoder.model_type == "bert":
         length = graph.add("Shape", "input_ids", start=1, end=2)
         table = table[:student.config.max_tokens]
         positions = graph.add("Slice", table, np.array([0]), length, np.array([0]))
-    else:  # counted behind the padding id's, which padding has itself
+    else:  # positions start after the padding id; padding has the padding id's position
         real = graph.add("Cast", graph.add("Not", graph.add("Equal", "input_ids", np.array(pad))),
                          to=TensorProto.INT64)
         count = graph.add("Mul", graph.add("CumSum", real, np.array(1)), real)
@@ -174,28 +178,28 @@ def _embedded(graph: Graph, student: "StudentModel") -> States:
     return graph.normal(words, positions, parts.LayerNorm)
 
 
-def _layer(graph: Graph, layer: Any, asking: States, asked: States, mask: str) -> States:
-    """The next states of `asking`, which attend to `asked`."""
+def _layer(graph: Graph, layer: Any, queries: States, keys: States, mask: str) -> States:
+    """A transformer layer: the next states of `queries`, which attend to `keys`."""
     own, dense = layer.attention.self, layer.attention.output
-    parts = [graph.affine(states.name, _affine(each), states.offset) for each, states in
-             ((own.query, asking), (own.key, asked), (own.value, asked))]
+    parts = [graph.affine(states.name, _affine(linear), states.offset) for linear, states in
+             ((own.query, queries), (own.key, keys), (own.value, keys))]
     context = graph.add("MultiHeadAttention", *parts, "", mask, domain=OWN,
                         num_heads=own.num_attention_heads)
-    middle = _residual(graph, context, dense, asking)
+    middle = _residual(graph, context, dense, queries)
     wide = graph.affine(middle.name, _affine(layer.intermediate.dense), middle.offset)
     return _residual(graph, graph.add("Gelu", wide), layer.output, middle)
 
 
 def _residual(graph: Graph, x: str, output: Any, states: States) -> States:
-    """The norm of `states` and a dense layer of x."""
+    """The layer norm of `states` plus a dense layer of x."""
     weight, bias = _affine(output.dense)
     added = graph.affine(x, Affine(weight, bias + states.offset))
     return graph.normal(added, states.name, output.LayerNorm)
 
 
 def _heads(graph: Graph, student: "StudentModel", states: States) -> str:
-    """Logits of each text by the head of its own language. All heads read every text, in one
-    product: beside the encoder it is little, and less than to gather a text's own weights."""
+    """Logits of each text by the head of its language. All heads read every text in one product:
+    that is little work beside the encoder, and faster than to gather each text's weights."""
     index = graph.add("Unsqueeze", "language", np.array([1]))
     first = graph.add("Squeeze", states.name, np.array([1]))
 
@@ -209,9 +213,9 @@ def _heads(graph: Graph, student: "StudentModel", states: States) -> str:
 
 
 def _stacked(student: "StudentModel", layer: str) -> Affine:
-    """A layer of all heads, a residual one's with the shared. *Shapes:* (L, n, d), (L, n)"""
+    """A layer of all heads; residual heads plus the shared one. *Shapes:* (L, n, d), (L, n)"""
     heads = [_affine(getattr(student.heads[code], layer)) for code in student.config.languages]
-    weight, bias = (np.stack(each) for each in zip(*heads, strict=True))
+    weight, bias = (np.stack(arrays) for arrays in zip(*heads, strict=True))
     if student.shared is not None:
         shared = _affine(getattr(student.shared, layer))
         weight, bias = weight + shared.weight, bias + shared.bias
@@ -223,5 +227,5 @@ def _affine(layer: "nn.Linear") -> Affine:
 
 
 def _array(parameter: "Tensor") -> Array:
-    made: Array = parameter.detach().cpu().numpy()
-    return made
+    array: Array = parameter.detach().cpu().numpy()
+    return array

@@ -1,1 +1,1 @@
-"""The teachers' logits: run a teacher once, keep what it says, read it again."""
+"""The teachers' logits: run each teacher once, cache its logits, mix them to soft targets."""

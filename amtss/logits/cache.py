@@ -1,7 +1,7 @@
-"""One teacher's raw logits on one language: a safetensors file keyed by example.
+"""The cache of one teacher's raw logits on one language: a safetensors file keyed by example.
 
 Tensors, per split: `{split}.keys` (int64, (N,)) and `{split}.logits` (float32, (N, C)). The header
-says whose logits they are; a file that is truncated, altered or stale is refused.
+names their origin; a file that is truncated, altered or stale is refused.
 """
 
 import json
@@ -23,38 +23,38 @@ FORMAT = "amtss-logits/1"
 
 @dataclass(frozen=True)
 class Origin:
-    """What logits were made from; they are stale when any of it is another."""
+    """What logits were computed from; they are stale when any of it has changed."""
 
     teacher: str
     """Fingerprint of the teacher's weights, tokenizer and labels."""
     data: str
     """Fingerprint of the language's corpus."""
     labels: tuple[str, ...]
-    """What the C columns stand for, in order."""
+    """Labels of the C columns, in order."""
     settings: str
     """How the teacher was run: maximal length, precision, device."""
 
 
 @dataclass(frozen=True)
 class Logits:
-    """Rows of one split, in the order of the keys they were asked for."""
+    """Rows of one split."""
 
     keys: NDArray[np.int64]
-    """*Shape:* (N,)"""
+    """Of the examples, in the order of `values`. *Shape:* (N,)"""
     values: NDArray[np.float32]
     """*Shape:* (N, C)"""
 
     def at(self, keys: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The logits of the examples named by `keys`. *Shape:* (len(keys), C)
+        """The logits of the examples with these keys. *Shape:* (len(keys), C)
 
         Raises:
             CacheError: an example has no logits.
         """
-        if np.array_equal(keys, self.keys):  # as nearly always, and a search is slow
+        if np.array_equal(keys, self.keys):  # nearly always; a search is slow
             return self.values
         order = np.argsort(self.keys, kind="stable")
-        found = np.searchsorted(self.keys, keys, sorter=order)
-        rows = order[np.minimum(found, len(order) - 1)] if len(order) else found
+        places = np.searchsorted(self.keys, keys, sorter=order)
+        rows = order[np.minimum(places, len(order) - 1)] if len(order) else places
         missing = len(keys) if not len(order) else int((self.keys[rows] != keys).sum())
         if missing:
             raise CacheError(f"expected logits for all {len(keys)} examples, found none for "
@@ -70,47 +70,47 @@ def write(path: Path, origin: Origin, splits: Mapping[str, Logits]) -> None:
     for split, logits in splits.items():
         tensors[f"{split}.keys"] = np.ascontiguousarray(logits.keys, dtype=np.int64)
         tensors[f"{split}.logits"] = np.ascontiguousarray(logits.values, dtype=np.float32)
-    about = {"format": FORMAT, "teacher": origin.teacher, "data": origin.data,
-             "labels": json.dumps(origin.labels, ensure_ascii=False),
-             "settings": origin.settings, "checksum": _checksum(tensors)}
+    header = {"format": FORMAT, "teacher": origin.teacher, "data": origin.data,
+              "labels": json.dumps(origin.labels, ensure_ascii=False),
+              "settings": origin.settings, "checksum": _checksum(tensors)}
     with replacing(path) as temporary:
-        # One entry: safetensors writes several in any order, and equal logits are equal bytes.
-        save_file(tensors, temporary, metadata={"amtss": json.dumps(about, ensure_ascii=False)})
+        # One entry, because safetensors writes several in any order: equal logits give equal bytes.
+        save_file(tensors, temporary, metadata={"amtss": json.dumps(header, ensure_ascii=False)})
 
 
 def read(path: Path, expected: Origin, teacher: str) -> dict[str, Logits]:
     """All splits of a cache file, after checking that it is whole and fresh.
 
     Args:
-        expected: what the logits must have been made from.
-        teacher: the teacher's name, for the message.
+        expected: what the logits must have been computed from.
+        teacher: the teacher's name, for an error's message.
 
     Raises:
-        CacheError: missing, truncated, altered, or made from something else.
+        CacheError: the file is missing, truncated, altered or stale.
     """
     from safetensors import SafetensorError, safe_open
 
-    mend = f"run `dvc repro -f score@{teacher}`"
+    fix = f"run `dvc repro -f score@{teacher}`"
     if not path.is_file():
-        raise CacheError(f"{path}: expected logits of teacher {teacher}, found no file; {mend}")
+        raise CacheError(f"{path}: expected logits of teacher {teacher}, found no file; {fix}")
     try:
         with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {}).get("amtss", "{}"))
+            header = json.loads((file.metadata() or {}).get("amtss", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
         raise CacheError(f"{path}: expected a whole logits cache, found a truncated or altered "
-                         f"one ({error}); {mend}") from error
-    if about.get("format") != FORMAT:
-        raise CacheError(f"{path}: expected format {FORMAT}, found {about.get('format')}; {mend}")
-    if about.get("checksum") != _checksum(tensors):
+                         f"one ({error}); {fix}") from error
+    if header.get("format") != FORMAT:
+        raise CacheError(f"{path}: expected format {FORMAT}, found {header.get('format')}; {fix}")
+    if header.get("checksum") != _checksum(tensors):
         raise CacheError(f"{path}: expected the logits as they were written, found altered "
-                         f"ones (checksum differs); {mend}")
+                         f"ones (checksum differs); {fix}")
     for key, value in [("teacher", expected.teacher), ("data", expected.data),
                        ("labels", json.dumps(expected.labels, ensure_ascii=False)),
                        ("settings", expected.settings)]:
-        if about.get(key) != value:
+        if header.get(key) != value:
             raise CacheError(f"{path}: expected logits of {key} {value}, found a stale cache of "
-                             f"{about.get(key)}; {mend}")
+                             f"{header.get(key)}; {fix}")
     splits = [name.removesuffix(".keys") for name in tensors if name.endswith(".keys")]
     return {split: Logits(tensors[f"{split}.keys"], tensors[f"{split}.logits"])
             for split in splits}
@@ -122,7 +122,7 @@ def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 
 def origin_of(params: Params, layout: Layout, name: str, language: str) -> Origin:
-    """What teacher `name`'s logits on `language` must have been made from."""
+    """What teacher `name`'s logits on `language` must have been computed from."""
     about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
     data = read_json(layout.corpus(language) / "corpus.json", f"dvc repro data@{language}")
     settings = " ".join(f"{key}={value}" for key, value in params.scored_with(name).items())

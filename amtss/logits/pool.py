@@ -23,11 +23,11 @@ Weights = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class LanguagePool:
-    """The teachers that score one language."""
+    """The teachers that score one language, and their logits."""
 
     teachers: tuple[str, ...]
     taught: tuple[int, ...]
-    """How many languages each was fine-tuned on; 0 where this one is not among them."""
+    """How many languages each was fine-tuned on; 0 if this one is not among them."""
     logits: dict[str, NDArray[np.float32]]
     """Split -> raw logits. *Shape:* (T_l, N, C)"""
     gold: NDArray[np.int64]
@@ -35,7 +35,13 @@ class LanguagePool:
 
     def soft_targets(self, split: str, column: Mapping[str, float],
                      temperature: float = 1.0) -> Array:
-        """Equation 4 on a split. *Shape:* (N, C)"""
+        """Equation 4 on a split.
+
+        Args:
+            column: this language's column of W, by teacher.
+
+        Returns: *Shape:* (N, C)
+        """
         weights = np.array([column[name] for name in self.teachers])
         return soft_targets(softmax(self.logits[split], temperature), weights)
 
@@ -45,9 +51,9 @@ class LanguagePool:
         return np.asarray(probabilities[:, np.arange(len(self.gold)), self.gold])
 
     def accuracy(self) -> Array:
-        """Each teacher's share of right validation examples. *Shape:* (T_l,)"""
-        chosen = self.logits["validation"].argmax(axis=-1)
-        return np.asarray((chosen == self.gold).mean(axis=-1))
+        """Each teacher's share of validation examples that it labels correctly. *Shape:* (T_l,)"""
+        predicted = self.logits["validation"].argmax(axis=-1)
+        return np.asarray((predicted == self.gold).mean(axis=-1))
 
 
 Pool = dict[str, LanguagePool]
@@ -55,7 +61,7 @@ Pool = dict[str, LanguagePool]
 
 def load(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Sequence[str],
          teachers: Sequence[str]) -> Pool:
-    """The cached logits of `teachers` on each corpus. Runs no teacher.
+    """The cached logits of `teachers` on each corpus; runs no teacher.
 
     Raises:
         CacheError: a cache file is missing, truncated, altered or stale.
@@ -67,7 +73,7 @@ def load(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Sequ
         cached = [logits_cache.read(layout.logits(name, language),
                                     logits_cache.origin_of(params, layout, name, language), name)
                   for name in names]
-        logits = {split: np.stack([each[split].at(table["key"].to_numpy()) for each in cached])
+        logits = {split: np.stack([splits[split].at(table["key"].to_numpy()) for splits in cached])
                   for split, table in corpus.splits.items()}
         taught = tuple(len(params.taught_on(name)) if language in params.taught_on(name) else 0
                        for name in names)

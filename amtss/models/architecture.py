@@ -7,10 +7,10 @@ from amtss.config.schema import Architecture
 
 def scratch(architecture: Architecture, vocabulary: int, pad: int, max_length: int,
             dropout: float) -> XLMRobertaConfig:
-    """A config whose positions begin behind the padding id.
+    """A configuration of XLM-R's architecture; positions begin behind the padding id, as in XLM-R.
 
-    512 positions, as XLM-R has them, so that Table 3's size holds whatever `max_length` is. No
-    dropout inside attention: drawing it costs a small model more time than it is worth.
+    It has at least 512 positions, as XLM-R, so that Table 3's size does not depend on `max_length`.
+    There is no dropout inside attention: in a small model, drawing it takes too much time.
 
     Args:
         vocabulary: number of token ids.

@@ -1,4 +1,4 @@
-"""What this machine can do: device, precision, memory, and the processes that train together."""
+"""What this machine can do: device, precision, memory, and several processes in one training."""
 
 import ctypes
 import os
@@ -21,21 +21,19 @@ Resolved = Literal["fp32", "bf16", "fp16"]
 
 
 def device() -> torch.device:
-    """The accelerator there is, else the CPU."""
+    """The GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 M_MMAP_MAX, M_TRIM_THRESHOLD = -4, -1
-"""glibc's numbers for what its `mallopt` sets."""
+"""glibc's numbers of `mallopt` parameters."""
 NARROW = 256
-"""Up to this width threads wait for each other longer than they compute."""
+"""Width up to which threads wait for each other longer than they compute."""
 
 
 def place(model: "PreTrainedModel") -> None:
-    """Move a model to the device; a narrow one computes on one thread.
-
-    The user's own OMP_NUM_THREADS wins.
-    """
+    """Move a model to the device. A narrow one computes on one thread, unless OMP_NUM_THREADS says
+    otherwise."""
     model.to(device())  # type: ignore[arg-type]
     width = cast(nn.Embedding, model.get_input_embeddings()).embedding_dim
     if "OMP_NUM_THREADS" not in os.environ and width <= NARROW:
@@ -43,10 +41,10 @@ def place(model: "PreTrainedModel") -> None:
 
 
 def resolve(precision: Precision) -> Resolved:
-    """`auto` is bf16 where the hardware computes in it, else fp32.
+    """The precision to compute in: `auto` is bf16 where the hardware supports it, else fp32.
 
     Raises:
-        ParamsError: fp16 is asked for on a CPU, which has no fast fp16.
+        ParamsError: fp16 on a CPU, which has no fast fp16.
     """
     if precision == "fp16" and device().type == "cpu":
         raise ParamsError("params.yaml: precision: expected fp32, bf16 or auto on a CPU, "
@@ -63,9 +61,9 @@ def _has_bf16() -> bool:
 
 
 def attention() -> str | None:
-    """The attention to run, None for a model's own choice.
+    """The implementation of attention; None for the model's default.
 
-    PyTorch's fused one takes several times the plain one's time on a CPU where texts are short.
+    On a CPU with short texts, PyTorch's fused attention takes several times as long as the plain.
     """
     return "eager" if device().type == "cpu" else None
 
@@ -77,52 +75,55 @@ def autocast(precision: Resolved) -> torch.autocast:
 
 
 def accelerator(precision: Precision) -> "Accelerator":
-    """accelerate's: device, mixed precision, and under torchrun the other processes."""
+    """accelerate's Accelerator: device, mixed precision, and torchrun's other processes."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
     from accelerate.state import AcceleratorState
 
     resolved = resolve(precision)
-    AcceleratorState._reset_state()  # else the precision of this process's first training holds
-    # Not every language, nor its head, is in every process's part of a batch.
+    AcceleratorState._reset_state()  # or it keeps the precision of this process's first training
+    # A process's part of a batch need not have every language, so some heads get no gradient.
     data_parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(cpu=device().type == "cpu", kwargs_handlers=[data_parallel],
                        mixed_precision="no" if resolved == "fp32" else resolved)
 
 
 @contextmanager
-def fitting(mend: str) -> Iterator[None]:
-    """Running out of memory, the GPU's or the CPU's, is a user's error that ends with `mend`.
+def fitting(fix: str) -> Iterator[None]:
+    """Report a lack of memory, the GPU's or the CPU's, as an error of the settings.
+
+    Args:
+        fix: what fixes it, for the end of the message.
 
     Raises:
-        ParamsError: it did.
+        ParamsError: the memory is full.
     """
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        # Of the CPU's memory PyTorch raises nothing more precise.
+        # For the CPU's memory, PyTorch raises nothing more specific.
         if type(error) is RuntimeError and "DefaultCPUAllocator" not in str(error):
             raise
         size = re.search(r"allocate ([\d.]+ \w+)", str(error))
         raise ParamsError(f"{device().type} memory: expected all to fit, found no "
-                          f"{size[1] if size else 'room'} more; {mend}") from error
+                          f"{size[1] if size else 'room'} more; {fix}") from error
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep large blocks that are freed for those asked for next.
+    """Let glibc keep large freed blocks for later allocations.
 
-    Else each step takes its embeddings' gradient from the system anew, page by page: with 250,002
-    tokens that is a quarter of the step.
+    Otherwise each step gets the memory of its embeddings' gradient from the system again, page by
+    page: with 250,002 tokens that takes a quarter of the step.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other systems' allocators have none
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def deterministic(seed: int) -> None:
-    """Same seed, same machine, same bytes."""
+    """Seed PyTorch and use deterministic algorithms: equal seeds give equal bytes on a machine."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    # It would write NaN over every new tensor first: a tenth of a small student's step.
+    # Filling every new tensor with NaN takes a tenth of a small student's step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.manual_seed(seed)

@@ -1,10 +1,11 @@
 """How a version becomes champion: it passes the rules, then the aliases move.
 
-A move writes the mark, `previous` and `champion` in this order, so that the old champion serves
-until the last of them; killed between two, the same command run again ends where it would have. One
-lock makes the moves of one checkout wait for each other, and for `register`. Two machines that
-share a registry have no lock in common: of two promotions within the same second the later one may
-have been compared with a champion that was just replaced. `amtss audit` tells.
+A move writes three things in this order: the mark (which version amtss made champion), the alias
+`previous`, and the alias `champion`. So the old champion serves until the last write, and after a
+kill in between, the same command finishes the move. Within a checkout, moves and `register` wait
+for each other by a lock. Two machines that share a registry have no common lock: if both promote
+within the same second, the later version may have been compared with a champion that was just
+replaced. `amtss audit` finds that.
 """
 
 import sys
@@ -33,14 +34,16 @@ def show(verdict: Verdict) -> None:
 
 
 def promote(params: Params, layout: Layout, reference: str | int = CHALLENGER,
-            dry_run: bool = False, tell: Callable[[Verdict], None] = show) -> Verdict | None:
-    """Make a version champion if it passes the rules; None where amtss has done so before.
+            dry_run: bool = False, report: Callable[[Verdict], None] = show) -> Verdict | None:
+    """Make a version champion if it passes the rules.
 
-    A champion that somebody else put there is held against the last one of amtss.
+    A version that somebody else has made champion is compared with the last champion of amtss.
+
+    Returns: the verdict, or None if amtss has made this version champion before.
 
     Raises:
-        RegistryError: there is no such version, it does not pass, or the champion has changed
-            meanwhile.
+        RegistryError: there is no such version, it does not pass, or the champion has changed in
+            the meantime.
     """
     with alone(layout.registry_lock):
         candidate = versions.find(params, layout, reference)
@@ -50,7 +53,7 @@ def promote(params: Params, layout: Layout, reference: str | int = CHALLENGER,
             verdict = None
         else:
             verdict = _judge(params, layout, candidate, own)
-            tell(verdict)
+            report(verdict)
             verdict.enforce()
         if dry_run:
             return verdict
@@ -66,12 +69,12 @@ def promote(params: Params, layout: Layout, reference: str | int = CHALLENGER,
 
 
 def rollback(params: Params, layout: Layout) -> Version:
-    """Make the previous champion champion, and the champion previous.
+    """Exchange the aliases champion and previous.
 
-    Where both are one version, a move to the marked one was cut short: it is finished.
+    If both point to one version, a move was interrupted; it is finished instead.
 
     Raises:
-        RegistryError: there is none to return to.
+        RegistryError: there is no previous champion.
     """
     with alone(layout.registry_lock):
         aliases = versions.aliases(params, layout)
@@ -81,9 +84,9 @@ def rollback(params: Params, layout: Layout) -> Version:
         if new is None or new == old:
             raise RegistryError(f"{versions.name(params)}: expected an alias {PREVIOUS} to return "
                                 "to, found none; name a version in `amtss promote --version`")
-        returned = versions.find(params, layout, new)
+        version = versions.find(params, layout, new)
         _move(params, layout, new, old)
-        return returned
+        return version
 
 
 def _move(params: Params, layout: Layout, new: int, old: int | None) -> None:
@@ -93,8 +96,9 @@ def _move(params: Params, layout: Layout, new: int, old: int | None) -> None:
     versions.point(params, layout, CHAMPION, new)
 
 
-def audit(params: Params, layout: Layout, tell: Callable[[Verdict], None] = show) -> Verdict:
-    """Hold the champion against the one before it; one put there by hand, against amtss's own.
+def audit(params: Params, layout: Layout, report: Callable[[Verdict], None] = show) -> Verdict:
+    """Compare the champion with the previous one, or, if its alias was moved by hand, with the last
+    champion of amtss.
 
     Raises:
         RegistryError: there is no champion, or it does not pass.
@@ -105,14 +109,14 @@ def audit(params: Params, layout: Layout, tell: Callable[[Verdict], None] = show
         own = versions.marked(params, layout)
         note = f"Compared with the alias {PREVIOUS}."
         if own != champion.number:
-            note = f"The alias {CHAMPION} was moved by hand, or a move was cut short."
+            note = f"The alias {CHAMPION} was moved by hand, or a move was interrupted."
             if own is not None:
                 against = own
                 note += f" Compared with version {own}, amtss's own last champion."
         verdict = _judge(params, layout, champion,
                          against if against != champion.number else None)
         verdict = replace(verdict, notes=(note, *verdict.notes))
-        tell(verdict)
+        report(verdict)
         verdict.enforce()
         return verdict
 
@@ -129,7 +133,8 @@ def _judge(params: Params, layout: Layout, candidate: Version, against: int | No
 
 
 def _measured(params: Params, layout: Layout, champion: Version, candidate: Version) -> Version:
-    """`champion` with figures on the candidate's test rows, where artifacts/data holds them."""
+    """`champion`, evaluated again on the candidate's test rows where these have changed and
+    artifacts/data holds them."""
     codes = [code for code in champion.languages if code in candidate.languages
              and candidate.test[code] != champion.test[code]
              and candidate.test[code] == corpus.test_fingerprint(layout, code)]
@@ -139,9 +144,9 @@ def _measured(params: Params, layout: Layout, champion: Version, candidate: Vers
     with tempfile.TemporaryDirectory(prefix="amtss-") as folder:
         student = Path(folder) / "student"
         versions.fetch(params, layout, champion.number, champion.fingerprint, student)
-        made = evaluate.predict_test(student, corpora)
-    accuracy = {each.language: metrics.accuracy(made[each.language].argmax(axis=-1),
-                                                each.label_ids("test", champion.labels))
-                for each in corpora}
+        probabilities = evaluate.predict_test(student, corpora)
+    accuracy = {test.language: metrics.accuracy(probabilities[test.language].argmax(axis=-1),
+                                                test.label_ids("test", champion.labels))
+                for test in corpora}
     return replace(champion, accuracy=champion.accuracy | accuracy,
                    test=champion.test | {code: candidate.test[code] for code in codes})

@@ -1,4 +1,4 @@
-"""A version of the registered model, made from the evaluated student."""
+"""Register the evaluated student as a version of the project's model."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
 REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tokenizers")
-"""What a version needs to answer, besides what its runtime does."""
+"""Packages that every version needs to predict."""
 PYTORCH = ("safetensors", "torch", "transformers")
 ONNX = ("onnxruntime",)
-"""What each kind of runtime needs besides."""
+"""Packages that each kind of runtime needs besides."""
 
 
 def register(params: Params, layout: Layout) -> tuple[Version, bool]:
-    """Make a version of the evaluated student, alias `challenger`, unless there is one already.
+    """Register the evaluated student, unless it is registered, and set the alias `challenger` on it
+    unless it is the champion.
 
     Returns: the version, and whether it is new.
 
@@ -37,16 +38,21 @@ def register(params: Params, layout: Layout) -> tuple[Version, bool]:
     """
     student = _evaluated(params, layout)
     with alone(layout.registry_lock):
-        known = [each for each in versions.versions(params, layout)
-                 if (each.fingerprint, each.runtime) == (student.fingerprint, student.runtime)]
-        number = known[-1].number if known else _make(params, layout, student)
+        known = [version for version in versions.versions(params, layout)
+                 if (version.fingerprint, version.runtime)
+                 == (student.fingerprint, student.runtime)]
+        number = known[-1].number if known else _create(params, layout, student)
         if versions.aliases(params, layout).get(CHAMPION) != number:
             versions.point(params, layout, CHALLENGER, number)
         return versions.find(params, layout, number), not known
 
 
 def _evaluated(params: Params, layout: Layout) -> Version:
-    """What is known of `artifacts/student`, as a version that has no number yet."""
+    """`artifacts/student` and its figures, as a version without a number.
+
+    Raises:
+        RegistryError: the figures are of another student.
+    """
     fingerprint = checkpoint.fingerprint(layout.student)
     metrics = read_json(layout.metrics, "dvc repro") if layout.metrics.is_file() else {}
     measured = metrics.get("measured", {"student": "none"})
@@ -67,11 +73,11 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         runtime=params.serving.runtime)
 
 
-def _make(params: Params, layout: Layout, student: Version) -> int:
-    """Log the student in a run of its own and make a version of it; the version's number."""
+def _create(params: Params, layout: Layout, student: Version) -> int:
+    """Log the student in a run of its own and create a version from it; the version's number."""
     import mlflow
 
-    package = Path(__file__).parents[1]
+    code = Path(__file__).parents[1]  # shipped whole: half a megabyte, without bytecode
     needed = sorted(REQUIREMENTS + (PYTORCH if params.serving.runtime == "pytorch" else ONNX))
     with (_artifacts(params, layout) as artifacts, versions.answering(params, layout) as client,
           mlflow.start_run(run_name="register") as run):
@@ -80,21 +86,22 @@ def _make(params: Params, layout: Layout, student: Version) -> int:
             mlflow.log_artifacts(str(layout.report), "report")
             tags["report"] = f"runs:/{run.info.run_id}/report/report.html"
         logged = mlflow.pyfunc.log_model(
-            name="student", python_model=str(package / "inference" / "mlflow_model.py"),
-            artifacts=artifacts,
-            code_paths=[str(package)], signature=_signature(), input_example=_example(student),
-            pip_requirements=[f"{each}=={installed(each).split('+')[0]}" for each in needed])
+            name="student", python_model=str(code / "inference" / "mlflow_model.py"),
+            artifacts=artifacts, code_paths=[str(code)], signature=_signature(),
+            input_example=_example(student),
+            pip_requirements=[f"{package}=={installed(package).split('+')[0]}"
+                              for package in needed])
         if not versions.models(params, client):
             client.create_registered_model(versions.name(params))
-        made = client.create_model_version(
+        version = client.create_model_version(
             versions.name(params), logged.model_uri, run.info.run_id, tags,
             description=_description(student), model_id=logged.model_id)
-        return int(made.version)
+        return int(version.version)
 
 
 @contextmanager
 def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
-    """Folders that a version holds: the student, and its export where onnxruntime answers."""
+    """Folders that a version holds: the student, and its ONNX export if that is its runtime."""
     folders = {"student": str(layout.student.resolve())}
     with TemporaryDirectory(prefix="amtss-") as temporary:
         if params.serving.runtime != "pytorch":
@@ -108,7 +115,7 @@ def _description(version: Version) -> str:
     rows = "\n".join(f"| {code} | {version.accuracy[code]:.2f} |" for code in version.languages)
     return (f"One student for {len(version.languages)} languages and {len(version.labels)} labels; "
             f"{version.average:.2f} points of test accuracy on average. Its report is an artifact "
-            f"of its source run. It answers by {version.runtime}; its figures are PyTorch's, fp32."
+            f"of its source run. Its runtime is {version.runtime}; its figures are PyTorch's, fp32."
             f"\n\n| language | accuracy |\n| --- | ---: |\n{rows}\n")
 
 
@@ -119,7 +126,7 @@ def _signature() -> "ModelSignature":
 
     return ModelSignature(
         Schema([ColSpec(DataType.string, "text"),
-                *(ColSpec(DataType.string, each, required=False) for each in ("pair", "lang"))]),
+                *(ColSpec(DataType.string, name, required=False) for name in ("pair", "lang"))]),
         Schema([ColSpec(DataType.string, "label"), ColSpec(DataType.double, "score"),
                 ColSpec(Map(DataType.double), "probabilities")]),
         ParamSchema([ParamSpec("lang", DataType.string, "")]))

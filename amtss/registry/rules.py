@@ -23,9 +23,9 @@ class Check(NamedTuple):
     passed: bool
     candidate: float | None = None
     champion: float | None = None
-    """Points of test accuracy, where the rule is about them."""
+    """Points of test accuracy, if the rule is about accuracy."""
     allowed: float | None = None
-    """Points that the candidate may be worse by."""
+    """How many points the candidate may be worse."""
 
     @property
     def difference(self) -> float | None:
@@ -37,7 +37,7 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rules say of a candidate. What makes figures comparable is checked first."""
+    """All checks of a candidate, those first that make the figures comparable."""
 
     candidate: "Version"
     champion: "Version | None"
@@ -51,17 +51,17 @@ class Verdict:
     def enforce(self) -> None:
         """
         Raises:
-            RegistryError: a rule is broken; it names the first one, the language and the figures.
+            RegistryError: a rule is broken. The message names the first, its language and figures.
         """
         if self.failed:
             more = f" (and {len(self.failed) - 1} more)" if self.failed[1:] else ""
-            expected, mend = _told(self.failed[0], self)
+            expectation, fix = _explain(self.failed[0], self)
             raise RegistryError(f"version {self.candidate.number} does not pass the rules: "
-                                f"{self.failed[0].rule}: {expected}{more}; {mend}")
+                                f"{self.failed[0].rule}: {expectation}{more}; {fix}")
 
 
 def compare(candidate: "Version", champion: "Version | None", params: Params) -> Verdict:
-    """Hold `candidate` against `champion`, or, where there is none, against the settings alone."""
+    """Compare `candidate` with `champion`, or, if there is none, with the settings alone."""
     rules = params.promotion
     old = champion.languages if champion else ()
     checks = [Check(REQUIRED, code, code in candidate.languages)
@@ -89,24 +89,24 @@ def _mean(version: "Version", languages: list[str]) -> float:
     return sum(version.accuracy[code] for code in languages) / len(languages)
 
 
-def _told(check: Check, verdict: Verdict) -> tuple[str, str]:
-    """What a broken rule expected and found, and what mends it."""
+def _explain(check: Check, verdict: Verdict) -> tuple[str, str]:
+    """What a broken rule expected and found, and what fixes it."""
     candidate, champion, code = verdict.candidate, verdict.champion, check.language
     if check.rule == REQUIRED:
         return (f"expected {code} among its languages, found {', '.join(candidate.languages)}",
                 f"run `amtss onboard-language --lang {code}`")
     if check.rule == VALIDATION:
         return (f"expected no errors in the validation of {code}, found {candidate.errors[code]}",
-                "mend the data, then run `dvc repro` and `amtss register`")
+                "correct the data, then run `dvc repro` and `amtss register`")
     assert champion is not None
     if check.rule == LABELS:
         others = sorted({*candidate.labels} ^ {*champion.labels})
         return (f"expected the labels of version {champion.number}, found {', '.join(others)} in "
-                "one of the two alone", "register a student of the same labels")
+                "only one of the two", "register a student with the same labels")
     if check.rule == TEST:
         return (f"expected version {champion.number} to be measured on the test rows of {code} "
-                f"that it was measured on ({candidate.test[code]}), found others "
-                f"({champion.test[code]}), and neither are in artifacts/data",
+                f"that this one was measured on ({candidate.test[code]}), found others "
+                f"({champion.test[code]}), and artifacts/data has neither",
                 "run `dvc repro` and `amtss register` again")
     what = "on average over its languages" if code == ALL else f"in {code}"
     return (f"expected at most {check.allowed:.2f} points below version {champion.number}'s "
@@ -115,7 +115,7 @@ def _told(check: Check, verdict: Verdict) -> tuple[str, str]:
 
 
 def verdict_table(verdict: Verdict) -> Table:
-    """A row per language, after one for all of the champion's."""
+    """A row for the average, then a row per language."""
     candidate, champion = verdict.candidate, verdict.champion
     against = f"version {champion.number}" if champion else "champion"
     rows = []

@@ -19,37 +19,37 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-MEND = {CHAMPION: "run `amtss promote`", CHALLENGER: "run `amtss register`"}
-"""What sets an alias."""
+FIX = {CHAMPION: "run `amtss promote`", CHALLENGER: "run `amtss register`"}
+"""The command that sets an alias."""
 STUDENT = "artifacts/student"
-"""Where its student is below a version's folder."""
+"""Path of the student in a version's folder."""
 
 
 @dataclass(frozen=True)
 class Version:
-    """A version of the registered model, and what was measured of its student."""
+    """A version of the registered model, and the figures of its student."""
 
     number: int
     fingerprint: str
     """`checkpoint.fingerprint` of the student's folder."""
     parent: int | None
-    """The version that an onboarding began from."""
+    """The version that an onboarding started from; None for a student trained from the start."""
     languages: tuple[str, ...]
     labels: tuple[str, ...]
     accuracy: dict[str, float]
     """Test accuracy in points, by language."""
     test: dict[str, str]
-    """`corpus.test_fingerprint` of the rows that it was measured on, by language."""
+    """`corpus.test_fingerprint` of the rows that it was evaluated on, by language."""
     errors: dict[str, int]
-    """What validation found wrong enough to stop a pipeline, by language."""
+    """Number of errors in the validation of the data, by language."""
     commit: str
     lock: str
     """SHA-256 of dvc.lock."""
     dirty: str | None = None
-    """Which of params.yaml and dvc.lock are not as in `commit`."""
+    """Which of params.yaml and dvc.lock differ from `commit`; None for neither."""
     aliases: tuple[str, ...] = ()
     runtime: str = "pytorch"
-    """What it answers with."""
+    """`serving.runtime` when it was registered."""
 
     @property
     def average(self) -> float:
@@ -58,15 +58,15 @@ class Version:
 
 
 def name(params: Params) -> str:
-    """The registered model's."""
+    """Name of the project's registered model."""
     return f"amtss-{params.project}"
 
 
 def find(params: Params, layout: Layout, reference: str | int) -> Version:
-    """The version with an alias or a number.
+    """The version with this alias or number.
 
     Raises:
-        RegistryError: there is none, or it is none of amtss.
+        RegistryError: there is none, or amtss has not registered it.
     """
     named = aliases(params, layout)
     text = str(reference)
@@ -77,16 +77,16 @@ def find(params: Params, layout: Layout, reference: str | int) -> Version:
         if int(entity.version) == number:
             return _version(params, entity, named)
     if text.isdecimal():
-        what, there = f"version {text}", [each.version for each in entities]
+        what, existing = f"version {text}", [str(entity.version) for entity in entities]
     else:
-        what, there = f"alias {text}", [f"{alias} ({at})" for alias, at in named.items()]
-    mend = MEND[CHALLENGER] if not entities else MEND.get(text, "name one of them")
+        what, existing = f"alias {text}", [f"{alias} ({at})" for alias, at in named.items()]
+    fix = FIX[CHALLENGER] if not entities else FIX.get(text, "name one of them")
     raise RegistryError(f"{name(params)}: expected {what}, found "
-                        f"{', '.join(map(str, there)) or 'none'}; {mend}")
+                        f"{', '.join(existing) or 'none'}; {fix}")
 
 
 def versions(params: Params, layout: Layout) -> list[Version]:
-    """All that amtss has registered, oldest first."""
+    """All versions that amtss has registered, oldest first."""
     named = aliases(params, layout)
     with answering(params, layout) as client:
         return [_version(params, entity, named) for entity in _entities(params, client)
@@ -94,14 +94,14 @@ def versions(params: Params, layout: Layout) -> list[Version]:
 
 
 def aliases(params: Params, layout: Layout) -> dict[str, int]:
-    """Alias -> number of its version; empty where nothing has been registered."""
+    """Alias -> number of its version; empty if nothing is registered."""
     with answering(params, layout) as client:
-        return {alias: int(at) for each in models(params, client)
-                for alias, at in each.aliases.items()}
+        return {alias: int(number) for model in models(params, client)
+                for alias, number in model.aliases.items()}
 
 
 def point(params: Params, layout: Layout, alias: str, number: int | None) -> None:
-    """Set `alias` on version `number`, or take it away."""
+    """Set `alias` on version `number`; None deletes the alias."""
     with answering(params, layout) as client:
         if number is None:
             client.delete_registered_model_alias(name(params), alias)
@@ -110,38 +110,40 @@ def point(params: Params, layout: Layout, alias: str, number: int | None) -> Non
 
 
 def mark(params: Params, layout: Layout, number: int) -> None:
-    """Write down that amtss itself made version `number` champion."""
+    """Record that amtss made version `number` champion."""
     with answering(params, layout) as client:
         client.set_registered_model_tag(name(params), CHAMPION, str(number))
 
 
 def marked(params: Params, layout: Layout) -> int | None:
-    """The version that amtss itself made champion last."""
+    """The version that amtss made champion last; None if it made none."""
     with answering(params, layout) as client:
-        numbers = [int(each.tags[CHAMPION]) for each in models(params, client)
-                   if CHAMPION in each.tags]
+        numbers = [int(model.tags[CHAMPION]) for model in models(params, client)
+                   if CHAMPION in model.tags]
         return numbers[0] if numbers else None
 
 
 def fetch(params: Params, layout: Layout, number: int, fingerprint: str | None, to: Path) -> None:
-    """Write a version's student to the folder `to`, whole and verified.
+    """Download a version's student to the folder `to` and verify it; `to` is written whole or not
+    at all.
 
     Raises:
-        RegistryError: it is not the student `fingerprint`, or no longer what was registered.
+        RegistryError: the version holds another student than `fingerprint`, or its files are
+            missing or altered.
     """
     version = find(params, layout, number)
     if fingerprint not in (None, version.fingerprint):
         raise RegistryError(f"{name(params)} version {number}: expected the student {fingerprint}, "
                             f"found {version.fingerprint}; name that student's version")
     with replacing(to) as temporary:
-        got = _download(params, layout, version, temporary)
-        for path in got.iterdir():
+        student = _download(params, layout, version, temporary)
+        for path in student.iterdir():
             path.rename(temporary / path.name)
-        got.rmdir()
+        student.rmdir()
 
 
 def _download(params: Params, layout: Layout, version: Version, to: Path) -> Path:
-    """A version's student, verified, in a folder below `to`."""
+    """Download a version's student into a folder below `to` and verify it; that folder."""
     with answering(params, layout) as client:
         place = client.get_model_version_download_uri(name(params), str(version.number))
     from mlflow.artifacts import download_artifacts
@@ -162,17 +164,18 @@ def _download(params: Params, layout: Layout, version: Version, to: Path) -> Pat
 
 
 def tags(version: Version) -> dict[str, str]:
-    """What stands beside a version: each of its fields, as text or JSON."""
-    told = asdict(version) | {"average": round(version.average, 2), "number": None, "aliases": None}
+    """A version's fields as MLflow's tags: text or JSON."""
+    fields = asdict(version) | {"average": round(version.average, 2)}
+    del fields["number"], fields["aliases"]  # MLflow has them itself
     return {key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            for key, value in told.items() if value is not None}
+            for key, value in fields.items() if value is not None}
 
 
 def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> Version:
-    """`tags` read back.
+    """Read `tags` back.
 
     Raises:
-        RegistryError: they are not there, or not what amtss writes.
+        RegistryError: they are missing, or amtss has not written them.
     """
     number, tags = int(entity.version), entity.tags
     try:
@@ -187,27 +190,41 @@ def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> V
             runtime=tags.get("runtime", "pytorch"))
     except (KeyError, json.JSONDecodeError) as error:
         raise RegistryError(f"{name(params)} version {number}: expected the tags of `amtss "
-                            f"register`, found other ones ({error}); name another version"
+                            f"register`, found others ({error}); name another version"
                             ) from error
 
 
 def models(params: Params, client: "MlflowClient") -> list[Any]:
-    """The registered model, or none yet."""
+    """The project's registered model in a list; an empty list if nothing is registered."""
     return list(client.search_registered_models(f"name = '{name(params)}'"))
 
 
 def _entities(params: Params, client: "MlflowClient") -> "list[ModelVersion]":
-    found = client.search_model_versions(f"name = '{name(params)}'")
-    return sorted(found, key=lambda entity: int(entity.version))
+    entities = client.search_model_versions(f"name = '{name(params)}'")
+    return sorted(entities, key=lambda entity: int(entity.version))
 
 
 @contextmanager
 def answering(params: Params, layout: Layout) -> "Iterator[MlflowClient]":
-    """The registry; whatever goes wrong with it is told in one line."""
+    """A client of the registry.
+
+    Raises:
+        RegistryError: the registry does not answer, or refuses what the body asks of it.
+    """
     client = store.connect(params, layout)
-    try:
+    with reporting(name(params)):
         yield client
+
+
+@contextmanager
+def reporting(model: str) -> Iterator[None]:
+    """Report what goes wrong in MLflow as one line.
+
+    Raises:
+        RegistryError: MLflow failed in the body.
+    """
+    try:
+        yield
     except store.failures() as error:
-        raise RegistryError(f"{name(params)}: expected the model registry to answer, found: "
-                            f"{store.cause(error)}; mend that, then run the same command again"
-                            ) from error
+        raise RegistryError(f"{model}: expected the model registry to answer, found: "
+                            f"{store.cause(error)}; fix that, then try again") from error

@@ -1,9 +1,8 @@
-"""The run's pictures. Each function takes plain numbers and returns a matplotlib Figure.
+"""The figures of a run. Each function takes plain numbers and returns a matplotlib Figure.
 
-Languages get a panel or a row each, never a line among twenty. matplotlib's objects, not pyplot:
-no global state, no display.
+Every language has its own panel or row: twenty lines in one plot cannot be told apart.
 
-Shapes: L languages, E epochs, C labels, T teachers.
+Shapes: L languages, E epochs, C labels.
 """
 
 import math
@@ -20,30 +19,30 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from amtss.plot import BLUE, DARK, GREY, ORANGE, STYLE, new_figure, panels
-from amtss.report.tables import AVERAGE, BASELINE, MIXTURE, STUDENT
+from amtss.report.accuracy import AVERAGE, BASELINE, MIXTURE, STUDENT
 
 Epoch = Mapping[str, Any]
 """A line of `history.jsonl`."""
 MAX_NUMBERED = 24
-"""A heat map of more columns than this has no numbers in its cells."""
+"""A heat map with more columns than this has no numbers in its cells."""
 
 
 @rc_context(STYLE)
 def learning_curves(student: Sequence[Epoch], baseline: Sequence[Epoch],
                     languages: Sequence[str]) -> Figure:
-    """Validation accuracy per epoch, a panel per language, with its teachers' as dashes.
+    """Validation accuracy per epoch, a panel per language, the teachers' accuracy dashed.
 
-    An onboarding has no `baseline`.
+    `baseline` is empty in an onboarding.
     """
     figure, all_axes = panels(len(languages) + 1, 2.4, 1.9, 4)
     for axes, code in zip(all_axes, (AVERAGE, *languages), strict=True):
-        over = languages if code == AVERAGE else (code,)
+        averaged = languages if code == AVERAGE else (code,)
         epochs = [row["epoch"] for row in student]
-        own = _means(student, over)
-        axes.plot(epochs, own + _means(student, over, "margin"), "--", color=DARK, lw=1,
+        own = _means(student, averaged)
+        axes.plot(epochs, own + _means(student, averaged, "margin"), "--", color=DARK, lw=1,
                   label=f"{MIXTURE} (Equation 4)")
         if baseline:
-            axes.plot([row["epoch"] for row in baseline], _means(baseline, over), "s-", ms=3,
+            axes.plot([row["epoch"] for row in baseline], _means(baseline, averaged), "s-", ms=3,
                       lw=1.2, color=ORANGE, label=BASELINE)
         axes.plot(epochs, own, "o-", ms=3, lw=1.6, color=BLUE, label=STUDENT)
         axes.set_title(code)
@@ -57,7 +56,7 @@ def learning_curves(student: Sequence[Epoch], baseline: Sequence[Epoch],
 
 @rc_context(STYLE)
 def margins(history: Sequence[Epoch], languages: Sequence[str]) -> Figure:
-    """Margins and ranks after each epoch; a frame where the epoch trained on the language."""
+    """Margins and their ranks after each epoch; framed: the epoch trained on the language."""
     width = min(0.46 * max(5, len(history)), 7.5)
     figure = new_figure(2 * width + 1.6, 0.32 * len(languages) + 1.0)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -83,7 +82,7 @@ def margins(history: Sequence[Epoch], languages: Sequence[str]) -> Figure:
 
 @rc_context(STYLE)
 def weights(epoch: Epoch, languages: Sequence[str]) -> Figure:
-    """W, teachers by languages; hatched where a teacher does not score a language."""
+    """W, teachers by languages; hatched: the teacher does not score the language."""
     names = list(epoch["weights"])
     values = np.array([[epoch["weights"][name].get(code, np.nan) for code in languages]
                        for name in names])
@@ -98,7 +97,7 @@ def weights(epoch: Epoch, languages: Sequence[str]) -> Figure:
 
 @rc_context(STYLE)
 def confusion(counts: NDArray[np.int64], labels: Sequence[str], language: str) -> Figure:
-    """Test rows by actual and predicted label, shaded by the share of the actual label's rows.
+    """Test rows by actual and predicted label, shaded by their share of the actual label's rows.
 
     Args:
         counts: rows are actual labels. *Shape:* (C, C)
@@ -115,7 +114,7 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], language: str) -
     axes.set_xticks(range(len(labels)), labels, rotation=90)
     axes.set_yticks(range(len(labels)), [f"{label}  {n}" for label, n in
                                          zip(labels, rows[:, 0], strict=True)])
-    axes.set_title(f"{language}: {np.trace(counts):,} of {counts.sum():,} right")
+    axes.set_title(f"{language}: {np.trace(counts):,} of {counts.sum():,} correct")
     axes.set_xlabel("predicted by the student")
     axes.set_ylabel("actual, with its number of test rows")
     return figure
@@ -123,11 +122,11 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], language: str) -
 
 @rc_context(STYLE)
 def cost(costs: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Seconds and examples of every training, side by side; `costs` by the models' names."""
+    """Seconds and examples of every training, side by side; `costs` by model name."""
     figure = new_figure(8.4, 0.26 * len(costs) + 1.0)
     for axes, key, color in zip(figure.subplots(1, 2, sharey=True), ("seconds", "examples"),
                                 (BLUE, ORANGE), strict=True):
-        values = [each[key] for each in costs.values()]
+        values = [training[key] for training in costs.values()]
         bars = axes.barh(list(costs), values, color=color, height=0.7)
         axes.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
         axes.set_title(f"{key} of training")
@@ -141,7 +140,7 @@ def cost(costs: Mapping[str, Mapping[str, float]]) -> Figure:
 
 def _heat(axes: Axes, values: NDArray[np.float64], colors: str, limits: tuple[float, float],
           number: str) -> AxesImage:
-    """A heat map with its numbers in it, if there is room; NaN cells are grey and hatched."""
+    """A heat map, with numbers in the cells if there is room; NaN cells are grey and hatched."""
     image = axes.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=limits[0],
                         vmax=limits[1], aspect="auto")
     axes.set_facecolor(GREY)
@@ -162,7 +161,7 @@ def _text(axes: Axes, row: int, column: int, text: str, dark: bool, size: float 
 
 
 def _number(axes: Axes, epochs: Sequence[int]) -> None:
-    """Ticks on the epochs, every few where they are many."""
+    """Ticks on the epochs; of many epochs, only every few."""
     step = math.ceil(len(epochs) / MAX_NUMBERED)
     axes.set_xticks(range(0, len(epochs), step), [str(epoch) for epoch in epochs[::step]])
 

@@ -1,7 +1,7 @@
-"""The paper's figures, as printed: accuracies in percent, sizes in parameters.
+"""The numbers that the paper prints: accuracies in percent, sizes in parameters.
 
-Where its text and its tables disagree (the AE gain of "2.80" and "2.29" is 3.80 in Table 2), these
-are the tables'.
+Its text and its tables disagree in places (the text's AE gains of "2.80" and "2.29" are 3.80 in
+Table 2); these are the tables' numbers.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ AVERAGE = "average"
 
 @dataclass(frozen=True)
 class Results:
-    """Table 1 or 2. Accuracies by language code, and under `average`."""
+    """Table 1 or 2. Accuracies by language code, their mean under `average`."""
 
     name: str
     data: str
@@ -24,12 +24,12 @@ class Results:
     """X-LM-Tiny"""
     student: Mapping[str, float]
     xlmr: Mapping[str, float]
-    """What XLM-R reaches where another architecture is the teacher."""
+    """Accuracy of XLM-R in the languages whose teacher has another architecture."""
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """Table 4: after Korean and Polish were added to AE's five languages."""
+    """Table 4: after Korean and Polish have been added to the five languages of AE."""
 
     teacher: Mapping[str, float]
     student: Mapping[str, float]
@@ -56,7 +56,7 @@ TABLE_2 = Results(
     xlmr={"en": 83.04, "fr": 76.55},
 )
 RESULTS: Mapping[Literal["xnli", "ae"], Results] = {"xnli": TABLE_1, "ae": TABLE_2}
-"""By what `report.paper` may say."""
+"""By the values of `report.paper` in params.yaml."""
 
 TABLE_3: Mapping[str, float] = {
     "XLM-R": 550e6, "RoBERTa": 355e6, "CamemBERT": 335e6,

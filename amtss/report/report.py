@@ -16,19 +16,19 @@ from amtss.config.schema import Params
 from amtss.errors import AmtssError
 from amtss.files import read_json, read_rows, read_text, replacing
 from amtss.paths import Layout
-from amtss.report import figures, page, paper, tables
+from amtss.report import accuracy, figures, page, paper, training
 from amtss.report.page import Fold, Picture, Section
 from amtss.table import Table
 
 Counts = dict[str, dict[str, int]]
 """By language, then label."""
 MAX_ROWS = 24
-"""A longer table is folded, where what it tells is told shorter elsewhere."""
+"""A longer table is folded."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the stages before have measured."""
+    """Everything that the report shows, from the files of the earlier stages."""
 
     metrics: Mapping[str, Any]
     student: Sequence[Mapping[str, Any]]
@@ -36,25 +36,25 @@ class Run:
     baseline: Sequence[Mapping[str, Any]]
     labels: Sequence[str]
     training: Counts
-    """Rows of the train splits."""
+    """Rows of train."""
     labelled: Counts
-    """Rows of all splits."""
+    """Rows of train, validation and test."""
     confusions: Mapping[str, NDArray[np.int64]]
-    """The student's, by language: actual label by predicted. *Shape:* (C, C)"""
+    """Test rows of each language: actual label by the student's prediction. *Shape:* (C, C)"""
     distribution: Mapping[str, Any]
-    """What the gate measured, and warned of."""
+    """The gate's measurements and warnings."""
 
     @property
     def kept(self) -> Mapping[str, Any]:
-        """The epoch whose weights became the student; test was measured with its W."""
+        """The epoch whose parameters became the student; evaluation uses its W."""
         return next(row for row in reversed(self.student) if row["best"])
 
 
 def report(params: Params, layout: Layout) -> None:
-    """Write `report.html`, `report.md` and `figures/`: all of them or none.
+    """Write `report.html`, `report.md` and `figures/`: all of them, or none if one fails.
 
     Raises:
-        AmtssError: a file of an earlier stage is missing or not as that stage writes it.
+        AmtssError: a file of an earlier stage is missing or damaged.
     """
     sections = _sections(params, read(params, layout))
     title = f"{params.report.title}: {params.project}"
@@ -67,12 +67,16 @@ def report(params: Params, layout: Layout) -> None:
 
 
 def read(params: Params, layout: Layout) -> Run:
-    """All that the report tells, from the files of the stages before it."""
+    """Read the files of the earlier stages.
+
+    Raises:
+        AmtssError: a file is missing or damaged, or a language was not evaluated.
+    """
     labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
     metrics = read_json(layout.metrics, "dvc repro evaluate")
     missing = set(params.languages) - set(metrics["student"]["accuracy"])
     if missing:
-        raise AmtssError(f"{layout.metrics}: expected figures of {', '.join(params.languages)}, "
+        raise AmtssError(f"{layout.metrics}: expected metrics of {', '.join(params.languages)}, "
                          f"found none of {', '.join(sorted(missing))}; run `dvc repro evaluate`")
     counted = _rows(layout.gate / "labels.csv", "gate")
     predicted = _rows(layout.evaluation / "predictions.csv", "evaluate")
@@ -105,55 +109,55 @@ def _counts(rows: Iterable[Mapping[str, str]], languages: Sequence[str]) -> Coun
     counts: Counts = {code: {} for code in languages}
     for row in rows:
         if row["language"] in counts:
-            of = counts[row["language"]]
-            of[row["label"]] = of.get(row["label"], 0) + int(row["count"])
+            language = counts[row["language"]]
+            language[row["label"]] = language.get(row["label"], 0) + int(row["count"])
     return counts
 
 
 def _confusion(rows: Iterable[Mapping[str, str]], labels: Sequence[str]) -> NDArray[np.int64]:
-    at = {label: index for index, label in enumerate(labels)}
+    indices = {label: index for index, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
     for row in rows:
-        counts[at[row["actual"]], at[row["student"]]] += 1
+        counts[indices[row["actual"]], indices[row["student"]]] += 1
     return counts
 
 
 def _sections(params: Params, run: Run) -> list[Section]:
     """The whole report, in reading order."""
     metrics, languages = run.metrics, params.languages
-    beside = paper.RESULTS[params.report.paper] if params.report.paper else None
+    published = paper.RESULTS[params.report.paper] if params.report.paper else None
     return [
         Section("Result", (
-            tables.headline(metrics), tables.comparison(metrics, languages, beside),
-            tables.paired(metrics, languages),
-            _shown(tables.detail(metrics, languages)))),
+            accuracy.headline(metrics), accuracy.comparison(metrics, languages, published),
+            accuracy.paired(metrics, languages),
+            _shown(accuracy.detail(metrics, languages)))),
         Section("Size and cost", (
-            tables.sizes(metrics, beside is not None), tables.cost(metrics),
-            _picture(figures.cost({tables.called(name, metrics): each for name, each
+            training.sizes(metrics, published is not None), training.cost(metrics),
+            _picture(figures.cost({training.display_name(key, metrics): values for key, values
                                    in metrics["cost"].items()}), "cost",
-                     "What each training took."))),
+                     "Seconds and examples of each training."))),
         Section("Learning", (
             _picture(figures.learning_curves(run.student, run.baseline, languages), "learning",
-                     "Validation accuracy per epoch. Which languages each epoch of the student "
-                     "trained on: the frames below."),
+                     "Validation accuracy per epoch. The frames in the next figure show which "
+                     "languages each epoch of the student trained on."),
             _picture(figures.margins(run.student, languages), "margins",
                      "Margins and their ranks after each epoch. Framed: the epoch trained on the "
                      "language."),
-            _shown(tables.ranked(run.student, languages)))),
+            _shown(training.ranked(run.student, languages)))),
         Section("Importance weights", (
             _picture(figures.weights(run.kept, languages), "weights",
-                     f"W after epoch {run.kept['epoch']}, the one that was kept. Hatched: the "
+                     f"W after epoch {run.kept['epoch']}, whose student was kept. Hatched: the "
                      "teacher does not score the language."),
-            tables.weights(run.kept, languages))),
+            training.weights(run.kept, languages))),
         Section("New languages", (
-            tables.adapted(metrics, beside is not None), tables.forgetting(metrics))
+            accuracy.adapted(metrics, published is not None), accuracy.forgetting(metrics))
             if "onboarded" in metrics else
             ("Table 4: no language has been onboarded in this run.",)),
         _data(run),
         Section("Confusions", tuple(
-            Fold(f"{code}: {100 * np.trace(counts) / max(1, counts.sum()):.2f}% right",
+            Fold(f"{code}: {100 * np.trace(counts) / max(1, counts.sum()):.2f}% correct",
                  (_picture(figures.confusion(counts, run.labels, code), f"confusion-{code}",
-                           f"{code}: test rows by actual and predicted label; shade: share of the "
+                           f"{code}: test rows by actual and predicted label. Shade: share of the "
                            "actual label's rows."),))
             for code, counts in run.confusions.items())),
     ]
@@ -161,11 +165,11 @@ def _sections(params: Params, run: Run) -> list[Section]:
 
 def _data(run: Run) -> Section:
     warnings = tuple(run.distribution["warnings"])
-    found = (f"The data passed validation with {len(warnings)} "
-             f"warning{'s'[:len(warnings) != 1]}{':' if warnings else '.'}")
+    summary = (f"The data passed validation with {len(warnings)} "
+               f"warning{'s'[:len(warnings) != 1]}{':' if warnings else '.'}")
     return Section("Data", (
-        found, *((warnings,) if warnings else ()),
-        "Every finding: gate/summary.md, beside this report's folder.",
+        summary, *((warnings,) if warnings else ()),
+        "All findings are in gate/summary.md, in the folder next to this report's.",
         distribution.languages(run.distribution),
         _picture(distribution.figure(run.training, run.labels), "labels",
                  "Label distribution of each language's training rows."),
@@ -173,7 +177,7 @@ def _data(run: Run) -> Section:
 
 
 def _shown(table: Table) -> Table | Fold:
-    """A long table is shown when asked for."""
+    """The table, folded if it is long."""
     return table if len(table.rows) <= MAX_ROWS else Fold(table.title, (table,))
 
 

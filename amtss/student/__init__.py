@@ -1,1 +1,1 @@
-"""The student: its encoder and heads, its first weights, new languages."""
+"""The student: its encoder and heads, its initial weights and tokenizer, new languages."""

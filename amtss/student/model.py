@@ -20,7 +20,7 @@ from amtss.models.architecture import scratch
 
 
 class StudentConfig(PreTrainedConfig):
-    """What `config.json` holds: the encoder's own config, the languages and the labels."""
+    """The student's `config.json`: the encoder's own config, the languages and the labels."""
 
     model_type = "amtss-student"
     sub_configs = {"encoder": AutoConfig}  # noqa: RUF012
@@ -48,7 +48,14 @@ class Head(nn.Module):
         self.out_proj = nn.Linear(width, classes)
 
     def forward(self, states: Tensor, shared: "Head | None" = None) -> Tensor:
-        """Logits of `states` ((B, d)); with `shared`, this head is a residual to it. (B, C)"""
+        """Logits of a batch.
+
+        Args:
+            states: the encoder's hidden states of the first token. *Shape:* (B, d)
+            shared: a head of all languages to which this one is a residual.
+
+        Returns: *Shape:* (B, C)
+        """
         dense, out_proj = (shared.dense, shared.out_proj) if shared else (None, None)
         hidden = torch.tanh(_linear(self.dropout(states), self.dense, dense))
         return _linear(self.dropout(hidden), self.out_proj, out_proj)
@@ -61,7 +68,7 @@ def _linear(x: Tensor, layer: nn.Linear, shared: nn.Linear | None) -> Tensor:
 
 
 class StudentModel(PreTrainedModel):
-    """A transformers model: `save_pretrained`, `from_pretrained`, safetensors."""
+    """The student as a transformers model, with `save_pretrained` and `from_pretrained`."""
 
     config_class = StudentConfig
     config: StudentConfig
@@ -98,7 +105,7 @@ class StudentModel(PreTrainedModel):
         if len(present) == 1:
             return self._head(present[0], states)
         rows = [(language == index).nonzero(as_tuple=True)[0] for index in present]
-        parts = [self._head(index, states[at]) for index, at in zip(present, rows, strict=True)]
+        parts = [self._head(index, states[own]) for index, own in zip(present, rows, strict=True)]
         return torch.cat(parts)[torch.argsort(torch.cat(rows))]
 
     def _head(self, index: int, states: Tensor) -> Tensor:
@@ -110,23 +117,23 @@ class StudentModel(PreTrainedModel):
 
 def build_student(settings: Student, languages: list[str], labels: list[str], vocabulary: int,
                   pad: int, start: Path | None = None) -> StudentModel:
-    """A new student with heads for `languages`; random, but for what its encoder starts with.
+    """A new student with heads for `languages`, random except for the encoder's initial weights.
 
     Args:
         languages: those with a head of their own.
         labels: class names, in order.
         vocabulary: number of token ids.
         pad: the padding token's id.
-        start: folder of what `starting` has written.
+        start: folder of the initial weights, written by `start.write_weights`; None for none.
 
     Raises:
-        CheckpointError: `start` is not what `settings` say.
+        CheckpointError: the weights in `start` do not fit `settings`.
     """
     whole = settings.start == "first-layers"
     try:
         encoder = AutoConfig.from_pretrained(start) if start and whole else scratch(
             settings.architecture, vocabulary, pad, settings.max_length, settings.dropout)
-        # A single head, X-LM-Tiny's, has nothing to share.
+        # X-LM-Tiny's single head has nothing to share.
         heads = settings.heads if len(languages) > 1 else "own"
         model = StudentModel(StudentConfig(
             encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,

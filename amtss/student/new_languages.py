@@ -19,9 +19,9 @@ from amtss.student.model import StudentConfig, StudentModel
 from amtss.tokenization.tokens import Tokens
 
 SEEN = 5
-"""Texts that a token must stand in for its labels to be known."""
+"""Texts that must contain a token for its profile to count; also the smoothing of profiles."""
 NEAREST = 10
-"""Tokens whose embeddings a new one starts from."""
+"""Old tokens whose embeddings a new token's starts from."""
 TABLE = "word_embeddings.weight"
 CHUNK = 256
 """New tokens compared with all old ones at once."""
@@ -29,13 +29,13 @@ CHUNK = 256
 
 def load(folder: Path, languages: Sequence[str], labels: Sequence[str],
          length: int) -> StudentModel:
-    """The registered student of `languages`, that others are to be added to.
+    """The registered student of `languages`, before new ones are added.
 
     Args:
-        length: tokens of the longest text that it is to learn.
+        length: number of tokens of the longest text to learn.
 
     Raises:
-        CheckpointError: there is none, or one of other labels, other languages or shorter texts.
+        CheckpointError: there is none, or it has other labels, other languages or shorter texts.
     """
     student = checkpoint.load(StudentModel, str(folder), "run `dvc repro -f fetch`")
     assert isinstance(student, StudentModel)
@@ -53,35 +53,35 @@ def load(folder: Path, languages: Sequence[str], labels: Sequence[str],
 def _check(folder: Path, what: str, found: list[str], expected: list[str], key: str) -> None:
     if found != expected:
         raise CheckpointError(f"{folder}: expected a student with {what} {', '.join(expected)}, "
-                              f"found {', '.join(found)}; mend {key} in params.yaml")
+                              f"found {', '.join(found)}; correct {key} in params.yaml")
 
 
 def extend(student: StudentModel, languages: Sequence[str], tokens: int) -> StudentModel:
-    """The same student with heads for `languages` and embeddings for `tokens` token ids or more.
+    """The same student with heads for `languages` and embeddings for at least `tokens` token ids.
 
-    A new head starts as the mean of those there are. New embeddings are the mean embedding until
-    `acquaint` knows better. Logits for the old languages stay.
+    A new head starts as the mean of the existing heads, a new embedding as the mean embedding
+    (`initialise_embeddings` improves on that). Logits for the old languages stay the same.
     """
-    embeddings = _embeddings(student)  # a checkpoint's may be more than its tokenizer's ids
-    made = StudentModel(_config(student.config, languages, max(tokens, len(embeddings))))
+    embeddings = _embeddings(student)  # a table may have more rows than its tokenizer has tokens
+    extended = StudentModel(_config(student.config, languages, max(tokens, len(embeddings))))
     weights = student.state_dict()
     kept = {name: weights[name] for name in weights if not name.endswith(TABLE)}
-    made.load_state_dict(kept, strict=False)
-    heads = [student.heads[each] for each in student.config.languages]
+    extended.load_state_dict(kept, strict=False)
+    heads = [student.heads[language] for language in student.config.languages]
     with torch.no_grad():
-        _embeddings(made)[:] = embeddings.mean(dim=0)
-        _embeddings(made)[: len(embeddings)] = embeddings
+        _embeddings(extended)[:] = embeddings.mean(dim=0)
+        _embeddings(extended)[: len(embeddings)] = embeddings
         for language in languages:
             if language not in student.config.languages:
-                _average(made.heads[language], heads)
-    return made
+                _set_to_mean(extended.heads[language], heads)
+    return extended
 
 
 def _config(config: StudentConfig, languages: Sequence[str], tokens: int) -> StudentConfig:
-    made = StudentConfig.from_dict(config.to_dict())
-    made.languages = list(languages)
-    made.encoder.vocab_size = tokens
-    return made
+    extended = StudentConfig.from_dict(config.to_dict())
+    extended.languages = list(languages)
+    extended.encoder.vocab_size = tokens
+    return extended
 
 
 def _embeddings(student: StudentModel) -> torch.Tensor:
@@ -89,34 +89,34 @@ def _embeddings(student: StudentModel) -> torch.Tensor:
     return cast(nn.Embedding, student.get_input_embeddings()).weight
 
 
-def _average(head: nn.Module, heads: Sequence[nn.Module]) -> None:
+def _set_to_mean(head: nn.Module, heads: Sequence[nn.Module]) -> None:
     for name, parameter in head.named_parameters():
-        parameter.copy_(torch.stack([each.get_parameter(name) for each in heads]).mean(dim=0))
+        parameter.copy_(torch.stack([other.get_parameter(name) for other in heads]).mean(dim=0))
 
 
-def acquaint(student: StudentModel, known: int, tokens: Tokens, targets: NDArray[np.float32],
-             new: NDArray[np.bool_]) -> None:
-    """Give new tokens the embeddings of old ones that speak for the same labels.
+def initialise_embeddings(student: StudentModel, known: int, tokens: Tokens,
+                          targets: NDArray[np.float32], new: NDArray[np.bool_]) -> None:
+    """Set new tokens' embeddings from those of old tokens that indicate the same labels.
 
-    What a token speaks for: how much more often than other texts do those with it have each label,
-    by the teachers' soft targets. A new token's embedding is the mean of the `NEAREST` old ones'.
+    A new token's embedding is the mean of those of the `NEAREST` old tokens by distance d between
+    their `profiles`, weighted by exp(-d^2 / 2).
 
     Args:
-        known: token ids from there on are new.
+        known: number of old tokens; ids from there on are new.
         tokens: of all training texts.
         targets: their soft targets. *Shape:* (N, C)
         new: which texts are of new languages. *Shape:* (N,)
     """
     table = _embeddings(student)
-    of_old, count = profiles(tokens, targets, ~new, len(table))
-    of_new, _ = profiles(tokens, targets, new, len(table))
+    old_profiles, count = profiles(tokens, targets, ~new, len(table))
+    new_profiles, _ = profiles(tokens, targets, new, len(table))
     familiar = np.flatnonzero(count[:known] >= SEEN)
     if not len(familiar):
         return
-    old = of_old[familiar]
+    old = old_profiles[familiar]
     for start in range(known, len(table), CHUNK):
-        mine = of_new[start:start + CHUNK]
-        distance = ((mine ** 2).sum(axis=1)[:, None] + (old ** 2).sum(axis=1) - 2 * mine @ old.T)
+        own = new_profiles[start:start + CHUNK]
+        distance = ((own ** 2).sum(axis=1)[:, None] + (old ** 2).sum(axis=1) - 2 * own @ old.T)
         near = np.argpartition(distance, min(NEAREST, len(old)) - 1, axis=1)[:, :NEAREST]
         share = np.exp(-(np.take_along_axis(distance, near, 1) - distance.min(axis=1)[:, None]) / 2)
         share /= share.sum(axis=1, keepdims=True)
@@ -128,17 +128,23 @@ def acquaint(student: StudentModel, known: int, tokens: Tokens, targets: NDArray
 
 def profiles(tokens: Tokens, targets: NDArray[np.float32], rows: NDArray[np.bool_],
              vocabulary: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Per token: the log-ratio of each label's share in texts with it to its share in all of
-    `rows`, smoothed by `SEEN` texts; and the number of those texts.
+    """What labels each token indicates, and how many texts contain it.
 
-    *Shapes:* (V', C) and (V',)
+    A profile is the log-ratio of each label's share in texts with the token to its share in all
+    texts of `rows`, smoothed by `SEEN` texts.
+
+    Args:
+        rows: the texts to count. *Shape:* (N,)
+        vocabulary: number of token ids.
+
+    Returns: *Shapes:* (V', C) and (V',)
     """
     mass, count = np.zeros((vocabulary, targets.shape[1])), np.zeros(vocabulary, dtype=np.int64)
     firsts = np.searchsorted(tokens.starts, tokens.bounds)
     for ids, (first, last) in zip(tokens.ids, pairwise(firsts), strict=True):
         text = np.repeat(np.arange(first, last), tokens.lengths[first:last])
-        there = rows[text]
-        pairs = np.unique(text[there] * np.int64(vocabulary) + ids[there])
+        counted = rows[text]
+        pairs = np.unique(text[counted] * np.int64(vocabulary) + ids[counted])
         text, token = pairs // vocabulary, pairs % vocabulary
         np.add.at(mass, token, targets[text])
         np.add.at(count, token, 1)

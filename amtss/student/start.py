@@ -1,4 +1,4 @@
-"""What the student and X-LM-Tiny start with: a tokenizer, and the weights that are not random.
+"""The tokenizer and the initial weights of the student and of X-LM-Tiny.
 
 Shapes: V tokens, d the student's width.
 """
@@ -27,24 +27,24 @@ if TYPE_CHECKING:
 
 
 def start(params: Params, layout: Layout) -> None:
-    """Write the student's tokenizer, and beside it what its encoder begins with.
+    """Write the student's tokenizer, and beside it the encoder's initial weights.
 
-    Where languages are onboarded, the student is the registered one, with a tokenizer that has
-    pieces for them.
+    In an onboarding the student is the registered one, and its tokenizer gets pieces for the new
+    languages.
 
     Raises:
-        CheckpointError: what it starts from cannot be loaded, does not fit, or cannot grow.
+        CheckpointError: the source cannot be loaded, does not fit, or its tokenizer cannot grow.
     """
     settings = params.student
     corpora = [corpus.load(layout, language) for language in params.languages]
     if params.onboarding is not None:
-        new = [each for each in corpora if each.language in params.onboarding.languages]
+        new = [texts for texts in corpora if texts.language in params.onboarding.languages]
         tokenizer = grow_tokenizer(
             load_tokenizer(str(layout.registered / "student")), new,
-            [each for each in corpora if each not in new],
+            [texts for texts in corpora if texts not in new],
             params.continuation.vocabulary * len(new))
-    elif (given := origin(settings, layout) or settings.tokenizer) is not None:
-        tokenizer = load_tokenizer(given, settings.revision)
+    elif (source := origin(settings, layout) or settings.tokenizer) is not None:
+        tokenizer = load_tokenizer(source, settings.revision)
     else:
         tokenizer = train_tokenizer(corpora, settings.architecture.vocabulary)
     kept = np.arange(len(tokenizer))
@@ -53,24 +53,24 @@ def start(params: Params, layout: Layout) -> None:
     with replacing(layout.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
         if params.onboarding is None:
-            write(settings, origin(settings, layout), kept, tokenizer.pad_token_id,
-                  folder / layout.start.name)
+            write_weights(settings, origin(settings, layout), kept, tokenizer.pad_token_id,
+                          folder / layout.start.name)
 
 
 def origin(settings: Student, layout: Layout) -> str | None:
-    """The encoder to start from: a hub id, a local folder, or None."""
+    """The encoder that initial weights come from: a hub id, a local folder, or None."""
     if settings.teacher is not None:
         return str(layout.teacher(settings.teacher))
     return settings.checkpoint
 
 
-def write(settings: Student, source: str | None, kept: NDArray[np.int64], pad: int,
-          folder: Path) -> None:
-    """Write into `folder` what `student.build` is to begin with; nothing where all is random.
+def write_weights(settings: Student, source: str | None, kept: NDArray[np.int64], pad: int,
+                  folder: Path) -> None:
+    """Write the initial weights that `model.build_student` reads; nothing where `source` is None.
 
     Args:
         kept: the student's tokens, by their ids in `source`'s tokenizer. *Shape:* (V,)
-        pad: the padding token's place among them.
+        pad: the padding token's index in `kept`.
 
     Raises:
         CheckpointError: `source` cannot be loaded or does not fit.
@@ -85,14 +85,14 @@ def write(settings: Student, source: str | None, kept: NDArray[np.int64], pad: i
         model.config.vocab_size = len(kept)
         model.save_pretrained(folder)
     else:
-        made = reduced(settings, source, kept)
-        made[pad] = 0  # as in an encoder that begins at random
+        table = reduced_embeddings(settings, source, kept)
+        table[pad] = 0  # as in a randomly initialised encoder
         folder.mkdir()
-        save_file({embeddings.NAME: made}, folder / "model.safetensors")
+        save_file({embeddings.NAME: table}, folder / "model.safetensors")
 
 
-def reduced(settings: Student, source: str, kept: NDArray[np.int64]) -> Tensor:
-    """`source`'s embeddings of the tokens `kept`, as wide as the student. *Shape:* (V, d)
+def reduced_embeddings(settings: Student, source: str, kept: NDArray[np.int64]) -> Tensor:
+    """`source`'s embeddings of the tokens `kept`, reduced to the student's width. *Shape:* (V, d)
 
     Raises:
         CheckpointError: it cannot be loaded, or is narrower than the student.
@@ -114,20 +114,20 @@ def first_layers(settings: Student, source: str) -> "PreTrainedModel":
     from transformers import AutoModel
 
     config = _config(settings, source)
-    own = settings.architecture
-    if own.layers > config.num_hidden_layers:
-        raise CheckpointError(f"{source}: expected at least {own.layers} layers, found "
+    architecture = settings.architecture
+    if architecture.layers > config.num_hidden_layers:
+        raise CheckpointError(f"{source}: expected at least {architecture.layers} layers, found "
                               f"{config.num_hidden_layers}; lower student.architecture.layers")
     sizes = {"width": config.hidden_size, "heads": config.num_attention_heads,
              "feed_forward": config.intermediate_size}
-    wrong = [key for key, size in sizes.items() if size != getattr(own, key)]
+    wrong = [key for key, size in sizes.items() if size != getattr(architecture, key)]
     if wrong:
-        raise CheckpointError(f"{source}: expected {wrong[0]} {getattr(own, wrong[0])} as in "
-                              f"student.architecture, found {sizes[wrong[0]]}; set that there, or "
-                              "take `start: pca`")
-    config.num_hidden_layers = own.layers  # those above are left in the file
+        raise CheckpointError(f"{source}: expected {wrong[0]} {getattr(architecture, wrong[0])} as "
+                              f"in student.architecture, found {sizes[wrong[0]]}; set that there, "
+                              "or take `start: pca`")
+    config.num_hidden_layers = architecture.layers  # the weights of those above are not loaded
     config.hidden_dropout_prob, config.attention_probs_dropout_prob = settings.dropout, 0.0
-    model = checkpoint.load(AutoModel, source, _mend(settings), revision=settings.revision,
+    model = checkpoint.load(AutoModel, source, _fix(settings), revision=settings.revision,
                             config=config, add_pooling_layer=False)
     checkpoint.check_length(model, settings.max_length, source, "lower student.max_length in "
                             "params.yaml")
@@ -135,24 +135,30 @@ def first_layers(settings: Student, source: str) -> "PreTrainedModel":
 
 
 def _config(settings: Student, source: str) -> "PreTrainedConfig":
+    """The encoder's configuration.
+
+    Raises:
+        CheckpointError: it cannot be read, or is not of BERT's family.
+    """
     from transformers import AutoConfig, AutoModel
 
     try:
         config = AutoConfig.from_pretrained(source, revision=settings.revision or "main")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{source}: expected a checkpoint, found: "
-                              f"{first_line(error)}; {_mend(settings)}") from error
+                              f"{first_line(error)}; {_fix(settings)}") from error
     try:
         with torch.device("meta"):
             AutoModel.from_config(config, add_pooling_layer=False)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: expected an encoder of BERT's family (BERT, RoBERTa, "
                               f"XLM-R, CamemBERT), found {config.model_type}; "
-                              f"{_mend(settings)}") from error
+                              f"{_fix(settings)}") from error
     return cast("PreTrainedConfig", config)
 
 
-def _mend(settings: Student) -> str:
+def _fix(settings: Student) -> str:
+    """What fixes a bad checkpoint, for the end of an error's message."""
     if settings.teacher is not None:
         return "name another student.teacher in params.yaml"
-    return "mend student.checkpoint in params.yaml"
+    return "correct student.checkpoint in params.yaml"

@@ -1,8 +1,8 @@
-"""A tokenizer without the pieces that the project's texts have no use for.
+"""A tokenizer without the pieces that the project's texts do not use.
 
-A text whose pieces are all kept is split as before: what is kept is all that the best split could
-do with, in the order and with the scores it had. A piece that is left out falls apart into smaller
-ones, at worst its characters; these all stay, so that no text has an unknown token that had none.
+Kept pieces keep their order and their scores, so that a text whose pieces are all kept is split as
+before. A removed piece is split into smaller ones, at worst into its characters. All characters are
+kept, so that a text gets no unknown token that it did not have.
 """
 
 import json
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 BATCH = 10_000
-"""Texts tokenised at once."""
+"""Number of texts tokenised at once."""
 
 
 def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
          settings: Trimming) -> tuple["PreTrainedTokenizerBase", NDArray[np.int64]]:
-    """`tokenizer` with the tokens that `corpora` use or may come to use, and the ids that those
-    have had.
+    """`tokenizer` with only the tokens that `corpora` use or may use later, and the former ids of
+    those tokens.
 
     Raises:
-        CheckpointError: it is of a kind whose pieces hang on each other.
+        CheckpointError: its pieces depend on each other, as in BPE.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     kind = state["model"]["type"]
@@ -42,30 +42,30 @@ def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
     pieces = cast(list[str], tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
     counts = _counts(tokenizer, corpora)
     used = _used(counts, settings)
-    keeps = used | _needed(pieces, tokenizer.pad_token_id or 0, state)
-    if settings.at_least > keeps.sum():
-        others = _others(pieces, counts > 0, used, keeps)
-        keeps[others[:settings.at_least - keeps.sum()]] = True
-    kept = np.flatnonzero(keeps)
-    only = _with_only(state, kept, list(compress(pieces, keeps)))
-    return rebuilt(tokenizer, only, len(tokenizer) - len(kept)), kept
+    keep = used | _needed(pieces, tokenizer.pad_token_id or 0, state)
+    if settings.at_least > keep.sum():
+        likely = _likely(pieces, counts > 0, used, keep)
+        keep[likely[:settings.at_least - keep.sum()]] = True
+    kept = np.flatnonzero(keep)
+    trimmed = _with_only(state, kept, list(compress(pieces, keep)))
+    return rebuilt(tokenizer, trimmed, len(tokenizer) - len(kept)), kept
 
 
 def _counts(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus]
             ) -> NDArray[np.int64]:
-    """How often each language's texts use a token. *Shape:* (L, V)"""
+    """How often each language's texts use each token. *Shape:* (L, V)"""
     counts = np.zeros((len(corpora), len(tokenizer)), dtype=np.int64)
     for count, corpus in zip(counts, corpora, strict=True):
-        every = training_texts([corpus])
-        while some := list(islice(every, BATCH)):
-            ids = tokenizer(some, add_special_tokens=False)["input_ids"]
+        texts = training_texts([corpus])
+        while batch := list(islice(texts, BATCH)):
+            ids = tokenizer(batch, add_special_tokens=False)["input_ids"]
             count += np.bincount(np.concatenate(ids).astype(np.int64), minlength=len(tokenizer))
     return counts
 
 
 def _used(counts: NDArray[np.int64], settings: Trimming) -> NDArray[np.bool_]:
-    """The commonest tokens of each language that make up `coverage` of its texts, as far as they
-    stand `min_count` times in all languages' together. *Shape:* (V,)
+    """The most frequent tokens of each language that make up `coverage` of its texts, if all texts
+    together have them at least `min_count` times. *Shape:* (V,)
     """
     covering = np.zeros(counts.shape[1], dtype=np.bool_)
     for count in counts:
@@ -75,80 +75,88 @@ def _used(counts: NDArray[np.int64], settings: Trimming) -> NDArray[np.bool_]:
     return np.asarray(covering & (counts.sum(axis=0) >= settings.min_count))
 
 
-def _others(pieces: list[str], spoken: NDArray[np.bool_], used: NDArray[np.bool_],
+def _likely(pieces: list[str], occurs: NDArray[np.bool_], used: NDArray[np.bool_],
             kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Ids beyond `kept` whose pieces have no character that `used` ones have not, the likeliest
-    to come first: those that are common, as a tokenizer has its commonest pieces first (Zipf's
-    law), and spelt more like the pieces that one of the languages has `spoken` (*shape:* (L, V))
-    than like pieces of any language. *Shape:* (M,)
+    """Ids of tokens that are not kept, those that future texts will most likely use first.
+
+    A token is likely if it is frequent, and if it is spelt more like the pieces of one of the
+    project's languages than like the whole vocabulary's. A tokenizer has its most frequent pieces
+    first, so the id stands for the frequency (Zipf's law). Pieces with a character that no `used`
+    piece has are left out.
+
+    Args:
+        occurs: which tokens each language's texts have. *Shape:* (L, V)
+        used: *Shape:* (V,)
+        kept: *Shape:* (V,)
+
+    Returns: *Shape:* (M,)
     """
     characters = set("".join(compress(pieces, used)))
     others = np.array([index for index in np.flatnonzero(~kept)
                        if characters.issuperset(pieces[index])], dtype=np.int64)
-    of_any = Ngrams(pieces)
-    of_one = [Ngrams(compress(pieces, each)) for each in spoken]
-    like = np.array([max(each.score(pieces[index]) for each in of_one)
-                     - of_any.score(pieces[index]) for index in others])
-    return others[np.argsort(np.log(others + 1) - like, kind="stable")]
+    of_all = Ngrams(pieces)
+    of_languages = [Ngrams(compress(pieces, tokens)) for tokens in occurs]
+    similarity = np.array([max(language.score(pieces[index]) for language in of_languages)
+                           - of_all.score(pieces[index]) for index in others])
+    return others[np.argsort(np.log(others + 1) - similarity, kind="stable")]
 
 
 def _needed(pieces: list[str], pad: int, state: dict[str, Any]) -> NDArray[np.bool_]:
-    """Tokens without which texts would have unknown ones, or be read in another way. *Shape:* (V,)
-    """
-    known, spelt = set(pieces), _spelling(state["model"])
-    needed = np.array([spelt(piece) == [piece] or not known.issuperset(spelt(piece))
-                       for piece in pieces])
-    needed[[each["id"] for each in state["added_tokens"]]] = True
-    # Positions begin behind the padding's id, so that it must stay where it is.
+    """Tokens without which texts would get unknown tokens or be split differently. *Shape:* (V,)"""
+    known, characters_of = set(pieces), _splitter(state["model"])
+    needed = np.array([characters_of(piece) == [piece]
+                       or not known.issuperset(characters_of(piece)) for piece in pieces])
+    needed[[token["id"] for token in state["added_tokens"]]] = True
+    # Positions begin behind the padding's id, so that id must not change.
     needed[:pad + 1] = True
     if state["model"]["type"] == "Unigram":
-        # What an unknown character costs hangs on the lowest score.
+        # The cost of an unknown character depends on the lowest score.
         needed[int(np.argmin([score for _, score in state["model"]["vocab"]]))] = True
         if state["model"].get("byte_fallback"):
             needed |= [piece.startswith("<0x") for piece in pieces]
     return needed
 
 
-def _spelling(model: dict[str, Any]) -> Callable[[str], list[str]]:
-    """What a piece falls apart into at worst: pieces of one character each."""
+def _splitter(model: dict[str, Any]) -> Callable[[str], list[str]]:
+    """A function that splits a piece into pieces of one character each."""
     if model["type"] == "Unigram":
         return list
     mark = model["continuing_subword_prefix"]
 
-    def spelt(piece: str) -> list[str]:
+    def split(piece: str) -> list[str]:
         inner = piece.removeprefix(mark) or piece
         first = piece[:len(piece) - len(inner) + 1]
         return [first, *(mark + character for character in inner[1:])]
 
-    return spelt
+    return split
 
 
 def _with_only(state: dict[str, Any], kept: NDArray[np.int64], pieces: list[str]
                ) -> dict[str, Any]:
-    """`state` with the tokens `kept`, called `pieces`, and no others; an id is a place in it."""
+    """`state` with only the tokens `kept`, whose texts are `pieces`; their new ids are 0, 1, ..."""
     model, place = state["model"], {piece: index for index, piece in enumerate(pieces)}
     if model["type"] == "Unigram":
-        # Tokens beyond the model's own have been added.
+        # Added tokens have the ids behind the model's own.
         scores = [score for _, score in model["vocab"]] + [0.0] * len(state["added_tokens"])
         own: dict[str, Any] = {"vocab": [(piece, scores[index])
                                          for piece, index in zip(pieces, kept, strict=True)],
                                "unk_id": place[model["vocab"][model["unk_id"]][0]]}
     else:
         own = {"vocab": place}
-    added = [each | {"id": place[each["content"]]} for each in state["added_tokens"]]
+    added = [token | {"id": place[token["content"]]} for token in state["added_tokens"]]
     return state | {"model": model | own, "added_tokens": added, "truncation": None,
-                    "padding": None, "post_processor": _numbered(state["post_processor"], place)}
+                    "padding": None, "post_processor": _renumbered(state["post_processor"], place)}
 
 
-def _numbered(processor: dict[str, Any], place: dict[str, int]) -> dict[str, Any]:
-    """What puts special tokens around a text, with their new ids."""
-    made = dict(processor)
+def _renumbered(processor: dict[str, Any], place: dict[str, int]) -> dict[str, Any]:
+    """The post-processor, which adds special tokens to a text, with their new ids."""
+    renumbered = dict(processor)
     if processor["type"] == "TemplateProcessing":
-        made["special_tokens"] = {
-            name: each | {"ids": [place[token] for token in each["tokens"]]}
-            for name, each in processor["special_tokens"].items()}
+        renumbered["special_tokens"] = {
+            name: special | {"ids": [place[token] for token in special["tokens"]]}
+            for name, special in processor["special_tokens"].items()}
     for key in ("cls", "sep"):  # BertProcessing, RobertaProcessing
         if key in processor:
             token, _ = processor[key]
-            made[key] = (token, place[token])
-    return made
+            renumbered[key] = (token, place[token])
+    return renumbered

@@ -1,4 +1,4 @@
-"""Tokenizers: trained on a corpus, in XLM-R's form; grown; or taken from a checkpoint."""
+"""Tokenizers: trained on corpora in XLM-R's form, or loaded from a checkpoint."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from amtss import hub
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, first_line
+from amtss.files import read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -17,18 +18,18 @@ if TYPE_CHECKING:
 Piece = tuple[str, float]
 """A piece of a unigram tokenizer, and its score (nats)."""
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
-"""In XLM-R's order, so that their ids are 0 to 3 and the mask's."""
+"""In XLM-R's order, so that the first four have its ids, 0 to 3."""
 STEP = 1e-4
-"""Between the scores of the characters that the unigram trainer adds at the end."""
+"""Difference between the scores of the characters that the unigram trainer adds at the end."""
 LEFT_OUT = "left_out"
-"""Where a tokenizer's configuration says how many tokens it has lost by trimming."""
+"""Key of a tokenizer's configuration: how many tokens trimming has removed."""
 
 
 def train_tokenizer(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
-    """A unigram tokenizer of at most `size` pieces over the train and unlabelled texts.
+    """A unigram tokenizer of at most `size` pieces for the training texts.
 
-    Texts are normalised (NFKC, lower case), as people type in chats. Single-threaded and
-    settled, so that equal texts give equal tokenizers.
+    Texts are normalised (NFKC, lower case), because people type like that in chats. Equal texts
+    give equal tokenizers: training is single-threaded and its result made deterministic.
     """
     from tokenizers import (
         Tokenizer,
@@ -59,11 +60,12 @@ def train_tokenizer(corpora: Sequence[Corpus], size: int) -> "PreTrainedTokenize
 
 
 def train_pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> list[Piece]:
-    """At most `size` unigram pieces and their scores (nats) for the train and unlabelled texts, the
-    likeliest first; more where there are more characters than that.
+    """Unigram pieces and their scores (nats) for the training texts, the most likely first.
+
+    At most `size`, or as many as there are characters.
 
     Args:
-        like: whose normalizer and pre-tokenizer the texts go through.
+        like: the tokenizer whose normalizer and pre-tokenizer to use.
     """
     from tokenizers import Tokenizer, models, trainers
 
@@ -74,34 +76,35 @@ def train_pieces(like: "Tokenizer", corpora: Sequence[Corpus], size: int) -> lis
     tokenizer.pre_tokenizer = like.pre_tokenizer
     normal = like.normalizer.normalize_str if like.normalizer is not None else str
     characters = {character for text in training_texts(corpora) for character in normal(text)}
-    trainer = trainers.UnigramTrainer(  # it refuses to do with fewer than these and the space's
+    trainer = trainers.UnigramTrainer(  # it needs room for every character and the space's mark
         vocab_size=max(size, len(characters) + 1) + len(SPECIAL), special_tokens=SPECIAL,
         unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(training_texts(corpora), trainer)
-    return _settled(json.loads(tokenizer.to_str())["model"]["vocab"][len(SPECIAL):])
+    return _deterministic(json.loads(tokenizer.to_str())["model"]["vocab"][len(SPECIAL):])
 
 
-def _settled(own: list[Piece]) -> list[Piece]:
-    """The trainer's pieces and scores, without what its hash maps leave to chance.
+def _deterministic(trained: list[Piece]) -> list[Piece]:
+    """The trainer's pieces and scores, made independent of the order of its hash maps.
 
-    That is the order in which it adds rare characters, each `STEP` above the lowest score, and
-    the last digits of sums.
+    That order decides in which order rare characters are added, each `STEP` above the lowest
+    score, and the last digits of sums.
     """
-    lowest = min((score for _, score in own), default=0.0)
-    steps = {piece: (score - lowest) / STEP for piece, score in own if len(piece) == 1}
+    lowest = min((score for _, score in trained), default=0.0)
+    steps = {piece: (score - lowest) / STEP for piece, score in trained if len(piece) == 1}
     added = sorted(piece for piece, step in steps.items() if abs(step - round(step)) < 1e-4)
-    scores = dict(own) | dict(zip(added, sorted(dict(own)[piece] for piece in added), strict=True))
-    # Coarse, or two runs would stand on two sides of a rounding now and then.
-    settled = [(piece, round(score, 5)) for piece, score in scores.items()]
-    settled.sort(key=lambda each: (-each[1], each[0]))
-    return settled
+    scores = dict(trained)
+    scores |= dict(zip(added, sorted(scores[piece] for piece in added), strict=True))
+    # With more digits, two runs would sometimes round to different values.
+    rounded = [(piece, round(score, 5)) for piece, score in scores.items()]
+    return sorted(rounded, key=lambda piece: (-piece[1], piece[0]))
 
 
 def rebuilt(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
            left_out: int = 0) -> "PreTrainedTokenizerBase":
-    """A tokenizer of the same class and settings that works as `state`, its JSON, says.
+    """A tokenizer of the same class and settings as `tokenizer`, with another state.
 
     Args:
+        state: the parsed tokenizer.json.
         left_out: how many of `tokenizer`'s tokens it lacks.
     """
     from tokenizers import Tokenizer
@@ -113,8 +116,13 @@ def rebuilt(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
         model_input_names=tokenizer.model_input_names, **({LEFT_OUT: left_out} if left_out else {}))
 
 
+def trimmed_tokens(folder: Path) -> int:
+    """How many tokens the tokenizer in a model's folder has lost by trimming."""
+    return int(read_json(folder / "tokenizer_config.json", "dvc repro").get(LEFT_OUT, 0))
+
+
 def training_texts(corpora: Iterable[Corpus]) -> Iterator[str]:
-    """The texts that a tokenizer learns from: train's and the unlabelled, both of a pair."""
+    """Training texts, labelled and unlabelled; of pairs both texts."""
     for corpus in corpora:
         for split in ("train", "unlabelled"):
             if split in corpus.splits:
@@ -127,22 +135,23 @@ def load_tokenizer(checkpoint: str, revision: str | None = None) -> "PreTrainedT
     """The tokenizer of a hub id or a local folder.
 
     Raises:
-        CheckpointError: there is none, the hub does not serve it, or it needs code of its own.
+        CheckpointError: there is none, the hub does not have it, or it needs code of its own.
     """
     from transformers import AutoTokenizer
 
-    made = "artifacts" in Path(checkpoint).parts  # by a stage: never a hub id
-    mend = "run `dvc repro`" if made else "mend the checkpoint in params.yaml"
-    if made and not Path(checkpoint).is_dir():
-        raise CheckpointError(f"{checkpoint}: expected a tokenizer's folder, found none; {mend}")
-    if not made:
+    is_artifact = "artifacts" in Path(checkpoint).parts  # written by a stage, never a hub id
+    fix = "run `dvc repro`" if is_artifact else "correct the checkpoint in params.yaml"
+    if is_artifact and not Path(checkpoint).is_dir():
+        raise CheckpointError(f"{checkpoint}: expected a tokenizer's folder, found none; {fix}")
+    if not is_artifact:
         hub.check("model", checkpoint, revision)
     try:
-        found = AutoTokenizer.from_pretrained(checkpoint, revision=revision or "main")
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, revision=revision or "main")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint}: expected a tokenizer, found: "
-                              f"{first_line(error)}; {mend}") from error
-    if len(found) <= len(set(found.all_special_tokens)):  # transformers' answer to a lone config
+                              f"{first_line(error)}; {fix}") from error
+    # From a config.json alone, transformers makes a tokenizer of special tokens.
+    if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
         raise CheckpointError(f"{checkpoint}: expected a tokenizer, found none but special tokens; "
-                              f"{mend}")
-    return found
+                              f"{fix}")
+    return tokenizer

@@ -1,6 +1,6 @@
-"""Texts as token ids: made once, kept as memory-mapped Arrow files, cut into batches.
+"""Texts as token ids: encoded once, cached as memory-mapped Arrow files, cut into batches.
 
-Shapes: N texts, B of a batch, S tokens of the longest of them.
+Shapes: N texts, B texts of a batch, S tokens of the longest of them.
 """
 
 import tempfile
@@ -25,24 +25,23 @@ if TYPE_CHECKING:
 
 FORMAT = "amtss-tokens/1"
 CHUNK = 10_000
-"""Texts encoded at once: what a tokenizer answers takes a hundred times the memory of the ids."""
+"""Texts encoded at once: a tokenizer's result takes a hundred times the memory of the ids."""
 TYPES = {"input_ids": np.int32, "token_type_ids": np.int8}
-"""Columns of a file of tokens; the second one where the tokenizer tells a pair's texts apart."""
+"""Columns of a file of tokens; the second only where a tokenizer marks a pair's texts."""
 POOL = 64
 """Batches whose examples are sorted by length together."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of many texts, end to end, in the parts in which they lie in files."""
+    """Token ids of many texts, one after another, in parts as they are stored in files."""
 
     ids: tuple[NDArray[np.int32], ...]
-    """Of a part's texts, each text whole. *Shape:* (sum of lengths,) each"""
+    """Of each part's texts; no text is in two parts. *Shape:* (sum of lengths,) each"""
     starts: NDArray[np.int64]
-    """Where each text begins, counted through all parts, and the end of the last. *Shape:* (N + 1,)
-    """
+    """Where each text begins, counted over all parts, and the end of the last. *Shape:* (N + 1,)"""
     types: tuple[NDArray[np.int8], ...] = ()
-    """Token types, as `ids`, where the tokenizer has them."""
+    """Token types, like `ids`, where the tokenizer has them."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -72,41 +71,43 @@ class Tokens:
         return ids, mask.astype(np.int64)
 
     def _of(self, parts: Sequence[NDArray[Any]], row: int) -> NDArray[Any]:
-        """A row's slice of `parts`; nothing else of a file is read."""
+        """A row's slice of `parts`; the rest of the file is not read."""
         start, end = int(self.starts[row]), int(self.starts[row + 1])
         part = bisect_right(self.bounds, start, hi=len(parts)) - 1
         first = self.bounds[part]
         return parts[part][start - first:end - first]
 
 
-def joined(several: Sequence[Tokens]) -> Tokens:
-    """All texts of `several`, one after another; nothing is copied but where texts begin."""
-    lengths = np.concatenate([each.lengths for each in several])
-    return Tokens(tuple(part for each in several for part in each.ids),
+def joined(sets: Sequence[Tokens]) -> Tokens:
+    """All texts of several sets, one set after another; token ids are not copied."""
+    lengths = np.concatenate([texts.lengths for texts in sets])
+    return Tokens(tuple(part for texts in sets for part in texts.ids),
                   np.concatenate([[0], np.cumsum(lengths)]),
-                  tuple(part for each in several for part in each.types))
+                  tuple(part for texts in sets for part in texts.types))
 
 
 def tokenise(tokenizer: "PreTrainedTokenizerBase", texts: pa.Table,
              max_length: int | None) -> Tokens:
-    """Token ids, in memory, of a table's `text`, or of `text` and `pair`; cut at `max_length`, the
-    longest of a pair first, or whole.
+    """Token ids, in memory, of a table's column `text`, or of `text` and `pair`.
+
+    Args:
+        max_length: tokens at which texts are cut, the longer text of a pair first; None: not cut.
     """
-    return _laid(list(_encoded(tokenizer, texts, max_length)))
+    return _as_tokens(list(_encode(tokenizer, texts, max_length)))
 
 
-def _encoded(tokenizer: "PreTrainedTokenizerBase", texts: pa.Table,
-             max_length: int | None) -> Iterator[pa.RecordBatch]:
+def _encode(tokenizer: "PreTrainedTokenizerBase", texts: pa.Table,
+            max_length: int | None) -> Iterator[pa.RecordBatch]:
     schema = _schema(tokenizer)
     for chunk in texts.to_batches(max_chunksize=CHUNK):
         pairs = chunk["pair"].to_pylist() if "pair" in chunk.schema.names else None
-        made = tokenizer(chunk["text"].to_pylist(), pairs, truncation=max_length is not None,
-                         max_length=max_length, return_attention_mask=False, verbose=False)
-        starts = np.cumsum([0, *map(len, made["input_ids"])])
-        columns = [np.fromiter(chain.from_iterable(made[name]), dtype, starts[-1])
+        encoded = tokenizer(chunk["text"].to_pylist(), pairs, truncation=max_length is not None,
+                            max_length=max_length, return_attention_mask=False, verbose=False)
+        starts = np.cumsum([0, *map(len, encoded["input_ids"])])
+        columns = [np.fromiter(chain.from_iterable(encoded[name]), dtype, starts[-1])
                    for name, dtype in TYPES.items() if name in schema.names]
-        yield pa.record_batch([pa.LargeListArray.from_arrays(starts, each) for each in columns],
-                              schema)
+        yield pa.record_batch([pa.LargeListArray.from_arrays(starts, column)
+                               for column in columns], schema)
 
 
 def _schema(tokenizer: "PreTrainedTokenizerBase") -> pa.Schema:
@@ -114,23 +115,23 @@ def _schema(tokenizer: "PreTrainedTokenizerBase") -> pa.Schema:
                       for name, dtype in TYPES.items() if name in tokenizer.model_input_names])
 
 
-def _laid(batches: Sequence[pa.RecordBatch]) -> Tokens:
-    """The arrays that `batches` hold, not copies of them."""
-    columns = {name: [each[name] for each in batches if name in each.schema.names]
+def _as_tokens(batches: Sequence[pa.RecordBatch]) -> Tokens:
+    """Tokens that share the memory of `batches`."""
+    columns = {name: [batch[name] for batch in batches if name in batch.schema.names]
                for name in TYPES}
-    flat = {name: tuple(each.flatten().to_numpy() for each in parts)
+    flat = {name: tuple(part.flatten().to_numpy() for part in parts)
             for name, parts in columns.items()}
-    lengths = [np.diff(each.offsets.to_numpy()) for each in columns["input_ids"]]
+    lengths = [np.diff(part.offsets.to_numpy()) for part in columns["input_ids"]]
     starts = np.concatenate([[0], *lengths]).cumsum(dtype=np.int64)
     return Tokens(flat["input_ids"], starts, flat["token_type_ids"])
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Tokens of corpora in `folder`, `{language}/{split}.arrow`, by one tokenizer.
+    """Files with one tokenizer's tokens of corpora: `{language}/{split}.arrow` in `folder`.
 
-    Beside each file is a `.json` that says what it was made from and what it holds: a file that is
-    truncated, altered or stale is made again. For one process at a time, or one that goes first.
+    Beside each file is a `.json` with its origin and its hash: a file that is truncated, altered or
+    stale is written again. Only one process at a time may write.
     """
 
     folder: Path
@@ -142,31 +143,32 @@ class Cache:
         path = self.folder / corpus.language / f"{split}.arrow"
         origin = {"format": FORMAT, "tokenizer": self._fingerprint, "corpus": corpus.fingerprint,
                   "max_length": self.max_length}
-        if not _holds(path, origin):
+        if not _is_fresh(path, origin):
             schema = _schema(self.tokenizer)
             with replacing(path) as temporary, pa.ipc.new_file(temporary, schema) as file:
-                for batch in _encoded(self.tokenizer, corpus[split], self.max_length):
+                for batch in _encode(self.tokenizer, corpus[split], self.max_length):
                     file.write_batch(batch)
             write_json(path.with_suffix(".json"), origin | {"file": fingerprint(contents([path]))})
         with pa.ipc.open_file(pa.memory_map(str(path))) as file:
-            return _laid([file.get_batch(at) for at in range(file.num_record_batches)])
+            return _as_tokens([file.get_batch(index)
+                               for index in range(file.num_record_batches)])
 
     @cached_property
     def _fingerprint(self) -> str:
-        """Of the tokenizer; what it has been asked to encode does not matter."""
+        """Hash of the tokenizer, without the truncation and padding that encoding has set."""
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if backend is not None:
             backend.no_truncation()
             backend.no_padding()
             return fingerprint(self.tokenizer.model_input_names, self.tokenizer.truncation_side,
                                backend.to_str())
-        with tempfile.TemporaryDirectory() as folder:  # one that is written in Python
+        with tempfile.TemporaryDirectory() as folder:  # a tokenizer that is written in Python
             self.tokenizer.save_pretrained(folder)
             return fingerprint(contents(sorted(Path(folder).iterdir())))
 
 
-def _holds(path: Path, origin: dict[str, Any]) -> bool:
-    """Whether `path` is whole and of `origin`."""
+def _is_fresh(path: Path, origin: dict[str, Any]) -> bool:
+    """Whether the file is whole and has this origin."""
     try:
         about = read_json(path.with_suffix(".json"), "")
         return bool(about == origin | {"file": fingerprint(contents([path]))})
@@ -176,20 +178,24 @@ def _holds(path: Path, origin: dict[str, Any]) -> bool:
 
 def batches(lengths: NDArray[np.int64], batch_size: int,
             draw: np.random.Generator | None = None) -> Iterator[NDArray[np.int64]]:
-    """Indices of examples, `batch_size` at a time, of like length; each example once.
+    """Indices of examples of similar length, `batch_size` at a time; each example once.
 
-    With `draw` examples and batches come in random order, without it by length alone.
+    Args:
+        lengths: tokens of each example. *Shape:* (N,)
+        draw: puts examples and batches in random order; None: by length alone.
     """
     if draw is None:
         order = np.argsort(lengths, kind="stable")
-        yield from (order[at:at + batch_size] for at in range(0, len(order), batch_size))
+        yield from _slices(order, batch_size)
         return
     order = draw.permutation(len(lengths))
-    pool = POOL * batch_size
-    cut = [order[at:at + pool] for at in range(0, len(order), pool)]
-    made = []
-    for each in cut:
-        by_length = each[np.argsort(lengths[each], kind="stable")]
-        made += [by_length[at:at + batch_size] for at in range(0, len(by_length), batch_size)]
-    for index in draw.permutation(len(made)):
-        yield made[index]
+    in_order: list[NDArray[np.int64]] = []
+    for pool in _slices(order, POOL * batch_size):
+        by_length = pool[np.argsort(lengths[pool], kind="stable")]
+        in_order += _slices(by_length, batch_size)
+    for index in draw.permutation(len(in_order)):
+        yield in_order[index]
+
+
+def _slices(rows: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    return (rows[start:start + size] for start in range(0, len(rows), size))

@@ -1,10 +1,11 @@
-"""Stage `validate@LANG`: Great Expectations over one language's corpus. Its only importer.
+"""Stage `validate@LANG`: Great Expectations (GX) on one language's corpus.
 
-What GX cannot see in one row, other rows and other splits with the same text, is laid beside the
-rows as columns that ought to be null (`repeats.marked`), so that its Data Docs show such texts.
+The only module that imports GX. GX checks one row at a time: what depends on other rows or splits
+with the same text becomes columns that should be null (`duplicates.marked`), so that its Data Docs
+show such texts.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,10 @@ from amtss.validation.findings import Example, Finding, Report, Severity
 
 
 def validate(params: Params, layout: Layout, language: str) -> None:
-    """Check `language`'s corpus and write what was found, be it good or bad.
+    """Check the corpus of `language` and write the findings, whether it passes or not.
 
     Raises:
-        DataError: something would break training, or crosses a `max_` threshold.
+        DataError: something would break training, or exceeds a `max_` threshold.
     """
     corpus = corpora.load(layout, language)
     folder = layout.validation(language)
@@ -40,39 +41,39 @@ def validate(params: Params, layout: Layout, language: str) -> None:
 
 
 def _report(corpus: corpora.Corpus, settings: Validation, docs: Path) -> Report:
-    """Run every check, with GX's Data Docs in `docs`."""
+    """Run every check; GX writes its Data Docs into `docs`."""
     pairs = any("pair" in table.column_names for table in corpus.splits.values())
     columns = ("text", "pair", "label") if pairs else ("text", "label")
     empty = pa.table({name: pa.array([], pa.string()) for name in ("id", *columns)})
     tables = dict.fromkeys(LABELLED, empty) | corpus.splits
-    sound = {split: table for split, table in tables.items() if _is_sound(table, columns)}
+    usable = {split: table for split, table in tables.items() if _is_usable(table, columns)}
     counts = label_distribution.count_labels({
-        split: table["label"].to_pylist() for split, table in sound.items() if split in LABELLED})
-    seen = {split: duplicates.labels_by_text(table) for split, table in sound.items()}
+        split: table["label"].to_pylist() for split, table in usable.items() if split in LABELLED})
+    seen = {split: duplicates.labels_by_text(table) for split, table in usable.items()}
     run = _Run(corpus.language, docs, settings.examples, seen)
     findings: list[Finding] = []
     for split, table in tables.items():
-        todo = list(checks.of_schema(split, columns))
-        if split in sound and len(table):
+        planned = list(checks.of_schema(split, columns))
+        if split in usable and len(table):
             table = duplicates.marked(split, table, seen)
-            todo += _of_rows(split, table, counts, corpus.labels, settings)
-        findings += run(split, split, table, todo)
+            planned += _of_rows(split, table, counts, corpus.labels, settings)
+        findings += run(split, split, table, planned)
     if counts.get("train"):
         labels = corpus.labels or sorted({name for split in counts.values() for name in split})
         findings += run("labels", "train", checks.label_table(counts, labels),
-                        checks.of_label_table(settings))
+                        list(checks.of_label_table(settings)))
     rows = {split: len(table) for split, table in tables.items()}
     return Report(corpus.language, corpus.fingerprint, rows, counts, tuple(findings),
                   run.build_docs())
 
 
-def _is_sound(table: pa.Table, columns: Iterable[str]) -> bool:
-    """Whether rows can be checked at all: there are an id and `columns` of strings."""
+def _is_usable(table: pa.Table, columns: Iterable[str]) -> bool:
+    """Whether rows can be checked at all: the table has an id, and `columns` of strings."""
+    def is_text(kind: pa.DataType) -> bool:
+        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
     return "id" in table.column_names and all(
-        name in table.column_names and any(
-            is_one(table.schema.field(name).type)
-            for is_one in (pa.types.is_string, pa.types.is_large_string))
-        for name in columns)
+        name in table.column_names and is_text(table.schema.field(name).type) for name in columns)
 
 
 def _of_rows(split: str, table: pa.Table, counts: dict[str, label_distribution.Counts],
@@ -80,16 +81,17 @@ def _of_rows(split: str, table: pa.Table, counts: dict[str, label_distribution.C
     texts = [name for name in ("text", "pair") if name in table.column_names]
     for name in texts:
         yield from checks.of_text(name, settings)
-    yield from checks.of_repeats(texts, table.column_names, settings)
+    yield from checks.of_duplicates(texts, table.column_names, settings)
     if split in LABELLED:
         yield from checks.of_label(split, counts, known, settings)
 
 
 @dataclass
 class _Run:
-    """An ephemeral GX context for one language: no telemetry, no progress bars, no files but docs.
+    """An ephemeral GX context for one language: no telemetry, no progress bars, and no files except
+    the Data Docs.
 
-    Imports GX (2 s) when made.
+    Imports GX (2 s) when it is created.
     """
 
     language: str
@@ -116,14 +118,14 @@ class _Run:
         self.source = self.context.data_sources.add_pandas(self.language)
 
     def __call__(self, name: str, split: str, table: pa.Table,
-                 todo: Iterable[Check]) -> list[Finding]:
-        """Run the checks `todo` over `table`, which Data Docs call `name`."""
+                 planned: Sequence[Check]) -> list[Finding]:
+        """Run the checks on `table`, which Data Docs call `name`."""
         import great_expectations as gx
         from great_expectations.core.run_identifier import RunIdentifier
 
-        todo = list(todo)
         suite = self.context.suites.add(gx.ExpectationSuite(
-            name, expectations=[_expectation(check, at) for at, check in enumerate(todo)]))
+            name, expectations=[
+                _expectation(check, index) for index, check in enumerate(planned)]))
         batch = self.source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
         definition = self.context.validation_definitions.add(
             gx.ValidationDefinition(name=name, data=batch, suite=suite))
@@ -132,44 +134,44 @@ class _Run:
             run_id=RunIdentifier(run_name=self.language),
             result_format={"result_format": "COMPLETE", "return_unexpected_index_query": False,
                            "partial_unexpected_count": self.examples})
-        # GX answers in an order of its own.
-        results: list[Any] = outcome.results
-        answers = {each.expectation_config.meta["check"]: each for each in results}
-        return [self._finding(check, split, table, answers[at]) for at, check in enumerate(todo)]
+        # GX returns results in an order of its own.
+        outcomes: list[Any] = outcome.results
+        results = {result.expectation_config.meta["check"]: result for result in outcomes}
+        return [self._finding(check, split, table, results[index])
+                for index, check in enumerate(planned)]
 
     def build_docs(self) -> dict[str, str]:
-        """Write Data Docs: what was run -> its page. The index needs the network for its scripts.
-        """
+        """Write Data Docs; the page of every suite. The index loads scripts from the network."""
         self.context.build_data_docs()
         pages = sorted(self.docs.glob("validations/*/*/*/*.html"), key=lambda page: page.parts[-2])
         return {page.parts[-4]: page.relative_to(self.docs.parent).as_posix() for page in pages}
 
-    def _finding(self, check: Check, split: str, table: pa.Table, answer: Any) -> Finding:
-        result = answer.result
+    def _finding(self, check: Check, split: str, table: pa.Table, outcome: Any) -> Finding:
+        result = outcome.result
         if not result and check.unit != "fact":
-            raise RuntimeError(f"{split}, {check.name}: {answer.exception_info}")  # a bug of ours
+            raise RuntimeError(f"{split}, {check.name}: {outcome.exception_info}")  # a bug of ours
         count = int(result.get("unexpected_count", 0)) if check.unit != "fact" else 0
         share = count / max(1, len(table))
         value = float(result["observed_value"]) if check.unit in ("nats", "times") else None
-        crossing = float(not answer.success) if check.unit == "fact" else (
+        measured = float(not outcome.success) if check.unit == "fact" else (
             share if value is None else value)
-        severity: Severity = ("error" if crossing > check.error else
-                              "warning" if crossing > check.warn else "ok")
+        severity: Severity = ("error" if measured > check.error else
+                              "warning" if measured > check.warn else "ok")
         rows = (result.get("unexpected_index_list") or [])[:self.examples] if count else []
         return Finding(
             check.name, check.column, split, severity, count, share, value,
             check.error if severity == "error" else check.first, check.expected,
-            _found(check, count, share, result), check.mend,
+            _found(check, count, share, result), check.fix,
             tuple(_example(split, table.slice(row, 1), self.seen) for row in rows))
 
 
-def _expectation(check: Check, at: int) -> Any:
-    """GX's object; Data Docs say what the check says, and fail where the check first warns."""
+def _expectation(check: Check, index: int) -> Any:
+    """GX's object; Data Docs show it as failed from the check's lower threshold on."""
     import great_expectations.expectations as gx
 
-    counted = {"mostly": 1 - min(1, check.first)} if check.unit == "rows" else {}
+    tolerance = {"mostly": 1 - min(1, check.first)} if check.unit == "rows" else {}
     return getattr(gx, check.kind)(
-        **check.arguments, **counted, meta={"check": at},
+        **check.arguments, **tolerance, meta={"check": index},
         description=f"{check.name}: expect {check.expected}",
         severity="critical" if check.error <= 1 else "warning")
 
@@ -184,7 +186,7 @@ def _found(check: Check, count: int, share: float, result: dict[str, Any]) -> st
 
 
 def _example(split: str, row: pa.Table, seen: duplicates.Seen) -> Example:
-    """The only row of a table, of a split's rows or of labels."""
+    """From a one-row table, of a split or of `checks.label_table`."""
     if "text" not in row.column_names:
         return Example("", "", None, (row["label"][0].as_py(),))
     pair = row["pair"][0].as_py() if "pair" in row.column_names else None

@@ -1,4 +1,4 @@
-"""What validation found in one language, as JSON for the gate and as Markdown for a person."""
+"""The findings of one language's validation: JSON for the gate, Markdown for people."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -12,35 +12,35 @@ SHOWN = 120
 
 @dataclass(frozen=True)
 class Example:
-    """A row that offends; for a finding about labels only the label."""
+    """A row that fails a check; for a finding about labels, only the label."""
 
     id: str
     text: str
     pair: str | None
     labels: tuple[str, ...]
-    """Its own label first, then others its text stands under in its split or in train."""
+    """Its own label first, then others that its text has in its split or in train."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check of one split, passed or not."""
+    """The result of one check of one split, passed or failed."""
 
     check: str
     column: str
-    """The column it is about, empty for whole rows."""
+    """The column that was checked, empty for whole rows."""
     split: str
     severity: Severity
     count: int
-    """Rows, or labels, that offend; 0 where the check is of a distribution."""
+    """Rows, or labels, that fail; 0 where the check is about a distribution."""
     share: float
-    """`count` over all of them."""
+    """`count` divided by all rows or labels."""
     value: float | None
-    """KL divergence in nats or an imbalance ratio; None where the check counts."""
+    """KL divergence in nats or imbalance ratio; None where the check counts."""
     threshold: float
-    """What `share` or `value` crossed, or what it would first cross."""
+    """The threshold that `share` or `value` exceeds; if it passes, the lower of the two."""
     expected: str
     found: str
-    mend: str
+    fix: str
     examples: tuple[Example, ...]
 
     @property
@@ -55,44 +55,44 @@ class Report:
 
     language: str
     fingerprint: str
-    """The corpus's, so that the gate knows what was looked at."""
+    """The corpus's fingerprint, so that the gate knows which corpus was validated."""
     rows: dict[str, int]
     """Split -> rows."""
     counts: dict[str, dict[str, int]]
     """Split -> label -> rows."""
     findings: tuple[Finding, ...]
     pages: dict[str, str]
-    """What was run -> its page of Data Docs, relative to the folder."""
+    """Name of a suite -> its page of Data Docs, relative to the folder."""
 
     def of(self, severity: Severity) -> list[Finding]:
-        return [each for each in self.findings if each.severity == severity]
+        return [finding for finding in self.findings if finding.severity == severity]
 
     def as_json(self) -> dict[str, Any]:
         return {"language": self.language, "fingerprint": self.fingerprint, "rows": self.rows,
                 "errors": len(self.of("error")), "warnings": len(self.of("warning")),
-                "counts": self.counts, "findings": [asdict(each) for each in self.findings]}
+                "counts": self.counts, "findings": [asdict(finding) for finding in self.findings]}
 
     def as_markdown(self) -> str:
-        bad = [*self.of("error"), *self.of("warning")]
+        failed = [*self.of("error"), *self.of("warning")]
         rows = ", ".join(f"{count:,} {split}" for split, count in self.rows.items())
         pages = ", ".join(f"[{name}]({page})" for name, page in self.pages.items())
         parts = [f"# Validation of {escaped(self.language)}\n",
                  f"Rows: {rows}. Errors: {len(self.of('error'))}, warnings: "
                  f"{len(self.of('warning'))}, passed: {len(self.of('ok'))}. Every check: "
-                 f"[docs/index.html](docs/index.html), or without a network {pages}.\n"]
-        if bad:
+                 f"[docs/index.html](docs/index.html), or without a network: {pages}.\n"]
+        if failed:
             parts.append(markdown(Table(
                 "", ("severity", "split", "check", "found", "threshold", "expected"),
                 tuple((finding.severity, finding.split, finding.name, finding.found,
-                       f"{finding.threshold:g}", finding.expected) for finding in bad))))
-        for finding in bad:
+                       f"{finding.threshold:g}", finding.expected) for finding in failed))))
+        for finding in failed:
             if finding.examples:
                 parts += [f"## {escaped(f'{finding.split}, {finding.name}')}\n",
                           markdown(_examples(finding))]
         return "\n".join(parts)
 
     def complaint(self, details: str) -> str:
-        """The first error in one line, where `details` are, and what mends it."""
+        """The first error in one line, where to read `details`, and how to fix it."""
         first, *others = self.of("error")
         expected, found = first.expected, first.found
         if first.threshold:
@@ -101,7 +101,7 @@ class Report:
             found = f"otherwise in {found}, such as id {first.examples[0].id!r}"
         more = f" ({len(others)} more error{'s'[:len(others) > 1]})" if others else ""
         return (f"{self.language}/{first.split}: expected {expected}, found {found}{more}; "
-                f"details in {details}; {first.mend}, "
+                f"details in {details}; {first.fix}, "
                 f"then run `dvc repro validate@{self.language}`")
 
 

@@ -1,6 +1,6 @@
-"""How many texts a teacher's own tokenizer cuts at `max_length`, the longest of a pair first.
+"""How many texts a teacher's tokenizer cuts at `max_length`, the longer text of a pair first.
 
-Of checkpoints alone: a tokenizer that is trained here is not there yet when the gate asks.
+Only for teachers from checkpoints: a tokenizer that is trained here does not exist yet in the gate.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cut:
-    """One language's texts, of all splits, as the tokenizer of some teachers has them."""
+    """Lengths of a language's texts, of all splits, by a tokenizer that some teachers share."""
 
     language: str
     checkpoint: str
@@ -32,7 +32,7 @@ class Cut:
     longer: int
     """Rows of more than `max_length` tokens."""
     usual: int
-    """Tokens that 99 of 100 rows do not exceed."""
+    """99% of the rows have at most so many tokens."""
     longest: int
     """Tokens of the longest row."""
 
@@ -42,7 +42,7 @@ class Cut:
 
 
 def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
-    """What is cut, by language and tokenizer.
+    """What is cut, per language and tokenizer.
 
     Raises:
         CheckpointError: a checkpoint has no tokenizer, or the hub does not serve it.
@@ -52,7 +52,7 @@ def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
         if isinstance(teacher, TransformerTeacher) and teacher.checkpoint is not None:
             length = params.training_of(teacher).max_length
             readers[teacher.checkpoint, teacher.revision, length].append(name)
-    found = []
+    cuts = []
     for (checkpoint, revision, max_length), names in readers.items():
         tokenizer = load_tokenizer(checkpoint, revision)
         for corpus in corpora:
@@ -60,15 +60,15 @@ def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
                         {*params.taught_on(name), *params.scored_by(name)})
             if own:
                 lengths = _lengths(tokenizer, corpus)
-                found.append(Cut(
+                cuts.append(Cut(
                     corpus.language, checkpoint, own, max_length, len(lengths),
                     int((lengths > max_length).sum()), int(np.percentile(lengths, 99)),
                     int(lengths.max())))
     order = [corpus.language for corpus in corpora]
-    return sorted(found, key=lambda cut: order.index(cut.language))
+    return sorted(cuts, key=lambda cut: order.index(cut.language))
 
 
 def _lengths(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus) -> NDArray[np.int64]:
-    """Tokens of every row, whole, with what the tokenizer sets around and between. *Shape:* (N,)"""
-    return np.concatenate([tokens.tokenise(tokenizer, each, None).lengths
-                           for each in corpus.splits.values()])
+    """Tokens of every uncut row, special tokens included. *Shape:* (N,)"""
+    return np.concatenate([tokens.tokenise(tokenizer, table, None).lengths
+                           for table in corpus.splits.values()])

@@ -1,4 +1,4 @@
-"""The gate's folder: all languages in tables, one figure and one JSON."""
+"""The gate's folder: tables, a figure and a JSON file about all languages."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Language:
-    """What the gate tells of one language. K labels."""
+    """What the gate has measured for one language. Shapes: K labels."""
 
     code: str
     validation: dict[str, Any]
@@ -48,7 +48,7 @@ class Language:
         return label_distribution.divergence(self.counts[split], self.counts["train"])
 
     def without_examples(self, labels: Sequence[str]) -> list[str]:
-        """Those of `labels` that its train has none of."""
+        """Those of `labels` that have no training row."""
         return [label for label, rows in zip(labels, self.counts["train"], strict=True) if not rows]
 
 
@@ -76,7 +76,7 @@ def write(folder: Path, layout: Layout, languages: Sequence[Language], labels: S
 
 def _summary(layout: Layout, measured: dict[str, Any], appendix_a: Table,
              cuts: Sequence["Cut"]) -> str:
-    """What a person reads of the gate, in Markdown; `measured` is distribution.json."""
+    """The gate's summary as Markdown; `measured` is the content of distribution.json."""
     codes, labels = measured["languages"], measured["labels"]
     return "\n".join([
         "# Gate\n", f"{len(codes)} languages, {len(labels)} labels.\n",
@@ -109,9 +109,10 @@ def _lengths(cuts: Sequence["Cut"]) -> list[str]:
              str(cut.usual), str(cut.longest), str(cut.max_length),
              f"{cut.longer:,} ({cut.share:.2%})") for cut in cuts]
     return ["## Lengths\n",
-            "Tokens of train, validation, test and unlabelled rows by the tokenizer of each "
-            "teacher's checkpoint. Rows of more than `max_length` tokens are cut, the longest text "
-            "of a pair first. A tokenizer that is trained here does not exist yet.\n",
+            "Tokens of train, validation, test and unlabelled rows, counted by the tokenizer of "
+            "each teacher's checkpoint. Rows of more than `max_length` tokens are cut, the longer "
+            "text of a pair first. Teachers whose tokenizer is trained here are missing: it does "
+            "not exist yet.\n",
             markdown(Table("", ("language", "tokenizer", "teachers", "rows", "99% have at most",
                                 "longest", "max_length", "cut"), tuple(rows)))]
 
@@ -125,12 +126,12 @@ def _links(layout: Layout, codes: Iterable[str]) -> Iterator[str]:
 
 def _as_json(languages: Sequence[Language], labels: Sequence[str], cuts: Sequence["Cut"],
              warnings: Sequence[str]) -> dict[str, Any]:
-    return {"labels": labels, "languages": {each.code: {
-        "rows": {split: int(each.counts[split].sum()) for split in LABELLED},
-        "divergence": each.divergence,
-        "split_divergence": {split: each.split_divergence(split)
+    return {"labels": labels, "languages": {language.code: {
+        "rows": {split: int(language.counts[split].sum()) for split in LABELLED},
+        "divergence": language.divergence,
+        "split_divergence": {split: language.split_divergence(split)
                              for split in ("validation", "test")},
-        "imbalance": each.imbalance,
-        "without_examples": each.without_examples(labels),
-        "errors": each.validation["errors"], "warnings": each.validation["warnings"],
-    } for each in languages}, "lengths": [asdict(cut) for cut in cuts], "warnings": warnings}
+        "imbalance": language.imbalance,
+        "without_examples": language.without_examples(labels),
+        "errors": language.validation["errors"], "warnings": language.validation["warnings"],
+    } for language in languages}, "lengths": [asdict(cut) for cut in cuts], "warnings": warnings}

@@ -45,6 +45,18 @@ def test_numbers_without_a_point_or_a_sign(project: Project, written: str, numbe
         f"expected a valid number, found '{written}' (str); edit params.yaml")
 
 
+def test_what_dvc_exp_run_sets(project: Project) -> None:
+    from dvc.utils.hydra import apply_overrides
+
+    project.write("params.yaml", (ROOT / "params" / "demo.yaml").read_bytes())
+    apply_overrides("params.yaml", ["distil.learning_rate=1e-5", "report.title=no",
+                                    "+promotion.required=[no]"])
+    assert "learning_rate: 1e-05" in Path("params.yaml").read_text()
+    params = load_params(Path("params.yaml"))
+    assert params.distil.learning_rate == 1e-5
+    assert (params.report.title, params.promotion.required) == ("no", ("no",))
+
+
 def test_the_language_no_needs_no_quotes(project: Project) -> None:
     text = yaml.dump(PARAMS | {"languages": ["en", "fr", "no"]})
     assert "- no\n" in text

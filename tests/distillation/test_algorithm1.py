@@ -443,7 +443,7 @@ class TestOnboarding:
             lesson.learner.weights())]
         known = len(tables[0])
         np.testing.assert_array_equal(tables[1][:known], tables[0])
-        assert len(np.unique(tables[1][known:], axis=0)) >= 3  # acquainted, not all the mean
+        assert len(np.unique(tables[1][known:], axis=0)) >= 3  # not all the mean
 
     def test_the_learning_rate_is_half_by_default(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko")

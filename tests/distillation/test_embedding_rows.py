@@ -12,7 +12,9 @@ from support.training import LABELS, begun, write_checkpoint
 from amtss.config.schema import Architecture, Distil, Student
 from amtss.data.corpus import UNLABELLED
 from amtss.distillation import embedding_rows
-from amtss.distillation.learner import Examples, Learner, Progress
+from amtss.distillation.checkpoints import Progress
+from amtss.distillation.examples import Examples
+from amtss.distillation.learner import Learner
 from amtss.distillation.loss import distillation_loss
 from amtss.models import hardware
 from amtss.student.model import StudentModel, build_student
@@ -104,12 +106,12 @@ class Lesson:
 ids = st.lists(st.integers(0, V - 1), min_size=1, max_size=30)
 
 
-class TestRows:
+class TestEmbeddingRows:
     @given(st.lists(st.lists(ids, min_size=1, max_size=4), min_size=1, max_size=3))
     def test_are_those_of_the_texts_in_their_order(self, several: list[list[list[int]]]) -> None:
         model = scratch(Path())
         before = model.get_input_embeddings().weight.detach().clone()
-        made = embedding_rows.Rows(model, [tokens_of(*parts) for parts in several])
+        made = embedding_rows.EmbeddingRows(model, [tokens_of(*parts) for parts in several])
         used = sorted({0, 1}.union(*(part for parts in several for part in parts)))
         assert len(made) == len(used)
         assert made.places[used].tolist() == list(range(len(used)))

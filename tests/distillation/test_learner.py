@@ -7,7 +7,8 @@ from support.lesson import Lesson
 from support.training import Project, scored
 
 from amtss.data import corpus
-from amtss.distillation.learner import Examples, Progress
+from amtss.distillation.checkpoints import Progress
+from amtss.distillation.examples import Examples
 
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -90,7 +91,7 @@ class TestEpoch:
         learner = Lesson(scored(tmp_path), warmup=0.2, learning_rate=0.01).learner
         found = []
         for share in (0.0, 0.1, 0.2, 0.6, 1.0):
-            learner._learning_rate(share)
+            learner._set_learning_rate(share)
             found.append(learner.optimizer.param_groups[0]["lr"])
         assert found == pytest.approx([0.0, 0.005, 0.01, 0.005, 0.0])
 
@@ -98,7 +99,7 @@ class TestEpoch:
     def test_any_warm_up(self, tmp_path: Path, warmup: float) -> None:
         learner = Lesson(scored(tmp_path), warmup=warmup, learning_rate=0.01).learner
         for share in (0.0, 0.5, 0.999):
-            learner._learning_rate(share)
+            learner._set_learning_rate(share)
             assert 0.0 <= learner.optimizer.param_groups[0]["lr"] <= 0.01
 
     def test_biases_and_norms_do_not_decay(self, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from support.training import (
 
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError
-from amtss.evaluation import evaluate
+from amtss.evaluation import evaluate, footprint
 from amtss.files import read_json
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
@@ -137,7 +137,7 @@ class TestSizes:
             project.start()
             project.distil(max_epochs=1)
             project.baseline()
-            sizes.append(evaluate._sizes(project.params, project.layout))
+            sizes.append(footprint.sizes(project.params, project.layout))
         full, trimmed = sizes
         for name in ("student", "baseline"):
             assert trimmed[name]["parameters"] < full[name]["parameters"]

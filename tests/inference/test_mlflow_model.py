@@ -49,13 +49,13 @@ def served(project: Project, uri: str) -> PyFuncModel:
     return mlflow.pyfunc.load_model(uri)
 
 
-def rows(asked: list[Question]) -> list[dict[str, Any]]:
-    return [{"text": each.text, "lang": each.language} for each in asked]
+def rows(batch: list[Question]) -> list[dict[str, Any]]:
+    return [{"text": each.text, "lang": each.language} for each in batch]
 
 
-def agree(project: Project, asked: list[Question], found: list[dict[str, Any]]) -> None:
+def agree(project: Project, batch: list[Question], found: list[dict[str, Any]]) -> None:
     """`found` is what `amtss predict` answers to `asked`."""
-    expected = answers(project.layout.student, asked)
+    expected = answers(project.layout.student, batch)
     assert [each["label"] for each in found] == [each["label"] for each in expected]
     for one, other in zip(found, expected, strict=True):
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
@@ -64,8 +64,8 @@ def agree(project: Project, asked: list[Question], found: list[dict[str, Any]]) 
 
 class TestServed:
     def test_a_batch_of_all_languages(self, project: Project, served: PyFuncModel) -> None:
-        asked = questions(project)
-        agree(project, asked, served.predict(pd.DataFrame(rows(asked))))
+        batch = questions(project)
+        agree(project, batch, served.predict(pd.DataFrame(rows(batch))))
 
     def test_the_parameter(self, project: Project, served: PyFuncModel) -> None:
         for code in LANGUAGES:
@@ -74,20 +74,20 @@ class TestServed:
                   served.predict(texts, params={"lang": code}))
 
     def test_the_column_wins(self, project: Project, served: PyFuncModel) -> None:
-        asked = pd.DataFrame({"text": ["enpay1"] * 3, "lang": ["fr", None, ""]})
+        batch = pd.DataFrame({"text": ["enpay1"] * 3, "lang": ["fr", None, ""]})
         agree(project, [Question("enpay1", code) for code in ("fr", "ru", "ru")],
-              served.predict(asked, params={"lang": "ru"}))
+              served.predict(batch, params={"lang": "ru"}))
 
     def test_pairs(self, project: Project, served: PyFuncModel) -> None:
-        asked = pd.DataFrame({"text": ["enpay1"] * 2, "pair": ["enship2 enship1", None]})
+        batch = pd.DataFrame({"text": ["enpay1"] * 2, "pair": ["enship2 enship1", None]})
         agree(project, [Question("enpay1", "en", "enship2 enship1"), Question("enpay1", "en")],
-              served.predict(asked, params={"lang": "en"}))
+              served.predict(batch, params={"lang": "en"}))
 
     def test_many_threads(self, project: Project, served: PyFuncModel) -> None:
-        asked = questions(project)
+        batch = questions(project)
         with ThreadPoolExecutor(8) as threads:
-            for found in threads.map(lambda _: served.predict(pd.DataFrame(rows(asked))), range(8)):
-                agree(project, asked, found)
+            for found in threads.map(lambda _: served.predict(pd.DataFrame(rows(batch))), range(8)):
+                agree(project, batch, found)
 
     @pytest.mark.parametrize(("columns", "params", "message"), [
         ({"text": ["a", "b"], "lang": ["en", "ko"]}, None,
@@ -127,11 +127,11 @@ def light(project: Project) -> str:
 
 
 def test_onnx_without_torch(project: Project, light: str) -> None:
-    asked = questions(project)
+    batch = questions(project)
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKING + LOADING, light, json.dumps(rows(asked))],
+        [sys.executable, "-c", BLOCKING + LOADING, light, json.dumps(rows(batch))],
         capture_output=True, text=True, check=True)
-    agree(project, asked, json.loads(done.stdout.splitlines()[0]))
+    agree(project, batch, json.loads(done.stdout.splitlines()[0]))
 
 
 BLOCKING = """
@@ -157,28 +157,28 @@ print(amtss.__file__)
 @pytest.mark.slow
 class TestElsewhere:
     def test_answers_with_its_own_code(self, project: Project, uri: str, tmp_path: Path) -> None:
-        asked = questions(project)[:6]
+        batch = questions(project)[:6]
         # -S and the path again: libraries are found, but nothing that is installed as editable.
         done = subprocess.run(
-            [sys.executable, "-S", "-c", LOADING, uri, json.dumps(rows(asked))], cwd=tmp_path,
+            [sys.executable, "-S", "-c", LOADING, uri, json.dumps(rows(batch))], cwd=tmp_path,
             capture_output=True, text=True, check=True,
             env=os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")})
         found, module = done.stdout.splitlines()
-        agree(project, asked, json.loads(found))
+        agree(project, batch, json.loads(found))
         assert module.endswith("/code/amtss/__init__.py")
 
     def test_the_server(self, server: int, project: Project) -> None:
-        asked = questions(project)
-        status, told = post(server, {"dataframe_records": rows(asked)})
+        batch = questions(project)
+        status, reply = post(server, {"dataframe_records": rows(batch)})
         assert status == 200
-        agree(project, asked, told["predictions"])
+        agree(project, batch, reply["predictions"])
         for code in LANGUAGES:
-            texts = [each.text for each in asked[:5]]
-            status, told = post(server, {"inputs": {"text": texts}, "params": {"lang": code}})
+            texts = [each.text for each in batch[:5]]
+            status, reply = post(server, {"inputs": {"text": texts}, "params": {"lang": code}})
             assert status == 200
-            agree(project, [Question(text, code) for text in texts], told["predictions"])
+            agree(project, [Question(text, code) for text in texts], reply["predictions"])
 
-    @pytest.mark.parametrize(("asked", "message"), [
+    @pytest.mark.parametrize(("body", "message"), [
         ({"dataframe_records": [{"text": "a", "lang": "ko"}]},
          "lang: expected one of en, fr, ru, found 'ko' in row 1; name one of them in the column or "
          "the parameter `lang`"),
@@ -191,10 +191,10 @@ class TestElsewhere:
         ({"dataframe_records": [{"lang": "en"}]}, "text"),
         ({"dataframe_records": [{"text": 3, "lang": "en"}]}, "text"),
         ({"texts": ["a"]}, "dataframe_split")])
-    def test_the_server_refuses(self, server: int, asked: Any, message: str) -> None:
-        status, told = post(server, asked)
+    def test_the_server_refuses(self, server: int, body: Any, message: str) -> None:
+        status, reply = post(server, body)
         assert status == 400
-        assert message in told["message"]
+        assert message in reply["message"]
 
 
 @pytest.fixture(scope="module")
@@ -226,10 +226,10 @@ def _wait(port: int, log: Path) -> None:
     pytest.fail(f"the server does not answer: {log.read_text()}")
 
 
-def post(port: int, asked: Any) -> tuple[int, Any]:
+def post(port: int, body: Any) -> tuple[int, Any]:
     """Status and JSON of the answer."""
     with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request("POST", "/invocations", json.dumps(asked),
+        connection.request("POST", "/invocations", json.dumps(body),
                            {"Content-Type": "application/json"})
         answer = connection.getresponse()
         return answer.status, json.load(answer)

@@ -44,15 +44,15 @@ def texts(lengths: list[int]) -> dict[str, np.ndarray]:
             "language": np.arange(len(lengths)) % len(CODES)}
 
 
-def expected(model: StudentModel, asked: dict[str, np.ndarray]) -> np.ndarray:
+def expected(model: StudentModel, feed: dict[str, np.ndarray]) -> np.ndarray:
     with torch.inference_mode():
         logits: np.ndarray = model(**{key: torch.from_numpy(each)
-                                      for key, each in asked.items()}).numpy()
+                                      for key, each in feed.items()}).numpy()
     return logits
 
 
-def told(made: onnx.ModelProto, asked: dict[str, np.ndarray]) -> np.ndarray:
-    logits: np.ndarray = onnxruntime.InferenceSession(made.SerializeToString()).run(None, asked)[0]
+def run_graph(made: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
+    logits: np.ndarray = onnxruntime.InferenceSession(made.SerializeToString()).run(None, feed)[0]
     return logits
 
 
@@ -64,32 +64,32 @@ class TestLogits:
         made = onnx_graph.build(model, 32)
         onnx.checker.check_model(made)
         for lengths in ([7], [LENGTH], [3, 12, 5, 12, 1, 8, 2]):
-            asked = texts(lengths)
-            assert np.ptp(expected(model, asked)) > 0.5
-            np.testing.assert_allclose(told(made, asked), expected(model, asked), atol=1e-5)
+            feed = texts(lengths)
+            assert np.ptp(expected(model, feed)) > 0.5
+            np.testing.assert_allclose(run_graph(made, feed), expected(model, feed), atol=1e-5)
 
     def test_of_one_layer(self) -> None:
-        model, asked = make(layers=1), texts([4, 9, 2])
-        np.testing.assert_allclose(told(onnx_graph.build(model, 32), asked),
-                                   expected(model, asked), atol=1e-5)
+        model, feed = make(layers=1), texts([4, 9, 2])
+        np.testing.assert_allclose(run_graph(onnx_graph.build(model, 32), feed),
+                                   expected(model, feed), atol=1e-5)
 
     def test_of_a_text_with_a_padding_token_in_it(self) -> None:
-        model, asked = make(), texts([9])
-        asked["input_ids"][0, 4] = PAD
-        np.testing.assert_allclose(told(onnx_graph.build(model, 32), asked),
-                                   expected(model, asked), atol=1e-5)
+        model, feed = make(), texts([9])
+        feed["input_ids"][0, 4] = PAD
+        np.testing.assert_allclose(run_graph(onnx_graph.build(model, 32), feed),
+                                   expected(model, feed), atol=1e-5)
 
     def test_depend_on_the_language(self) -> None:
-        asked = texts([8] * 3)
-        asked["input_ids"][:] = asked["input_ids"][0]
-        first, second, third = told(onnx_graph.build(make(), 32), asked)
+        feed = texts([8] * 3)
+        feed["input_ids"][:] = feed["input_ids"][0]
+        first, second, third = run_graph(onnx_graph.build(make(), 32), feed)
         assert min(abs(first - second).max(), abs(second - third).max()) > 0.1
 
     @pytest.mark.parametrize("bits", [8, 4])
     @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
     def test_of_whole_numbers_are_near(self, kind: str, bits: onnx_graph.Bits) -> None:
-        model, asked = make(kind, "residual"), texts([3, 12, 5, 12, 1, 8, 2] * 9)
-        found, right = told(onnx_graph.build(model, bits), asked), expected(model, asked)
+        model, feed = make(kind, "residual"), texts([3, 12, 5, 12, 1, 8, 2] * 9)
+        found, right = run_graph(onnx_graph.build(model, bits), feed), expected(model, feed)
         assert 1e-4 < abs(found - right).max() < 0.15 * np.ptp(right)
         assert (found.argmax(1) == right.argmax(1)).mean() > 0.9
 
@@ -145,7 +145,7 @@ def looked_up(table: np.ndarray, bits: onnx_graph.Bits, index: list[int]) -> np.
         made.nodes, "rows", [value("index", onnx.TensorProto.INT64, [1, None])],
         [value(name, onnx.TensorProto.FLOAT, [1, None, table.shape[1]])], made.weights),
         ir_version=onnx_graph.IR, opset_imports=[onnx.helper.make_opsetid("", onnx_graph.OPSET)])
-    return told(model, {"index": np.array([index])})[0]
+    return run_graph(model, {"index": np.array([index])})[0]
 
 
 class TestFourBits:

@@ -15,11 +15,11 @@ on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accel
 
 
 class TestResolve:
-    def test_what_is_named_is_taken(self) -> None:
+    def test_a_given_precision_is_used(self) -> None:
         assert hardware.resolve("fp32") == "fp32"
         assert hardware.resolve("bf16") == "bf16"
 
-    def test_auto_is_what_the_hardware_computes_in(self) -> None:
+    def test_auto_is_bf16_where_the_hardware_supports_it(self) -> None:
         flags = ""
         if hardware.device().type == "cpu":
             with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -50,7 +50,7 @@ class TestPlace:
         hardware.place(_model(width))
         assert torch.get_num_threads() == threads
 
-    def test_the_users_own_number_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_omp_num_threads_has_priority(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OMP_NUM_THREADS", "2")
         hardware.place(_model(64))
         assert torch.get_num_threads() == 2
@@ -72,10 +72,10 @@ class TestAutocast:
 
 class TestFitting:
     def test_a_gpus_memory(self) -> None:
-        told = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of"
+        message = "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of"
         with (pytest.raises(ParamsError, match=r"memory: .* no 2.50 GiB more; lower it"),
               hardware.fitting("lower it")):
-            raise torch.OutOfMemoryError(told)
+            raise torch.OutOfMemoryError(message)
 
     def test_the_cpus(self) -> None:
         with (pytest.raises(ParamsError, match=r"memory: .* no \d+ bytes more; lower it"),
@@ -87,14 +87,14 @@ class TestFitting:
               hardware.fitting("lower it")):
             np.empty(2**60, dtype=np.uint8)
 
-    def test_another_error_goes_on(self) -> None:
+    def test_other_errors_are_not_caught(self) -> None:
         with pytest.raises(RuntimeError, match="shapes cannot be"), hardware.fitting("lower it"):
             torch.ones(2, 3) @ torch.ones(2, 3)
 
 
 FAULTS = """
 import resource, torch
-from amtss import hardware
+from amtss.models import hardware
 
 hardware.keep_freed_memory()
 for _ in range(20):  # until a freed block has room for the next one's alignment
@@ -116,10 +116,10 @@ class TestKeepFreedMemory:
 
 class TestDeterministic:
     def test_same_seed_same_numbers(self) -> None:
-        made = []
+        numbers = []
         for seed in (3, 3, 4):
             hardware.deterministic(seed)
-            made.append(torch.rand(5))
-        assert torch.equal(made[0], made[1])
-        assert not torch.equal(made[0], made[2])
+            numbers.append(torch.rand(5))
+        assert torch.equal(numbers[0], numbers[1])
+        assert not torch.equal(numbers[0], numbers[2])
         assert torch.are_deterministic_algorithms_enabled()

@@ -32,7 +32,7 @@ class Store:
     def __init__(self, layout: Layout, project: str) -> None:
         self.layout = layout
         self.params = settings(project)
-        self.told: list[Verdict] = []
+        self.verdicts: list[Verdict] = []
 
     def add(self, made: Version, *aliases: str, source: str = "file:///nowhere") -> int:
         """Write a version as `register` does, without a student."""
@@ -48,13 +48,13 @@ class Store:
 
     def promote(self, reference: str | int = "challenger", dry_run: bool = False
                 ) -> Verdict | None:
-        return promotion.promote(self.params, self.layout, reference, dry_run, self.told.append)
+        return promotion.promote(self.params, self.layout, reference, dry_run, self.verdicts.append)
 
     def rollback(self) -> int:
         return promotion.rollback(self.params, self.layout).number
 
     def audit(self) -> Verdict:
-        return promotion.audit(self.params, self.layout, self.told.append)
+        return promotion.audit(self.params, self.layout, self.verdicts.append)
 
     def by_hand(self, number: int) -> None:
         versions.point(self.params, self.layout, "champion", number)
@@ -88,7 +88,7 @@ def store(layout: Layout, request: pytest.FixtureRequest) -> Store:
 class TestPromote:
     def test_the_first(self, store: Store) -> None:
         verdict = store.promote()
-        assert store.told == [verdict]
+        assert store.verdicts == [verdict]
         assert verdict is not None
         assert verdict.champion is None
         assert store.state == {"champion": 3, "mark": 3}
@@ -110,14 +110,14 @@ class TestPromote:
         assert store.state == before | {"challenger": 3}
         assert store.promote() is None
         assert store.state == before
-        assert len(store.told) == 1
+        assert len(store.verdicts) == 1
 
     def test_refused(self, store: Store) -> None:
         store.promote()
         before = store.state
         with pytest.raises(RegistryError, match=r"version 1 does not pass the rules: max_average_"):
             store.promote(1)
-        assert [check.rule for check in store.told[-1].failed] == [
+        assert [check.rule for check in store.verdicts[-1].failed] == [
             "max_average_drop", "max_language_drop", "max_language_drop"]
         assert store.state == before
 
@@ -152,7 +152,7 @@ class TestPromote:
     def test_a_champion_that_changes_meanwhile(self, store: Store) -> None:
         store.promote(1)
         with pytest.raises(RegistryError, match=r"alias champion: expected version 1, .*run the s"):
-            promotion.promote(store.params, store.layout, tell=lambda verdict: store.by_hand(2))
+            promotion.promote(store.params, store.layout, report=lambda verdict: store.by_hand(2))
         assert store.state == {"champion": 2, "mark": 1, "challenger": 3}
 
 
@@ -198,14 +198,14 @@ class TestAudit:
         with pytest.raises(RegistryError, match=r"version 1 does not pass the rules: max_average_dr"
                                                 r"op.*version 2's 77\.00.*found 76\.00"):
             store.audit()
-        assert store.told[-1].failed
+        assert store.verdicts[-1].failed
 
     def test_never_promoted(self, store: Store) -> None:
         with pytest.raises(RegistryError, match=r"expected alias champion, .*run `amtss promote`"):
             store.audit()
         store.by_hand(2)
         assert store.audit().champion is None
-        assert "moved by hand" in store.told[-1].notes[0]
+        assert "moved by hand" in store.verdicts[-1].notes[0]
 
 
 class KilledError(BaseException):
@@ -270,12 +270,12 @@ class TestKilled:
 CHILD = """
 import os, signal
 from pathlib import Path
-from amtss import params, promoting
-from amtss.layout import Layout
-from amtss.params import load
+from amtss.config.params import load_params
+from amtss.paths import Layout
+from amtss.registry import promote
 
-promoting.promote(params.load(Path("params.yaml")), Layout(), 2,
-                  tell=lambda verdict: os.kill(os.getpid(), signal.SIGKILL))
+promote.promote(load_params(Path("params.yaml")), Layout(), 2,
+                report=lambda verdict: os.kill(os.getpid(), signal.SIGKILL))
 """
 
 
@@ -322,7 +322,7 @@ class TestProcesses:
             with pytest.raises(subprocess.TimeoutExpired, match="timed out"):
                 second[0].wait(timeout=3)
 
-        promotion.promote(store.params, store.layout, tell=start)
+        promotion.promote(store.params, store.layout, report=start)
         assert re.search(r"^amtss: version 4 does not pass the rules: .*below version 3's 78\.00",
                          second[0].communicate()[1])
         assert second[0].returncode == 1
@@ -391,19 +391,19 @@ class TestCommands:
         monkeypatch.chdir(store.layout.root)
         child(store, "-c", "").wait()
 
-        def told(status: int, *arguments: str) -> str:
+        def printed(status: int, *arguments: str) -> str:
             assert run(*arguments) == status
             out, err = capfd.readouterr()
             assert err.count("\n") == (1 if status else 0)
             return " ".join((out + err).split())
 
-        assert "passes; nothing moved" in told(0, "promote", "--version", "1", "--dry-run")
-        assert "expected alias champion" in told(1, "audit")
-        assert told(0, "promote", "--version", "2").endswith("version 2 is champion now")
-        assert told(0, "promote").startswith("Version 3 against version 2")
-        assert told(0, "promote", "--version", "3") == "3 is champion already; nothing moved"
-        assert "fails: max_average_drop" in told(1, "promote", "--version", "1")
-        assert told(0, "rollback") == "version 2 is champion again"
-        assert "Compared with the alias previous" in told(1, "audit")
-        assert told(0, "rollback") == "version 3 is champion again"
-        assert told(0, "audit").endswith("version 3, the champion, passes")
+        assert "passes; nothing changed" in printed(0, "promote", "--version", "1", "--dry-run")
+        assert "expected alias champion" in printed(1, "audit")
+        assert printed(0, "promote", "--version", "2").endswith("version 2 is champion now")
+        assert printed(0, "promote").startswith("Version 3 against version 2")
+        assert printed(0, "promote", "--version", "3") == "3 is champion already; nothing changed"
+        assert "fails: max_average_drop" in printed(1, "promote", "--version", "1")
+        assert printed(0, "rollback") == "version 2 is champion again"
+        assert "Compared with the alias previous" in printed(1, "audit")
+        assert printed(0, "rollback") == "version 3 is champion again"
+        assert printed(0, "audit").endswith("version 3, the champion, passes")

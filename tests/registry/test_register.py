@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.project import run
+from support.project import ROOT, run
 from support.registered import place, register, retrained, unregistered
 from support.training import LABELS, LANGUAGES, Project
 
@@ -80,7 +80,7 @@ class TestRegister:
         assert {path.name for path in (place(project, 2) / "artifacts").iterdir()} == {
             "student", "onnx"}
         assert "torch" not in (place(project, 2) / "requirements.txt").read_text()
-        assert "It answers by onnx-int8" in entity(project, 2).description
+        assert "Its runtime is onnx-int8" in entity(project, 2).description
         project.set(serving=None)
         assert register(project)[0].number == 1
 
@@ -96,7 +96,10 @@ class TestRegister:
         folder = place(project)
         files = [path for path in folder.rglob("*") if path.is_file()]
         assert folder / "artifacts" / "student" / "model.safetensors" in files
-        assert folder / "code" / "amtss" / "inference" / "predictor.py" in files
+        shipped = {path.relative_to(folder / "code") for path in files
+                   if path.is_relative_to(folder / "code")}
+        assert shipped == {path.relative_to(ROOT) for path in (ROOT / "amtss").rglob("*")
+                           if path.is_file() and "__pycache__" not in path.parts}
         assert not {path.suffix for path in files} & {".pkl", ".pickle", ".bin", ".pt", ".pth"}
         assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # pickle's first
         wanted = (folder / "requirements.txt").read_text().split()
@@ -174,8 +177,8 @@ class TestDirty:
             file.write("# another\n")
         assert run("register") == 0
         assert capfd.readouterr().out.splitlines()[1] == (
-            "params.yaml: not committed; `git add params.yaml && git commit`, then a later "
-            "onboarding or `dvc repro` can repeat it")
+            "params.yaml: not committed; `git add params.yaml && git commit`, so that a "
+            "later onboarding or `dvc repro` can repeat this run")
         found = versions.find(committed.params, committed.layout, 1)
         assert (found.commit, found.dirty) == (git(committed, "rev-parse", "HEAD"), "params.yaml")
         assert entity(committed).tags["dirty"] == "params.yaml"

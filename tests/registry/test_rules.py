@@ -139,12 +139,12 @@ class TestTold:
         (version(2, en=90.0), "required: expected fr among its languages, found en; run `amtss "
                               "onboard-language --lang fr`"),
         (version(2, errors=3, en=90.0, fr=70.0),
-         r"validation: expected no errors in the validation of en, found 3 \(and 1 more\); mend"),
+         r"validation: expected no errors in the validation of en, found 3 \(and 1 more\); corre"),
         (version(2, labels=("chat", "pay", "x"), en=80.0, fr=70.0),
-         "labels: expected the labels of version 1, found ship, x in one of the two alone; reg"),
+         "labels: expected the labels of version 1, found ship, x in only one of the two; regis"),
         (version(2, test="new", en=80.0, fr=70.0),
-         r"test: expected version 1 .*test rows of en that it was measured on \(new\), found others"
-         r" \(same\).*\(and 1 more\); run `dvc repro` and `amtss register` again"),
+         r"test: expected version 1 .*test rows of en that this one was measured on \(new\), found "
+         r"others \(same\).*\(and 1 more\); run `dvc repro` and `amtss register` again"),
     ])
     def test_the_refusal(self, candidate: Version, message: str) -> None:
         with pytest.raises(RegistryError, match=f"^version 2 does not pass the rules: {message}"):

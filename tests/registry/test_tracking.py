@@ -49,68 +49,68 @@ def tracked(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
 
 
 @pytest.fixture(scope="module")
-def told(tracked: Project) -> dict[str, Any]:
+def by_name(tracked: Project) -> dict[str, Any]:
     """Name -> run."""
     return {each.info.run_name: each for each in runs("tracked")}
 
 
 class TestTold:
-    def test_a_run_per_stage(self, tracked: Project, told: dict[str, Any]) -> None:
-        assert set(told) == {"teach@en", "distil", "baseline", "evaluate", "report"}
+    def test_a_run_per_stage(self, tracked: Project, by_name: dict[str, Any]) -> None:
+        assert set(by_name) == {"teach@en", "distil", "baseline", "evaluate", "report"}
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tracked.root, check=True,
                               capture_output=True, text=True).stdout.strip()
-        for name, each in told.items():
+        for name, each in by_name.items():
             assert each.info.status == "FINISHED"
             assert each.data.tags["stage"] == name
             assert each.data.tags["mlflow.source.git.commit"] == head
             assert each.data.tags["dvc.lock"] == hashlib.sha256(b"schema: '2.0'\n").hexdigest()
 
-    def test_params(self, told: dict[str, Any]) -> None:
-        teacher, student = told["teach@en"].data.params, told["distil"].data.params
+    def test_params(self, by_name: dict[str, Any]) -> None:
+        teacher, student = by_name["teach@en"].data.params, by_name["distil"].data.params
         assert teacher["teachers.en.architecture.width"] == "16"
         assert teacher["teachers.en.training.batch_size"] == "8"  # as in `teaching`
         assert student["languages"] == "['en', 'fr']"
         assert student["distil.top_k"] == "1"
         assert student["student.architecture.layers"] == "1"
         assert not any(key.startswith("teach") for key in student)
-        assert told["evaluate"].data.params["evaluation.bootstrap"] == "100"
+        assert by_name["evaluate"].data.params["evaluation.bootstrap"] == "100"
 
-    def test_epochs(self, tracked: Project, told: dict[str, Any]) -> None:
+    def test_epochs(self, tracked: Project, by_name: dict[str, Any]) -> None:
         row = json.loads((tracked.root / "artifacts/training/distil/history.jsonl").read_text())
-        metrics = told["distil"].data.metrics
+        metrics = by_name["distil"].data.metrics
         assert metrics["loss"] == row["loss"]
         for language in ("en", "fr"):
             assert metrics[f"accuracy.{language}"] == row["accuracy"][language]
             assert metrics[f"margin.{language}"] == row["margin"][language]
             weight = row["weights"]["multilingual"][language]
             assert metrics[f"weights.multilingual.{language}"] == weight
-        assert "accuracy.fr" in told["baseline"].data.metrics
-        assert {"accuracy", "loss"} <= set(told["teach@en"].data.metrics)
+        assert "accuracy.fr" in by_name["baseline"].data.metrics
+        assert {"accuracy", "loss"} <= set(by_name["teach@en"].data.metrics)
 
-    def test_figures(self, tracked: Project, told: dict[str, Any]) -> None:
+    def test_figures(self, tracked: Project, by_name: dict[str, Any]) -> None:
         measured = json.loads((tracked.root / "artifacts/metrics.json").read_text())
-        metrics = told["evaluate"].data.metrics
+        metrics = by_name["evaluate"].data.metrics
         for model in ("student", "baseline"):
             for key in ("accuracy", "macro_f1", "ece"):
                 for language in ("en", "fr", "average"):
                     assert (metrics[f"{model}.{key}.{language}"]
                             == measured[model][key][language])
-        assert told["evaluate"].data.tags["student"] == measured["measured"]["student"]
+        assert by_name["evaluate"].data.tags["student"] == measured["measured"]["student"]
 
-    def test_data_sets(self, tracked: Project, told: dict[str, Any]) -> None:
+    def test_data_sets(self, tracked: Project, by_name: dict[str, Any]) -> None:
         digests = {code: json.loads((tracked.root / f"artifacts/data/{code}/corpus.json")
                                     .read_text())["fingerprint"] for code in ("en", "fr")}
         both = sorted(digests.items())
         expected = {"teach@en": (both[:1], "train"), "distil": (both, "train"),
                     "baseline": (both, "train"), "evaluate": (both, "test"), "report": ([], "")}
         for name, (sets, context) in expected.items():
-            inputs = told[name].inputs.dataset_inputs
+            inputs = by_name[name].inputs.dataset_inputs
             assert sorted((each.dataset.name, each.dataset.digest) for each in inputs) == sets
             assert all([(tag.key, tag.value) for tag in each.tags]
                        == [("mlflow.data.context", context)] for each in inputs)
 
-    def test_the_report(self, told: dict[str, Any]) -> None:
-        files = client().list_artifacts(told["report"].info.run_id, "report")
+    def test_the_report(self, by_name: dict[str, Any]) -> None:
+        files = client().list_artifacts(by_name["report"].info.run_id, "report")
         assert {"report/report.html", "report/report.md"} <= {each.path for each in files}
 
     def test_epochs_from_before_a_kill(self, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_weights_hatch_what_is_not_scored() -> None:
 def test_confusion_prints_counts_that_are_there() -> None:
     figure = figures.confusion(np.array([[5, 1], [0, 7]]), ["no", "yes"], "ko")
     assert texts(figure) == ["5", "1", "7"]
-    assert figure.axes[0].get_title(loc="left") == "ko: 12 of 13 right"
+    assert figure.axes[0].get_title(loc="left") == "ko: 12 of 13 correct"
 
 
 def test_confusion_of_a_label_without_rows_and_of_sixty_labels() -> None:

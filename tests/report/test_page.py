@@ -26,6 +26,24 @@ def test_html_escapes_every_text() -> None:
         assert text in page.text
 
 
+def test_no_text_becomes_a_link_an_image_or_html() -> None:
+    for text in ("[click](http://x)", "![image](http://x)", "<http://x>", "http://x", "www.x.org",
+                 "<script>alert(1)</script>", "a | b", "`a`", "**a**"):
+        page = Page(html(text, [Section("s", (
+            text, (text,), Table(text, ("", text), ((text, text),), (text,)),
+            Picture("p", text, b""), Fold(text, (text,))))]))
+        assert not {"script", "code", "strong"} & set(page.tags)
+        assert page.links == ["#s", "data:image/png;base64,"]
+        assert page.text.count(text) == 12  # title and heading, then the blocks
+
+
+def test_tables_have_captions_and_headers() -> None:
+    text = html("t", [Section("s", (Table("T", ("", "x"), (("r", "1"),)),))])
+    assert '<figure class="table"><figcaption>T</figcaption>' in text
+    assert '<th scope="row">r</th>' in text
+    assert '<td style="text-align:right" class="number">1</td>' in text
+
+
 def test_html_refers_to_nothing_outside() -> None:
     page = Page(html("t", SECTIONS))
     assert not {"script", "link", "iframe", "object"} & set(page.tags)

@@ -179,9 +179,14 @@ def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
-    layout = run(tmp_path, ("ko",), ("<script>alert(1)</script>", "a|b $x_{$"))
+    layout = run(tmp_path, ("ko",), (
+        "<script>alert(1)</script>", "a|b $x_{$", "[click](http://x)"))
     report.report(params(("ko",)), layout)
-    assert "script" not in Page(html(layout)).tags
+    page = Page(html(layout))
+    assert "script" not in page.tags
+    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
+    assert "[click](http://x)" in page.text
+    assert r"\[click\](http:\//x)" in (layout.report / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("path", "stage"), [

@@ -127,7 +127,7 @@ class TestHeads:
 
 
 class TestStarted:
-    """With weights that `starting` has written."""
+    """With initial weights from another encoder."""
 
     @pytest.mark.parametrize("kind", ["xlm-roberta", "bert"])
     def test_saves_and_loads(self, tmp_path: Path, kind: str) -> None:

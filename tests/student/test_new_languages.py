@@ -110,9 +110,9 @@ class TestExtend:
 class TestLoad:
     @pytest.mark.parametrize(("languages", "labels", "length", "match"), [
         (OLD, ("chat", "ship", "pay"), 16, r"the labels chat, ship, pay, found chat, pay, ship; "
-                                           r"mend data\.labels in params\.yaml"),
+                                           r"correct data\.labels in params\.yaml"),
         (OLD, ("chat", "pay"), 16, "the labels chat, pay, found chat, pay, ship"),
-        (["en", "fr"], LABELS, 16, r"the languages en, fr, found en, fr, ru; mend languages or "
+        (["en", "fr"], LABELS, 16, r"the languages en, fr, found en, fr, ru; correct languages or "
                                    r"onboarding\.languages in params\.yaml"),
         ([*OLD, "pl"], LABELS, 16, "the languages en, fr, pl, ru, found en, fr, ru"),
         (OLD, LABELS, 17, r"texts of 17 tokens, found 16; lower student\.max_length")])
@@ -152,7 +152,7 @@ def drawn(seed: int, vocabulary: int, rows: int = 60) -> tuple[Texts, np.ndarray
 
 def profile(token: int, texts: Texts, targets: np.ndarray, rows: np.ndarray) -> tuple[
         list[float], int]:
-    """`growing.profiles` of one token, word by word."""
+    """`new_languages.profiles` of one token, text by text."""
     own = [i for i in range(len(texts)) if rows[i]]
     having = [i for i in own if token in texts[i]]
     told = []
@@ -187,7 +187,7 @@ class TestProfiles:
         assert ratios[5].argmax() == 1
 
 
-class TestAcquaint:
+class TestInitialiseEmbeddings:
     NEW = 300
     """More new tokens than are compared at once."""
 
@@ -199,7 +199,7 @@ class TestAcquaint:
                  for i, text in enumerate(texts)]
         made = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + self.NEW)
         before = table(made).numpy().astype(np.float64)
-        new_languages.acquaint(made, KNOWN, tokens(texts), targets, new)
+        new_languages.initialise_embeddings(made, KNOWN, tokens(texts), targets, new)
         after = table(made).numpy()
 
         old = {token: of for token in range(KNOWN)
@@ -220,7 +220,8 @@ class TestAcquaint:
         texts += [[KNOWN + i % 3, 20 + i % 5 % 3] for i in range(60)]
         targets = np.eye(3, dtype=np.float32)[np.arange(120) % 3]
         made = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 3)
-        new_languages.acquaint(made, KNOWN, tokens(texts), targets, np.arange(120) >= 60)
+        new_languages.initialise_embeddings(made, KNOWN, tokens(texts), targets,
+                                            np.arange(120) >= 60)
         distance = torch.cdist(table(made)[KNOWN:], table(made)[[10, 11, 12, 20, 21, 22]])
         assert distance.argmin(dim=1).tolist() == [0, 1, 2]
 
@@ -228,12 +229,12 @@ class TestAcquaint:
         texts, targets, new = drawn(0, KNOWN, rows=6)
         made = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 5)
         before = table(made).clone()
-        new_languages.acquaint(made, KNOWN, tokens(texts), targets, new)
+        new_languages.initialise_embeddings(made, KNOWN, tokens(texts), targets, new)
         torch.testing.assert_close(table(made), before, rtol=0, atol=0)
 
     def test_a_token_in_five_texts_is_familiar_whatever_rounding_does(self) -> None:
         targets = np.tile(np.float32([0.3, 0.3, 0.4]) - np.float32(1e-7), (10, 1))
         made = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 1)
-        new_languages.acquaint(made, KNOWN, tokens([[7]] * 5 + [[KNOWN]] * 5), targets,
-                               np.arange(10) >= 5)
+        new_languages.initialise_embeddings(made, KNOWN, tokens([[7]] * 5 + [[KNOWN]] * 5), targets,
+                                            np.arange(10) >= 5)
         torch.testing.assert_close(table(made)[KNOWN], table(made)[7])

@@ -37,8 +37,8 @@ def write(settings: Student, folder: Path) -> Path:
     """What the student of `settings` starts with, in `folder`."""
     assert settings.checkpoint is not None
     tokenizer = load_tokenizer(settings.checkpoint)
-    student_start.write(settings, settings.checkpoint, np.arange(len(tokenizer)),
-                        tokenizer.pad_token_id, folder)
+    student_start.write_weights(settings, settings.checkpoint, np.arange(len(tokenizer)),
+                                tokenizer.pad_token_id, folder)
     return folder
 
 

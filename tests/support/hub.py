@@ -1,10 +1,10 @@
-"""A small hub, for runs of params/xnli.yaml where the real one is out of reach.
+"""A small imitation of the hub, to run params/xnli.yaml without the real one.
 
     PYTHONPATH=tests python -m support.hub FOLDER [XNLI]
 
-writes what the preset names into FOLDER/hub, in the layout of the hub's cache: random checkpoints
-of the very architectures, each with its own tokenizer, and XNLI's columns, from the folder XNLI or
-generated. It prints the environment that makes every stage read them, offline.
+fills a cache of the hub in FOLDER/hub with everything that the preset names: random checkpoints of
+the same architectures, each with its own tokenizer, and XNLI, copied from the folder XNLI or
+generated. It prints the variables that make every stage read this cache, offline.
 """
 
 import hashlib
@@ -34,10 +34,10 @@ KINDS = {"FacebookAI/xlm-roberta-large": "xlm-roberta", "FacebookAI/roberta-larg
          "almanach/camembert-large": "camembert"}
 LABELS = ("entailment", "neutral", "contradiction")
 MAIN = "0123456789abcdef0123456789abcdef01234567"
-"""The commit that `main` stands for, where the preset pins none."""
+"""The commit of `main`, for names that the preset does not pin."""
 ROWS = {"train": 60, "validation": 30, "test": 30}
 SIZES = {"data.sample": {"rows": 60}, "teaching.epochs": 1, "distil.max_epochs": 2}
-"""What a run on a few rows changes in the preset, besides where things lie."""
+"""Changes to the preset for a run on few rows, by dotted key."""
 PREMISES = {
     "ar": "الطالب {} يقرأ كتابا جديدا في المكتبة كل يوم",
     "en": "The student {} reads a new book in the library every day",
@@ -53,7 +53,7 @@ HYPOTHESES = {
 
 
 def pairs(code: str, split: str, rows: int) -> pa.Table:
-    """XNLI's columns for one language; a hypothesis tells its label."""
+    """Rows with XNLI's columns for one language; the hypothesis gives the label away."""
     draw = random.Random(f"{code}-{split}")
     labels = [index % 3 for index in range(rows)]
     words = [f"{split[:2]}{index}-{draw.randrange(100)}" for index in range(rows)]
@@ -64,7 +64,7 @@ def pairs(code: str, split: str, rows: int) -> pa.Table:
 
 
 def write_xnli(folder: Path, codes: Sequence[str] = XNLI.languages) -> Path:
-    """The data set as the hub has it: a config per language, Parquet, ClassLabel in the card."""
+    """Write the data set in the hub's layout: a config per language, ClassLabel in the card."""
     features = [{"name": name, "dtype": "string"} for name in ("premise", "hypothesis")]
     features.append({"name": "label", "dtype": {"class_label": {"names": dict(enumerate(LABELS))}}})
     files = {code: [{"split": split, "path": f"{code}/{split}-*"} for split in ROWS]
@@ -82,12 +82,12 @@ def write_xnli(folder: Path, codes: Sequence[str] = XNLI.languages) -> Path:
 
 @cache
 def repositories() -> Path:
-    """Folders OWNER/NAME of all that the preset names; made once per process."""
+    """A folder with OWNER/NAME for every name of the preset; made once per process."""
     root = Path(tempfile.mkdtemp(prefix="amtss-hub-"))
     write_xnli(root / str(XNLI.data.hub))
-    read = {"xlm-roberta": XNLI.languages, "roberta": ("en",), "camembert": ("fr",)}
-    for name, kind in KINDS.items():  # without a classifier's head, as the hub has them
-        tables = [pairs(code, "train", ROWS["train"]) for code in read[kind]]
+    languages = {"xlm-roberta": XNLI.languages, "roberta": ("en",), "camembert": ("fr",)}
+    for name, kind in KINDS.items():  # encoders without a classifier, as on the hub
+        tables = [pairs(code, "train", ROWS["train"]) for code in languages[kind]]
         texts = [text for table in tables for column in ("premise", "hypothesis")
                  for text in table[column].to_pylist()]
         write_checkpoint(root / name, kind, texts=texts, positions=512)
@@ -95,18 +95,18 @@ def repositories() -> Path:
 
 
 def pinned() -> dict[str, str]:
-    """The hub ids of the preset and the commit of each."""
-    found = {str(each.checkpoint): each.revision for each in XNLI.teachers.values()}
-    found |= {str(XNLI.data.hub): XNLI.data.revision}
+    """Hub id -> commit for every name of the preset."""
+    revisions = {str(teacher.checkpoint): teacher.revision for teacher in XNLI.teachers.values()}
+    revisions |= {str(XNLI.data.hub): XNLI.data.revision}
     return {name: MAIN if revision in (None, "main") else str(revision)
-            for name, revision in found.items()}
+            for name, revision in revisions.items()}
 
 
 def fill(cache_folder: Path, data: Path | None = None) -> None:
-    """Write all that the preset names in the layout of the hub's cache.
+    """Fill a cache of the hub with everything that the preset names.
 
     Args:
-        data: a folder in the hub's layout that stands for XNLI; None for generated rows.
+        data: a folder in the hub's layout with XNLI; None for generated rows.
     """
     for name, commit in pinned().items():
         kind = "datasets" if name == XNLI.data.hub else "models"
@@ -118,7 +118,7 @@ def fill(cache_folder: Path, data: Path | None = None) -> None:
 
 
 class Answers(BaseHTTPRequestHandler):
-    """What the hub's own server says of `repositories()`, and to who may not read."""
+    """Answers as the hub's server does for `repositories()`, refusals included."""
 
     def do_HEAD(self) -> None:
         self._answer(b"")
@@ -126,7 +126,7 @@ class Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(None)
 
-    def log_message(self, *told: object) -> None:
+    def log_message(self, *arguments: object) -> None:
         pass
 
     def _answer(self, body: bytes | None) -> None:
@@ -148,11 +148,11 @@ class Answers(BaseHTTPRequestHandler):
             self._serve(repositories() / owner / name, commit, rest, body)
 
     def _serve(self, root: Path, commit: str, rest: list[str], body: bytes | None) -> None:
-        what, file = rest[0] if rest else "revision", root / "/".join(rest[2:])
-        if what == "revision":
-            about = {"id": "/".join(root.parts[-2:]), "sha": commit}
-            self._send(json.dumps(about).encode(), commit)
-        elif what == "tree":
+        kind, file = rest[0] if rest else "revision", root / "/".join(rest[2:])
+        if kind == "revision":
+            answer = {"id": "/".join(root.parts[-2:]), "sha": commit}
+            self._send(json.dumps(answer).encode(), commit)
+        elif kind == "tree":
             self._send(json.dumps([
                 {"type": "file", "path": path.relative_to(root).as_posix(), "oid": _sha(path),
                  "size": path.stat().st_size} for path in root.rglob("*") if path.is_file()
@@ -185,7 +185,7 @@ def _sha(path: Path) -> str:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """A hub on this machine; its address, for HF_ENDPOINT."""
+    """Run such a server; its address, for HF_ENDPOINT."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -196,6 +196,6 @@ def served() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1]).resolve()
-    fill(place / "hub", Path(sys.argv[2]) if len(sys.argv) > 2 else None)
-    print(f"HF_HUB_OFFLINE=1 HF_HUB_CACHE={place / 'hub'}")
+    folder = Path(sys.argv[1]).resolve()
+    fill(folder / "hub", Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    print(f"HF_HUB_OFFLINE=1 HF_HUB_CACHE={folder / 'hub'}")

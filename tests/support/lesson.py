@@ -5,7 +5,8 @@ import torch
 from numpy.typing import NDArray
 
 from amtss.config.schema import Distil
-from amtss.distillation.learner import Learner, examples
+from amtss.distillation.examples import examples
+from amtss.distillation.learner import Learner
 from amtss.models import hardware
 from amtss.student.model import build_student
 from amtss.tokenization import tokens

@@ -1,4 +1,4 @@
-"""A git and DVC project with this tree's dvc.yaml."""
+"""A small git and DVC project with this tree's dvc.yaml and code, and tiny settings for it."""
 
 import os
 import re
@@ -19,7 +19,7 @@ class Pipeline:
     """A git and DVC project with this tree's dvc.yaml."""
 
     def __init__(self, root: Path, params: dict[str, Any], path: Path | None = None) -> None:
-        """Open the project in `root`, or make it where there is none.
+        """Open the project in `root`, or create it if there is none.
 
         Args:
             path: a folder whose programs are found before all others.
@@ -31,9 +31,9 @@ class Pipeline:
             "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
             "GIT_COMMITTER_EMAIL": "a@b"}
         if not (root / "dvc.yaml").exists():
-            self._make()
+            self._create()
 
-    def _make(self) -> None:
+    def _create(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
         for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
             shutil.copy(ROOT / name, self.root / name)
@@ -64,19 +64,24 @@ class Pipeline:
         self.run("git", "commit", "-q", "-m", "state")
 
     def run(self, *command: str) -> str:
-        """Run a command in the project; what it prints on stdout. A failure fails the test."""
+        """Run a command in the project; its stdout. If the command fails, so does the test."""
         done = subprocess.run(command, cwd=self.root, text=True, capture_output=True, check=False,
                               env=self.environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def repro(self) -> list[str]:
-        """Names of the stages that ran."""
+        """Run `dvc repro`; names of the stages that ran."""
         return re.findall(r"Running stage '([^']+)'", self.run("dvc", "repro"))
 
 
 def demo(*languages: str, scores: list[str] | None) -> dict[str, Any]:
-    """A tiny demo; the multilingual teacher is taught on the first three languages."""
+    """A params.yaml of the demonstration with tiny models.
+
+    Args:
+        scores: languages that the multilingual teacher scores; None for those it is fine-tuned on,
+            the first three.
+    """
     return {
         "project": "demo", "languages": list(languages),
         "data": {"source": "demo", "path": "data", "scale": 0.01},

@@ -1,4 +1,4 @@
-"""A small, real project in a folder of its own, and the real command line."""
+"""A small real project in its own folder, and the real command line."""
 
 import contextlib
 import json
@@ -42,7 +42,7 @@ STAGES = ("data en", "data fr", "validate en", "validate fr", "gate", "teach en"
 
 
 class Outcome(NamedTuple):
-    """What a command left behind."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -56,14 +56,14 @@ class Project:
         self.root = root
 
     def params(self, edit: Callable[[dict[str, Any]], Any] | None = None) -> None:
-        """Write params.yaml: `PARAMS` after `edit`."""
+        """Write `PARAMS` to params.yaml, changed by `edit`."""
         values = json.loads(json.dumps(PARAMS))
         if edit:
             edit(values)
         self.write("params.yaml", yaml.dump(values))
 
     def write(self, name: str, content: str | bytes) -> Path:
-        """Write the file `name` of the project."""
+        """Write a file of the project; its path."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -74,37 +74,37 @@ class Project:
         self.write(name, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
     def texts(self) -> None:
-        """Write data/en and data/fr."""
+        """Write the texts of both languages into data/en and data/fr."""
         for language in WORDS:
             for split in ROWS:
                 self.rows(f"data/{language}/{split}.jsonl", examples(language, split))
 
-    def amtss(self, *arguments: str, stdin: bytes = b"", **more: Any) -> Outcome:
-        """Run the command line as a process of its own."""
+    def amtss(self, *arguments: str, stdin: bytes = b"", **options: Any) -> Outcome:
+        """Run `amtss` as a process."""
         done = subprocess.run([sys.executable, "-m", "amtss", *arguments], cwd=self.root,
-                              input=stdin, capture_output=True, check=False, **more)
+                              input=stdin, capture_output=True, check=False, **options)
         return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def snapshot(self) -> dict[str, bytes | None]:
-        """Every file and folder below the project's, with its bytes."""
+        """Path -> content of every file of the project; None for folders."""
         return {str(path.relative_to(self.root)): path.read_bytes() if path.is_file() else None
                 for path in sorted(self.root.rglob("*"))}
 
 
 def examples(language: str, split: str) -> list[Row]:
-    """Labelled rows of a split, no text twice."""
-    return [{"id": f"{split}-{label}-{at}", "text": f"{WORDS[language][label]} {at}",
-             "label": label} for at in ROWS[split] for label in LABELS]
+    """Labelled rows of a split; all texts differ."""
+    return [{"id": f"{split}-{label}-{number}", "text": f"{WORDS[language][label]} {number}",
+             "label": label} for number in ROWS[split] for label in LABELS]
 
 
 def run(*arguments: str) -> int:
-    """Run the command line in this process; its exit status."""
+    """Run `amtss` in this process; its exit status."""
     before = sys.argv
     sys.argv = ["amtss", *arguments]
     try:
         main()
-    except SystemExit as ended:
-        return int(ended.code or 0)
+    except SystemExit as end:
+        return int(end.code or 0)
     finally:
         sys.argv = before
     return 0
@@ -112,7 +112,7 @@ def run(*arguments: str) -> int:
 
 @contextlib.contextmanager
 def full_disk(size: int = 0) -> Iterator[None]:
-    """Let no file grow beyond `size` bytes: writing more fails, as on a full disk."""
+    """Limit files to `size` bytes: writing more fails as it does on a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
@@ -123,7 +123,7 @@ def full_disk(size: int = 0) -> Iterator[None]:
 
 @contextlib.contextmanager
 def inside(folder: Path) -> Iterator[None]:
-    """Work in `folder`, then go back."""
+    """Make `folder` the working directory until the context ends."""
     before = Path.cwd()
     os.chdir(folder)
     try:

@@ -321,7 +321,8 @@ def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "
         layers=changed.pop("layers", 2), width=sizes["hidden_size"], heads=2,
         feed_forward=2 * sizes["hidden_size"]), **changed)
     tokenizer = load_tokenizer(str(source))
-    start.write(given, str(source), np.arange(len(tokenizer)), tokenizer.pad_token_id, folder)
+    start.write_weights(given, str(source), np.arange(len(tokenizer)), tokenizer.pad_token_id,
+                        folder)
     return build_student(given, list(codes), list(LABELS), len(tokenizer),
                          tokenizer.pad_token_id, folder)
 

@@ -120,7 +120,7 @@ def test_data_docs_show_the_offending_texts_and_no_temporary_path(project: Proje
     project.write(clean() | {"test": [("train pay 0", "ship"), ("new", "pay")]})
     project.validate()
     page = next(project.folder.glob("docs/validations/test/*/*/*.html")).read_text()
-    assert "leaked: expect no text that also stands in train" in page
+    assert "leaked: expect no text that also occurs in train" in page
     assert page.count("train pay 0") >= 2
     assert str(project.layout.root) not in page
 
@@ -327,14 +327,14 @@ def test_large_strings_are_checked_too(project: Project) -> None:
     assert bad(project.validate())["train", "empty"]["count"] == 1
 
 
-def test_an_error_is_one_line_that_says_what_where_and_how_to_mend(project: Project) -> None:
+def test_an_error_is_one_line_that_says_what_where_and_how_to_fix_it(project: Project) -> None:
     project.write(clean() | {"train": [*split_of("train"), ("", "pay"), ("new\nline", None)]})
     with pytest.raises(DataError, match="xx/train: expected more than white space") as caught:
         project.validate_strictly()
     assert str(caught.value) == (
         "xx/train: expected more than white space in every text, found otherwise in 1 row (7.14%), "
         f"such as id 'train-12' (1 more error); details in {project.folder}/validation.md; "
-        "mend these rows in the source or raise validation.max_empty in params.yaml, "
+        "fix these rows in the source or raise validation.max_empty in params.yaml, "
         "then run `dvc repro validate@xx`")
     with pytest.raises(DataError, match=r"in every text in all but 5\.00% of rows, found"):
         project.validate_strictly(max_empty=0.05)

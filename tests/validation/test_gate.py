@@ -203,8 +203,8 @@ def test_a_listed_label_without_any_example_is_a_warning(project: Project) -> No
         project.write(code, labels=(*NAMES, "refund"))
     project.gate(params_of("ab", "cd"))
     assert project.read("distribution.json")["warnings"] == [
-        "all: no training example of refund: it cannot be learnt",
-        "ab: 1 warning of its own validation", "cd: 1 warning of its own validation"]
+        "all: no training example of refund, so it cannot be learnt",
+        "ab: 1 warning from its own validation", "cd: 1 warning from its own validation"]
 
 
 def test_a_label_that_one_language_lacks_is_a_warning(project: Project) -> None:
@@ -233,7 +233,7 @@ def test_a_language_far_from_the_mean_is_a_warning(project: Project) -> None:
     project.gate(params_of(*languages, warn_language_divergence=0.1))
     far = [each for each in project.read("distribution.json")["warnings"] if "mean" in each]
     assert len(far) == 1
-    assert far[0].startswith("ef: its labels are distributed otherwise than in the mean of all")
+    assert far[0].startswith("ef: its label distribution differs from the mean of all languages")
     before = project.layout.gate_keys.read_bytes()
     project.gate(params_of(*languages, warn_language_divergence=2.0))
     assert not any("mean" in each for each in project.read("distribution.json")["warnings"])
@@ -315,26 +315,27 @@ def test_the_same_corpora_give_the_same_bytes(project: Project) -> None:
     assert {each.name: each.read_bytes() for each in project.layout.gate.iterdir()} == before
 
 
-def test_what_a_checkpoint_cuts_is_told(project: Project) -> None:
+def test_rows_that_a_checkpoint_cuts_are_reported(project: Project) -> None:
     for code in ("en", "fr"):
         project.write(code, texts="library " * 20)
-    made = params_of("en", "fr")
+    params = params_of("en", "fr")
     checkpoint = write_checkpoint(project.layout.root / "hub", "roberta")
-    teachers = made.teachers | {
+    teachers = params.teachers | {
         "en": TransformerTeacher(languages=("en",), checkpoint=str(checkpoint))}
-    project.gate(made.model_copy(update={"teachers": teachers}))
+    project.gate(params.model_copy(update={"teachers": teachers}))
     summary = (project.layout.gate / "summary.md").read_text()
-    warning = r"- en: 54 of 54 rows \(100\.0%\) are longer than the 64 tokens that en read; raise"
+    warning = (r"- en: 54 of 54 rows \(100\.0%\) are longer than 64 tokens, the max\_length of en, "
+               r"and are cut there; raise")
     assert re.search(warning, summary)
-    (told,) = project.read("distribution.json")["lengths"]
-    assert (told["language"], told["teachers"], told["longer"]) == ("en", ["en"], 54)
-    assert f"| {told['usual']} | {told['longest']} | 64 | 54 (100.00%) |" in summary
-    project.gate(made)
+    (cut,) = project.read("distribution.json")["lengths"]
+    assert (cut["language"], cut["teachers"], cut["longer"]) == ("en", ["en"], 54)
+    assert f"| {cut['usual']} | {cut['longest']} | 64 | 54 (100.00%) |" in summary
+    project.gate(params)
     assert "## Lengths" not in (project.layout.gate / "summary.md").read_text()
 
 
-def test_the_student_s_checkpoint_is_asked_for_before_teachers_are_taught(project: Project) -> None:
+def test_the_students_checkpoint_is_looked_up_before_teachers_are_trained(project: Project) -> None:
     project.write("en")
-    made = params_of("en").model_copy(update={"student": Student(tokenizer="nobody/nothing")})
+    params = params_of("en").model_copy(update={"student": Student(tokenizer="nobody/nothing")})
     with pytest.raises(CheckpointError, match="nobody/nothing: expected a folder or a copy"):
-        project.gate(made)
+        project.gate(params)

@@ -1,23 +1,19 @@
-"""Cells from metrics. Also makes small metrics for others."""
-
+"""Cells from metrics."""
 
 import pytest
-from support.metrics import FIVE, SEVEN, TWENTY, history, metrics, onboarded
+from support.metrics import FIVE, SEVEN, TWENTY, metrics, onboarded
+from support.tables import cell
 
-from amtss.report import paper, tables
-from amtss.table import NONE, Best, Table
-
-
-def cell(table: Table, row: str, column: str) -> str:
-    return next(r for r in table.rows if r[0] == row)[table.header.index(column)]
+from amtss.report import accuracy, paper, training
+from amtss.table import NONE, Best
 
 
 def test_results_has_the_models_in_rows() -> None:
     given = metrics()
-    table = tables.results(given, FIVE)
+    table = accuracy.results(given, FIVE)
     assert table.header == ("", *FIVE, "average")
-    for key, name in (("student", tables.STUDENT), ("baseline", tables.BASELINE),
-                      ("mixture", tables.MIXTURE)):
+    for key, name in (("student", accuracy.STUDENT), ("baseline", accuracy.BASELINE),
+                      ("mixture", accuracy.MIXTURE)):
         for code in (*FIVE, "average"):
             assert cell(table, name, code) == f"{given[key]['accuracy'][code]:.2f}"
             assert cell(table, "minus X-LM-Tiny", code) == \
@@ -27,7 +23,7 @@ def test_results_has_the_models_in_rows() -> None:
 def test_the_best_single_teachers_average_is_over_languages() -> None:
     given = metrics()
     accuracies = [given["teachers"][given["best_teacher"][c]]["accuracy"][c] for c in FIVE]
-    table = tables.results(given, FIVE)
+    table = accuracy.results(given, FIVE)
     assert cell(table, "Best single teachers", "average") == f"{sum(accuracies) / 5:.2f}"
     assert cell(table, "Best single teachers", "en") == f"{accuracies[1]:.2f}"
 
@@ -36,9 +32,9 @@ def test_the_better_student_is_bold_and_a_tie_is_both() -> None:
     given = metrics()
     given["student"]["accuracy"] |= {"ar": 90.0, "en": 80.0, "es": 85.0}
     given["baseline"]["accuracy"] |= {"ar": 80.0, "en": 90.0, "es": 85.0}
-    table = tables.results(given, FIVE)
+    table = accuracy.results(given, FIVE)
     bold = {(name, code): isinstance(cell(table, name, code), Best)
-            for name in (tables.STUDENT, tables.BASELINE) for code in ("ar", "en", "es")}
+            for name in (accuracy.STUDENT, accuracy.BASELINE) for code in ("ar", "en", "es")}
     assert bold == {("AMTSS student", "ar"): True, ("X-LM-Tiny", "ar"): False,
                     ("AMTSS student", "en"): False, ("X-LM-Tiny", "en"): True,
                     ("AMTSS student", "es"): True, ("X-LM-Tiny", "es"): True}
@@ -46,14 +42,14 @@ def test_the_better_student_is_bold_and_a_tie_is_both() -> None:
 
 def test_twenty_languages_stand_in_rows() -> None:
     given = metrics(TWENTY)
-    for table in (tables.results(given, TWENTY), tables.comparison(given, TWENTY, None)):
+    for table in (accuracy.results(given, TWENTY), accuracy.comparison(given, TWENTY, None)):
         assert [row[0] for row in table.rows] == [*TWENTY, "average"]
-        assert cell(table, "zh-TW", tables.STUDENT) == \
+        assert cell(table, "zh-TW", accuracy.STUDENT) == \
             f"{given['student']['accuracy']['zh-TW']:.2f}"
 
 
 def test_the_papers_rows_stand_below_the_runs() -> None:
-    table = tables.comparison(metrics((*FIVE, "ko")), (*FIVE, "ko"), paper.TABLE_2)
+    table = accuracy.comparison(metrics((*FIVE, "ko")), (*FIVE, "ko"), paper.TABLE_2)
     assert table.title.startswith("Table 2")
     assert cell(table, "Paper: AMTSS", "en") == "89.93"
     assert cell(table, "Paper: X-LM-Tiny", "average") == "79.29"
@@ -72,23 +68,23 @@ def test_the_papers_rows_stand_below_the_runs() -> None:
     ({"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}, "not shown"),
 ])
 def test_verdict(pair: dict[str, float], verdict: str) -> None:
-    assert tables.verdict(pair) == verdict
+    assert accuracy.verdict(pair) == verdict
 
 
 def test_headline_says_what_was_measured() -> None:
     given = metrics()
     given["paired"]["average"] = {"difference": 0.4, "low": -0.1, "high": 0.9, "p": 0.12}
-    assert tables.headline(given).startswith(
+    assert accuracy.headline(given).startswith(
         "The student is 0.40 points above X-LM-Tiny on average "
         "(95% interval -0.10 to 0.90, p = 0.12): no difference was shown.")
     given["paired"]["average"] = {"difference": -1.0, "low": -1.4, "high": -0.6, "p": 0.0002}
-    assert "1.00 points below" in tables.headline(given)
-    assert "p < 0.001): it is worse." in tables.headline(given)
+    assert "1.00 points below" in accuracy.headline(given)
+    assert "p < 0.001): it is worse." in accuracy.headline(given)
 
 
 def test_detail_has_each_model_where_it_scores_and_the_best_teacher_bold() -> None:
     given = metrics()
-    rows = tables.detail(given, FIVE).rows
+    rows = accuracy.detail(given, FIVE).rows
     assert [row[1] for row in rows if row[0] == "ar"] == \
         ["AMTSS student", "X-LM-Tiny", "Teachers by W", "teacher ar", "teacher multilingual"]
     assert [row[1] for row in rows if row[0] == "average"][3:] == ["teacher multilingual"]
@@ -100,48 +96,8 @@ def test_detail_has_each_model_where_it_scores_and_the_best_teacher_bold() -> No
 def test_paired_has_every_language_and_its_verdict() -> None:
     given = metrics()
     given["paired"]["fr"] = {"difference": -2.0, "low": -3.0, "high": -1.0, "p": 0.0004}
-    row = next(row for row in tables.paired(given, FIVE).rows if row[0] == "fr")
+    row = next(row for row in accuracy.paired(given, FIVE).rows if row[0] == "fr")
     assert row == ("fr", "-2.00", "-3.00 to -1.00", "< 0.001", "below")
-
-
-def test_sizes_with_and_without_the_papers() -> None:
-    assert tables.sizes(metrics(), False).rows[0] == \
-        ("AMTSS student", "xlm-roberta, 4 layers", "4.0M", "16.0 MB")
-    papers = {row[0]: row[2] for row in tables.sizes(metrics(), True).rows if "Paper" in row[0]}
-    assert papers == {"Paper: XLM-R": "550M", "Paper: RoBERTa": "355M", "Paper: CamemBERT": "335M",
-                      "Paper: X-LM-Tiny": "52.2M", "Paper: AMTSS-LM-Tiny": "52.2M"}
-
-
-def test_sizes_with_the_vocabulary_as_it_was() -> None:
-    given = metrics()
-    assert not [row for row in tables.sizes(given, False).rows if "trimmed" in row[0]]
-    given["sizes"]["student"]["full_vocabulary"] = 52_238_215
-    assert ("AMTSS student, vocabulary not trimmed", "–", "52.2M", "–") in \
-        tables.sizes(given, False).rows
-
-
-def test_cost_sums_up() -> None:
-    given = metrics()
-    last = tables.cost(given).rows[-1]
-    assert last[1] == f"{sum(each['examples'] for each in given['cost'].values()):,}"
-    assert last[4] == f"{sum(each['seconds'] for each in given['cost'].values()):,.1f}"
-
-
-def test_ranked_is_the_papers_table_5() -> None:
-    epochs = [{"epoch": number, "selected": ["ko"],
-               "rank": {paper.TABLE_5_LANGUAGES[index]: place for place, index in enumerate(row)},
-               "margin": dict.fromkeys(paper.TABLE_5_LANGUAGES, 1.5)}
-              for number, row in enumerate(paper.TABLE_5, start=1)]
-    rows = tables.ranked(epochs, paper.TABLE_5_LANGUAGES).rows
-    assert rows[0] == ("1", "ko", "[5 6 0 2 7 4 3 1]", "pt +1.50")
-    assert rows[4][2] == "[1 7 0 3 4 6 2 5]"
-
-
-def test_weights_leave_a_dash_where_a_teacher_does_not_score() -> None:
-    table = tables.weights(history()[0], FIVE)
-    assert cell(table, "ar", "ar") == "0.35"
-    assert cell(table, "ar", "en") == NONE
-    assert cell(table, "multilingual", "en") == "0.65"
 
 
 class TestOnboarded:
@@ -150,45 +106,45 @@ class TestOnboarded:
     def test_headline(self) -> None:
         given = onboarded()
         given["paired"]["average"] = {"difference": -0.2, "low": -0.5, "high": 0.1, "p": 0.2}
-        assert tables.headline(given).startswith(
-            "The student is 0.20 points below Version 3 on average over its languages "
+        assert accuracy.headline(given).startswith(
+            "The student is 0.20 points below Version 3 on average over the languages of Version 3 "
             "(95% interval -0.50 to 0.10, p = 0.20): no difference was shown.")
 
     def test_results_compare_language_by_language(self) -> None:
         given = onboarded()
-        for table in (tables.results(given, SEVEN), tables.comparison(given, SEVEN, None)):
+        for table in (accuracy.results(given, SEVEN), accuracy.comparison(given, SEVEN, None)):
             for code in FIVE:
                 assert cell(table, "Version 3", code) == \
                     f"{given['baseline']['accuracy'][code]:.2f}"
                 assert cell(table, "minus Version 3", code) == \
                     f"{given['paired'][code]['difference']:+.2f}"
                 assert sum(isinstance(cell(table, name, code), Best)
-                           for name in (tables.STUDENT, "Version 3")) == 1
+                           for name in (accuracy.STUDENT, "Version 3")) == 1
             for code in ("ko", "pl", "average"):  # averages of other languages
-                assert cell(table, tables.STUDENT, code) == \
+                assert cell(table, accuracy.STUDENT, code) == \
                     f"{given['student']['accuracy'][code]:.2f}"
-                assert not isinstance(cell(table, tables.STUDENT, code), Best)
+                assert not isinstance(cell(table, accuracy.STUDENT, code), Best)
                 assert {cell(table, name, code) for name in (
                     "Version 3", "minus Version 3", "95% interval from", "to")} == {NONE}
 
     def test_paired_is_of_the_languages_that_were_there(self) -> None:
-        table = tables.paired(onboarded(), SEVEN)
+        table = accuracy.paired(onboarded(), SEVEN)
         assert [row[0] for row in table.rows] == ["average", *FIVE]
         assert "of the 5 languages" in table.notes[0]
         assert table.title.startswith("AMTSS student minus Version 3")
 
     def test_adapted_is_the_papers_table_4(self) -> None:
         given = onboarded()
-        table = tables.adapted(given, True)
+        table = accuracy.adapted(given, True)
         assert table.title.startswith("Table 4")
         assert table.header == ("", "ko", "pl", "average of all")
         for code in ("ko", "pl"):
             student = given["student"]["accuracy"][code]
             teacher = given["teachers"][given["best_teacher"][code]]["accuracy"][code]
-            assert cell(table, tables.STUDENT, code) == f"{student:.2f}"
+            assert cell(table, accuracy.STUDENT, code) == f"{student:.2f}"
             assert cell(table, "Best single teachers", code) == f"{teacher:.2f}"
             assert cell(table, "minus the teacher", code) == f"{student - teacher:+.2f}"
-        assert cell(table, tables.STUDENT, "average of all") == \
+        assert cell(table, accuracy.STUDENT, "average of all") == \
             f"{given['student']['accuracy']['average']:.2f}"
         best = [given["teachers"][given["best_teacher"][code]]["accuracy"][code] for code in SEVEN]
         assert cell(table, "Best single teachers", "average of all") == f"{sum(best) / 7:.2f}"
@@ -196,17 +152,17 @@ class TestOnboarded:
         assert cell(table, "Paper: teacher", "average of all") == "82.26"
 
     def test_adapted_without_the_papers(self) -> None:
-        table = tables.adapted(onboarded((*FIVE, "de"), ("de",)), False)
+        table = accuracy.adapted(onboarded((*FIVE, "de"), ("de",)), False)
         assert [row[0] for row in table.rows] == [
-            "Architecture", "Best single teachers", tables.STUDENT, "minus the teacher"]
-        papers = tables.adapted(onboarded((*FIVE, "de"), ("de",)), True)
+            "Architecture", "Best single teachers", accuracy.STUDENT, "minus the teacher"]
+        papers = accuracy.adapted(onboarded((*FIVE, "de"), ("de",)), True)
         assert cell(papers, "Paper: AMTSS", "de") == NONE
 
     def test_forgetting(self) -> None:
         given = onboarded()
         given["paired"]["fr"] = {"difference": -2.0, "low": -3.0, "high": -1.0, "p": 0.0004}
         given["paired"]["average"]["difference"] = -0.25
-        table = tables.forgetting(given)
+        table = accuracy.forgetting(given)
         assert table.header[:3] == ("", "Version 3", "After")
         assert [row[0] for row in table.rows] == ["average", *FIVE]
         before, after = (given[key]["accuracy"] for key in ("baseline", "student"))
@@ -217,14 +173,13 @@ class TestOnboarded:
 
     def test_nothing_is_called_x_lm_tiny(self) -> None:
         given = onboarded()
-        for table in (tables.results(given, SEVEN), tables.comparison(given, SEVEN, None),
-                      tables.detail(given, SEVEN), tables.paired(given, SEVEN),
-                      tables.sizes(given, False), tables.cost(given), tables.adapted(given, True),
-                      tables.forgetting(given)):
+        for table in (accuracy.results(given, SEVEN), accuracy.comparison(given, SEVEN, None),
+                      accuracy.detail(given, SEVEN), accuracy.paired(given, SEVEN),
+                      training.sizes(given, False), training.cost(given),
+                      accuracy.adapted(given, True), accuracy.forgetting(given)):
             assert "X-LM-Tiny" not in repr(table)
-        assert [row[1] for row in tables.detail(given, SEVEN).rows if row[0] == "ko"][:2] == \
+        assert [row[1] for row in accuracy.detail(given, SEVEN).rows if row[0] == "ko"][:2] == \
             ["AMTSS student", "Teachers by W"]
 
     def test_without_an_onboarding_it_is_x_lm_tiny(self) -> None:
-        assert tables.rival(metrics()) == tables.called("baseline", metrics()) == "X-LM-Tiny"
-        assert tables.called("teachers.ko", metrics()) == "teacher ko"
+        assert accuracy.rival(metrics()) == "X-LM-Tiny"

@@ -1,0 +1,61 @@
+"""`amtss.load_student`: a student from a folder, or a version from the model registry."""
+
+import re
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from amtss.errors import CheckpointError, RegistryError
+from amtss.inference.load import load_folder
+from amtss.inference.predictor import Predictor
+from amtss.models import checkpoint
+from amtss.paths import Layout
+from amtss.registry import store, versions
+
+REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>[^/@]+))")
+
+
+def load_student(source: str | Path) -> Predictor:
+    """Load a student for prediction.
+
+    Args:
+        source: the folder of a trained student (`artifacts/student`) or of an ONNX export
+            (`artifacts/export/onnx`), or a version in the model registry by its alias
+            (`models:/amtss-demo@champion`) or number (`models:/amtss-demo/3`). The registry is at
+            MLFLOW_TRACKING_URI, or else in `mlflow.db` of the working directory. A version whose
+            `serving.runtime` is ONNX is loaded by onnxruntime.
+
+    Raises:
+        CheckpointError: there is no student in the folder.
+        RegistryError: there is no such version, or its files are not what was registered.
+    """
+    if not str(source).startswith("models:"):
+        return load_folder(Path(source))
+    with TemporaryDirectory(prefix="amtss-") as folder:
+        return load_folder(_download(str(source), Path(folder)))
+
+
+def _download(source: str, to: Path) -> Path:
+    """Download a version's artifacts; the folder of its export if it has one, or of its student."""
+    match = REGISTERED.fullmatch(source)
+    if match is None:
+        raise RegistryError(f"{source}: expected models:/NAME@ALIAS or models:/NAME/NUMBER, found "
+                            "neither; correct the source")
+    name, layout = match["name"], Layout()
+    with versions.reporting(name):
+        client = store.reader(layout)
+        version = (client.get_model_version_by_alias(name, match["alias"]) if match["alias"]
+                   else client.get_model_version(name, match["number"]))
+        place = client.get_model_version_download_uri(name, version.version)
+        from mlflow.artifacts import download_artifacts
+
+        folder = Path(download_artifacts(f"{place}/artifacts", dst_path=str(to),
+                                         tracking_uri=store.uri(layout)))
+    expected = version.tags.get("fingerprint", "of `amtss register`")
+    try:
+        found = checkpoint.fingerprint(folder / "student")
+    except CheckpointError:
+        found = "none"
+    if found != expected:
+        raise RegistryError(f"{source}: expected the student {expected}, found {found}; restore "
+                            f"its files in {place}, or name another version")
+    return folder / "onnx" if (folder / "onnx").is_dir() else folder / "student"
