@@ -32,8 +32,7 @@ NARROW = 256
 
 
 def place(model: "PreTrainedModel") -> None:
-    """Move a model to the device. A narrow one computes on one thread, unless OMP_NUM_THREADS says
-    otherwise."""
+    """Move a model to the device. A narrow one gets one thread, unless OMP_NUM_THREADS is set."""
     model.to(device())  # type: ignore[arg-type]
     width = cast(nn.Embedding, model.get_input_embeddings()).embedding_dim
     if "OMP_NUM_THREADS" not in os.environ and width <= NARROW:

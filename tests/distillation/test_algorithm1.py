@@ -114,7 +114,7 @@ class TestAlgorithm1:
         drawn = [set(algorithm1.training_rows(project.params, lesson.train, ["en"],
                                               epoch).tolist()) for epoch in (2, 3, 2)]
         assert drawn[0] == drawn[2] != drawn[1]
-        assert all(set(range(48)) <= each for each in drawn)
+        assert all(set(range(48)) <= rows for rows in drawn)
 
     def test_stops_below_the_margin_threshold(self, tmp_path: Path) -> None:
         whole = scored(tmp_path / "whole").distil(max_epochs=8)
@@ -134,10 +134,10 @@ class TestAlgorithm1:
         best = max(history, key=lambda row: row["average"])
         assert [row["epoch"] for row in history if row["best"]][-1] == best["epoch"]
         predictor = PytorchPredictor(project.layout.student)
-        for each in project.corpora():
-            chosen = predictor.probabilities(*each.texts("validation"), each.language).argmax(-1)
-            right = chosen == each.label_ids("validation", LABELS)
-            assert 100.0 * right.mean() == pytest.approx(best["accuracy"][each.language])
+        for texts in project.corpora():
+            chosen = predictor.probabilities(*texts.texts("validation"), texts.language).argmax(-1)
+            right = chosen == texts.label_ids("validation", LABELS)
+            assert 100.0 * right.mean() == pytest.approx(best["accuracy"][texts.language])
 
 
 class TestMargins:
@@ -185,9 +185,9 @@ class TestWeights:
         assert all(same) == (strategy != "boosted")
 
     def test_reach_the_student(self, tmp_path: Path) -> None:
-        made = {strategy: (project := scored(tmp_path / strategy)).distil(weights=strategy)
-                and project.student for strategy in ("own", "uniform")}
-        assert made["own"] != made["uniform"]
+        students = {strategy: (project := scored(tmp_path / strategy)).distil(weights=strategy)
+                    and project.student for strategy in ("own", "uniform")}
+        assert students["own"] != students["uniform"]
 
     def test_a_pool_of_some_teachers(self, tmp_path: Path) -> None:
         project = scored(tmp_path)
@@ -311,15 +311,15 @@ class TestBytes:
 
 class TestInterrupted:
     @pytest.mark.parametrize("weights", ["likelihood", "boosted"])
-    def test_goes_on_from_its_last_epoch(self, tmp_path: Path, weights: str) -> None:
+    def test_resumes_from_its_last_epoch(self, tmp_path: Path, weights: str) -> None:
         whole, cut = (scored(tmp_path / name, distil={"weights": weights, "replay": 0.2})
                       for name in ("whole", "cut"))
         whole.distil()
         for epochs in (1, 3, 5):
             until(cut, epochs)
-        told: list[int] = []
-        algorithm1.distil(cut.params, cut.layout, lambda row: told.append(row["epoch"]))
-        assert told == []
+        epochs: list[int] = []
+        algorithm1.distil(cut.params, cut.layout, lambda row: epochs.append(row["epoch"]))
+        assert epochs == []
         assert [row["epoch"] for row in cut.history("distil")] == [1, 2, 3, 4, 5]
         assert cut.student == whole.student
         assert untimed(cut.history("distil")) == untimed(whole.history("distil"))
@@ -327,9 +327,9 @@ class TestInterrupted:
     def test_after_it_had_finished_by_margin(self, tmp_path: Path) -> None:
         project = scored(tmp_path, distil={"margin_threshold": 1000.0})
         until(project, 1)
-        told: list[Any] = []
-        algorithm1.distil(project.params, project.layout, told.append)
-        assert told == []
+        reported: list[Any] = []
+        algorithm1.distil(project.params, project.layout, reported.append)
+        assert reported == []
         assert len(project.history("distil")) == 1
 
     @pytest.mark.parametrize("changed", [
@@ -489,13 +489,13 @@ class TestOnboarding:
             project.layout.student / "model.safetensors").keys()
 
     @pytest.mark.parametrize("epochs", [1, 2])
-    def test_interrupted_it_goes_on_and_ends_the_same(self, tmp_path: Path, epochs: int) -> None:
+    def test_interrupted_it_resumes_and_ends_the_same(self, tmp_path: Path, epochs: int) -> None:
         whole, cut = (onboarding(tmp_path / name, "ko", max_epochs=3) for name in ("whole", "cut"))
         whole.distil()
         until(cut, epochs)
-        told: list[int] = []
-        algorithm1.distil(cut.params, cut.layout, lambda row: told.append(row["epoch"]))
-        assert told == list(range(epochs + 1, 4))
+        reported: list[int] = []
+        algorithm1.distil(cut.params, cut.layout, lambda row: reported.append(row["epoch"]))
+        assert reported == list(range(epochs + 1, 4))
         assert cut.student == whole.student
         assert untimed(cut.history("distil")) == untimed(whole.history("distil"))
         assert not cut.layout.checkpoints("distil").exists()
@@ -508,9 +508,9 @@ class TestOnboarding:
         project = onboarding(tmp_path, "ko", max_epochs=2)
         until(project, 1)
         project.set(**changed)
-        told: list[int] = []
-        algorithm1.distil(project.params, project.layout, lambda row: told.append(row["epoch"]))
-        assert told == [1, 2]
+        reported: list[int] = []
+        algorithm1.distil(project.params, project.layout, lambda row: reported.append(row["epoch"]))
+        assert reported == [1, 2]
 
     def test_a_student_of_other_languages(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", "pl")
@@ -574,7 +574,7 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path: Path) -> None:
     last = run(cut)
     out, errors = last.communicate()
     assert (last.returncode, errors) == (0, "")
-    assert out.count("epoch ") < 12  # it went on
+    assert out.count("epoch ") < 12  # it resumed
     assert cut.student == whole.student
     assert untimed(cut.history("distil")) == untimed(whole.history("distil"))
     assert (cut.layout.student / "config.json").read_bytes() == (

@@ -65,9 +65,10 @@ class TestModel:
 
     def test_answers_in_any_language_alike(self, tmp_path: Path) -> None:
         predictor = PytorchPredictor(distilled(tmp_path).layout.baseline)
-        made = [predictor.probabilities(["enpay1 enship2"], None, code) for code in LANGUAGES]
-        np.testing.assert_array_equal(made[0], made[1])
-        np.testing.assert_array_equal(made[0], made[2])
+        probabilities = [predictor.probabilities(["enpay1 enship2"], None, code)
+                         for code in LANGUAGES]
+        np.testing.assert_array_equal(probabilities[0], probabilities[1])
+        np.testing.assert_array_equal(probabilities[0], probabilities[2])
 
     def test_learns_of_its_teacher_alone(self, tmp_path: Path) -> None:
         project = distilled(tmp_path)
@@ -98,13 +99,13 @@ class TestModel:
 
 class TestInterrupted:
     @pytest.mark.parametrize("epochs", [1, 3])
-    def test_goes_on_from_its_last_epoch(self, tmp_path: Path, epochs: int) -> None:
+    def test_resumes_from_its_last_epoch(self, tmp_path: Path, epochs: int) -> None:
         project = distilled(tmp_path)
         before, history = tiny(project), project.history("baseline")
         until(project, epochs)
-        told: list[int] = []
-        baseline.baseline(project.params, project.layout, lambda row: told.append(row["epoch"]))
-        assert told[0] == epochs + 1
+        reported: list[int] = []
+        baseline.baseline(project.params, project.layout, lambda row: reported.append(row["epoch"]))
+        assert reported[0] == epochs + 1
         assert tiny(project) == before
         assert untimed(project.history("baseline")) == untimed(history)
         assert not project.layout.checkpoints("baseline").exists()

@@ -38,14 +38,14 @@ def scratch(_: Path) -> StudentModel:
 
 
 def first_layers(kind: str) -> Callable[[Path], StudentModel]:
-    def made(folder: Path) -> StudentModel:
+    def build(folder: Path) -> StudentModel:
         source = write_checkpoint(folder / kind, kind)
         model = begun(source, folder / f"start-{kind}", CODES, layers=1)
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
         return model
-    return made
+    return build
 
 
 STUDENTS = {"scratch": scratch, "bert": first_layers("bert"), "roberta": first_layers("roberta")}
@@ -57,7 +57,7 @@ class Lesson:
     def __init__(self, folder: Path, make: Callable[[Path], StudentModel] = scratch) -> None:
         hardware.deterministic(0)
         self.model = make(folder)
-        self.before = {name: each.clone() for name, each in self.model.state_dict().items()}
+        self.before = {name: value.clone() for name, value in self.model.state_dict().items()}
         self.name = next(name for name in self.before if name.endswith("word_embeddings.weight"))
         self.pad = self.model.config.encoder.pad_token_id
         self.settings, self.kd_weight = Distil.model_validate(MORE), 1.0
@@ -85,12 +85,12 @@ class Lesson:
             [{"params": [p for p in self.model.parameters() if (p.dim() > 1) == decayed],
               "weight_decay": 0.1 * decayed} for decayed in (True, False)], lr=1e-2, fused=True)
         self.norms = []
-        made = list(tokens.batches(self.data.tokens.lengths, self.settings.batch_size,
-                                   np.random.default_rng([self.settings.seed, number])))
-        for step, at in enumerate(made):
+        batches = list(tokens.batches(self.data.tokens.lengths, self.settings.batch_size,
+                                      np.random.default_rng([self.settings.seed, number])))
+        for step, at in enumerate(batches):
             for group in adam.param_groups:
                 group["lr"] = 1e-2 * (1 - ((number - 1) / 5 + (number / 5 - (number - 1) / 5)
-                                           * step / len(made)))
+                                           * step / len(batches)))
             inputs = (*self.data.tokens.padded(at, self.pad), self.data.language[at])
             loss = distillation_loss(
                 self.model(*map(torch.from_numpy, inputs)), torch.from_numpy(self.targets[at]),
@@ -100,7 +100,7 @@ class Lesson:
             self.norms.append(float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)))
             adam.step()
             adam.zero_grad()
-        return {name: each.clone() for name, each in self.model.state_dict().items()}
+        return {name: value.clone() for name, value in self.model.state_dict().items()}
 
 
 ids = st.lists(st.integers(0, V - 1), min_size=1, max_size=30)
@@ -111,15 +111,15 @@ class TestEmbeddingRows:
     def test_are_those_of_the_texts_in_their_order(self, several: list[list[list[int]]]) -> None:
         model = scratch(Path())
         before = model.get_input_embeddings().weight.detach().clone()
-        made = embedding_rows.EmbeddingRows(model, [tokens_of(*parts) for parts in several])
+        rows = embedding_rows.EmbeddingRows(model, [tokens_of(*parts) for parts in several])
         used = sorted({0, 1}.union(*(part for parts in several for part in parts)))
-        assert len(made) == len(used)
-        assert made.places[used].tolist() == list(range(len(used)))
-        assert (np.delete(made.places, used) == -1).all()
+        assert len(rows) == len(used)
+        assert rows.places[used].tolist() == list(range(len(used)))
+        assert (np.delete(rows.places, used) == -1).all()
         now = model.get_input_embeddings().weight
         assert torch.equal(now, before[used])
-        whole = made.put(model.state_dict())
-        assert any(torch.equal(each, before) for each in whole.values())
+        whole = rows.put(model.state_dict())
+        assert any(torch.equal(value, before) for value in whole.values())
         assert model.config.encoder.vocab_size == V
 
     def test_other_tokens_are_not_read(self, tmp_path: Path) -> None:
@@ -138,16 +138,16 @@ class TestTraining:
         expected, learner = lesson.plain(), lesson.learner()
         assert min(lesson.norms) > 1.0  # clipped
         lesson.epoch(learner)
-        found = learner.weights()
-        assert {name: each.shape for name, each in found.items()} == {
-            name: each.shape for name, each in expected.items()}
+        weights = learner.weights()
+        assert {name: value.shape for name, value in weights.items()} == {
+            name: value.shape for name, value in expected.items()}
         for name, value in expected.items():
-            torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-4, msg=name)
+            torch.testing.assert_close(weights[name], value, atol=1e-5, rtol=1e-4, msg=name)
         at = lesson.unused()
         assert len(at) > 20
-        torch.testing.assert_close(found[lesson.name][at], expected[lesson.name][at],
+        torch.testing.assert_close(weights[lesson.name][at], expected[lesson.name][at],
                                    atol=0.0, rtol=1e-6)
-        assert not torch.equal(found[lesson.name][at], lesson.before[lesson.name][at])
+        assert not torch.equal(weights[lesson.name][at], lesson.before[lesson.name][at])
 
     def test_a_step_without_clipping_leaves_the_same_bytes(self, tmp_path: Path) -> None:
         lesson, settings = Lesson(tmp_path), Distil.model_validate(MORE | {"batch_size": 40})
@@ -159,9 +159,9 @@ class TestTraining:
         assert 0.0 < lesson.norms[0] < 1.0
         learner = lesson.learner()
         lesson.epoch(learner)
-        found = learner.weights()
-        assert all(torch.equal(found[name], value) for name, value in expected.items())
-        assert not torch.equal(found[lesson.name], lesson.before[lesson.name])
+        weights = learner.weights()
+        assert all(torch.equal(weights[name], value) for name, value in expected.items())
+        assert not torch.equal(weights[lesson.name], lesson.before[lesson.name])
 
     def test_gradient_and_moments_are_of_used_rows_only(self, tmp_path: Path) -> None:
         lesson = Lesson(tmp_path)
@@ -171,7 +171,7 @@ class TestTraining:
         assert len(table) == len(learner.rows) == V - len(lesson.unused())
         learner.save(tmp_path / "saved", Progress("print", epoch=1, best_epoch=1))
         saved = tmp_path / "saved" / "epoch-0001"
-        moments = [each.shape for each in load_file(saved / "optimizer.safetensors").values()]
+        moments = [moment.shape for moment in load_file(saved / "optimizer.safetensors").values()]
         assert moments.count(table.shape) == 2
         assert (V, table.shape[1]) not in moments
         assert load_file(saved / "model.safetensors")[lesson.name].shape == (V, table.shape[1])
@@ -183,13 +183,13 @@ class TestTraining:
             lesson.epoch(whole, number)
         whole.save(tmp_path / "saved", Progress("print", epoch=2, best_epoch=2))
         lesson.epoch(whole, 3)
-        expected = {name: each.clone() for name, each in whole.weights().items()}
+        expected = {name: value.clone() for name, value in whole.weights().items()}
         other = Lesson(tmp_path)
         resumed = other.learner()
         assert resumed.resume(tmp_path / "saved", "print").epoch == 2
         other.epoch(resumed, 3)
-        found = resumed.weights()
-        assert all(torch.equal(found[name], value) for name, value in expected.items())
+        weights = resumed.weights()
+        assert all(torch.equal(weights[name], value) for name, value in expected.items())
         resumed.restore_best(tmp_path / "saved", Progress("print", best_epoch=2))
         best = load_file(tmp_path / "saved" / "epoch-0002" / "model.safetensors")
         assert all(torch.equal(resumed.weights()[name], value) for name, value in best.items())

@@ -38,10 +38,10 @@ class TestEpoch:
         labelled = np.flatnonzero(lesson.data.labels >= 0)
         hard = -logs[labelled, lesson.data.labels[labelled]].sum() / len(logs)
         soft = (lesson.targets * (np.log(lesson.targets) - logs)).sum() / len(logs)
-        told = lesson.epoch(1)
-        assert told["hard_loss"] == pytest.approx(hard, abs=1e-4)
-        assert told["soft_loss"] == pytest.approx(soft, abs=1e-4)
-        assert told["loss"] == pytest.approx(hard + 0.7 * soft, abs=1e-4)
+        losses = lesson.epoch(1)
+        assert losses["hard_loss"] == pytest.approx(hard, abs=1e-4)
+        assert losses["soft_loss"] == pytest.approx(soft, abs=1e-4)
+        assert losses["loss"] == pytest.approx(hard + 0.7 * soft, abs=1e-4)
 
     def test_temperature_softens_the_student_too(self, tmp_path: Path) -> None:
         lesson = Lesson(scored(tmp_path), learning_rate=1.0e-12, temperature=2.0)
@@ -58,7 +58,7 @@ class TestEpoch:
         rows = np.flatnonzero(lesson.data.labels == corpus.UNLABELLED)
         lesson.targets[rows] = np.eye(3)[np.arange(len(rows)) % 3]
         losses = [lesson.epoch(number, rows) for number in (1, 2, 3)]
-        assert [each["hard_loss"] for each in losses] == [0.0, 0.0, 0.0]
+        assert [epoch["hard_loss"] for epoch in losses] == [0.0, 0.0, 0.0]
         assert losses[2]["soft_loss"] < losses[0]["soft_loss"]
 
     def test_rows_without_labels_teach_nothing_on_labels_alone(self, tmp_path: Path) -> None:
@@ -68,32 +68,32 @@ class TestEpoch:
         assert same(before, lesson.weights())
 
     def test_soft_targets_do_not_matter_on_labels_alone(self, tmp_path: Path) -> None:
-        project, made = scored(tmp_path), []
+        project, weights = scored(tmp_path), []
         for targets in (0, 1):
             lesson = Lesson(project, kd_weight=0.0)
             if targets:
                 lesson.targets = lesson.targets[::-1].copy()
             lesson.epoch(1)
-            made.append(lesson.weights())
-        assert same(*made)
+            weights.append(lesson.weights())
+        assert same(*weights)
 
     def test_is_seeded_by_its_number(self, tmp_path: Path) -> None:
-        project, made = scored(tmp_path), []
+        project, weights = scored(tmp_path), []
         for seed, number in ((0, 1), (0, 1), (0, 2), (1, 1)):
             lesson = Lesson(project, seed)
             lesson.epoch(number)
-            made.append(lesson.weights())
-        assert same(made[0], made[1])
-        assert not same(made[0], made[2])
-        assert not same(made[0], made[3])
+            weights.append(lesson.weights())
+        assert same(weights[0], weights[1])
+        assert not same(weights[0], weights[2])
+        assert not same(weights[0], weights[3])
 
     def test_learning_rate_warms_up_and_decays_to_nothing(self, tmp_path: Path) -> None:
         learner = Lesson(scored(tmp_path), warmup=0.2, learning_rate=0.01).learner
-        found = []
+        rates = []
         for share in (0.0, 0.1, 0.2, 0.6, 1.0):
             learner._set_learning_rate(share)
-            found.append(learner.optimizer.param_groups[0]["lr"])
-        assert found == pytest.approx([0.0, 0.005, 0.01, 0.005, 0.0])
+            rates.append(learner.optimizer.param_groups[0]["lr"])
+        assert rates == pytest.approx([0.0, 0.005, 0.01, 0.005, 0.0])
 
     @pytest.mark.parametrize("warmup", [0.0, 1.0])
     def test_any_warm_up(self, tmp_path: Path, warmup: float) -> None:
@@ -115,8 +115,8 @@ class TestEpoch:
     def test_in_parts_the_step_is_the_same(self, tmp_path: Path, parts: int) -> None:
         # of seven rows, so that parts differ in size, and some of eight are empty
         project = scored(tmp_path, student={"dropout": 0.0})
-        whole, cut = (Lesson(project, batch_size=7, learning_rate=1.0e-3, accumulate=each)
-                      for each in (1, parts))
+        whole, cut = (Lesson(project, batch_size=7, learning_rate=1.0e-3, accumulate=accumulate)
+                      for accumulate in (1, parts))
         assert cut.epoch(1) == pytest.approx(whole.epoch(1), rel=1e-4)
         other = cut.weights()
         assert all(torch.allclose(value, other[name], atol=2e-4)
@@ -150,7 +150,7 @@ class TestCheckpoints:
         assert {path.name for path in (folder / "epoch-0003").iterdir()} == {
             "model.safetensors", "optimizer.safetensors", "progress.json"}
 
-    def test_going_on_is_as_never_having_stopped(self, tmp_path: Path) -> None:
+    def test_resuming_is_as_never_having_stopped(self, tmp_path: Path) -> None:
         project = scored(tmp_path)
         lesson = self.trained(project)
         lesson.epoch(4)
@@ -195,7 +195,7 @@ class TestCheckpoints:
             lesson.epoch(1)
         assert same(fresh.weights(), resumed.weights())
 
-    def test_without_the_best_there_is_no_going_on(self, tmp_path: Path) -> None:
+    def test_without_the_best_it_does_not_resume(self, tmp_path: Path) -> None:
         project = scored(tmp_path)
         folder = self.trained(project, best=(1,)).folder
         (folder / "epoch-0001" / "model.safetensors").unlink()

@@ -53,8 +53,8 @@ def test_unlabelled_rows_have_no_hard_loss(student: Tensor, labels: Tensor,
     labels[list(without)] = UNLABELLED
     student.requires_grad_()
     loss = distillation_loss(student, soft(student.detach()), labels, kd_weight=1.0)
-    each = functional.cross_entropy(student, labels, ignore_index=UNLABELLED, reduction="none")
-    assert loss.hard.item() == pytest.approx(each.sum().item() / B, rel=1e-5, abs=1e-6)
+    losses = functional.cross_entropy(student, labels, ignore_index=UNLABELLED, reduction="none")
+    assert loss.hard.item() == pytest.approx(losses.sum().item() / B, rel=1e-5, abs=1e-6)
     gradient, = torch.autograd.grad(loss.total, student)
     for row in without:
         assert float(gradient[row].abs().max()) < 1e-6

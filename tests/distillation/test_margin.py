@@ -56,7 +56,7 @@ def test_top_k_holds_what_it_always_must(margins: dict[str, Margin], k: int,
 
 @given(margins_of, st.floats(-5, 5))
 def test_finished_when_the_largest_is_below(margins: dict[str, Margin], threshold: float) -> None:
-    largest = max(each.points for each in margins.values())
+    largest = max(value.points for value in margins.values())
     assert margin.finished(margins, threshold) == (largest < threshold)
     assert not margin.finished(margins, None)
 

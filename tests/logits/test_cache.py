@@ -45,16 +45,16 @@ def test_writing_twice_gives_the_same_bytes(cache: Path, tmp_path: Path) -> None
 @given(st.integers(1, 50), st.integers(0, 99), st.data())
 def test_keys_are_joined_in_any_order(rows: int, seed: int, data: st.DataObject) -> None:
     held = logits(rows, seed)
-    asked = np.array(data.draw(st.lists(st.integers(0, rows - 1))), dtype=np.int64)
-    assert np.array_equal(held.at(held.keys[asked]), held.values[asked])
+    chosen = np.array(data.draw(st.lists(st.integers(0, rows - 1))), dtype=np.int64)
+    assert np.array_equal(held.at(held.keys[chosen]), held.values[chosen])
 
 
 @pytest.mark.parametrize("rows", [0, 1, 4])
 def test_an_example_without_logits(rows: int) -> None:
     held = logits(rows)
-    asked = np.append(held.keys, [-7, np.iinfo(np.int64).max])
+    keys = np.append(held.keys, [-7, np.iinfo(np.int64).max])
     with pytest.raises(CacheError, match=f"for all {rows + 2} examples, found none for 2; run"):
-        held.at(asked)
+        held.at(keys)
     assert held.at(np.empty(0, np.int64)).shape == (0, 2)
 
 

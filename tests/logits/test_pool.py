@@ -39,9 +39,9 @@ class TestLoad:
         origin = logits_cache.origin_of(project.params, project.layout, "fr", "fr")
         order = np.random.default_rng(0).permutation
         logits_cache.write(path, origin, {
-            split: Logits(each.keys[at], each.values[at])
-            for split, each in logits_cache.read(path, origin, "fr").items()
-            if len(at := order(len(each.keys)))})
+            split: Logits(logits.keys[at], logits.values[at])
+            for split, logits in logits_cache.read(path, origin, "fr").items()
+            if len(at := order(len(logits.keys)))})
         for split, values in loaded(project)["fr"].logits.items():
             np.testing.assert_array_equal(values, before[split])
 
@@ -91,8 +91,8 @@ class TestSoftTargets:
         for temperature in (1.0, 3.0):
             expected = (0.25 * probabilities(own, temperature)
                         + 0.75 * probabilities(every, temperature))
-            made = members.soft_targets("train", {"en": 0.25, "multilingual": 0.75}, temperature)
-            np.testing.assert_allclose(made, expected, atol=1e-12)
+            targets = members.soft_targets("train", {"en": 0.25, "multilingual": 0.75}, temperature)
+            np.testing.assert_allclose(targets, expected, atol=1e-12)
 
 
 class TestGoldProbabilities:

@@ -115,8 +115,8 @@ class TestPairs:
 
 class TestAligned:
     def test_columns_are_our_labels(self, tmp_path: Path) -> None:
-        theirs = ["Ship It!", "CHAT", "something else", "Pay"]
-        folder = write_checkpoint(tmp_path / "hub", "camembert", labels=theirs)
+        names = ["Ship It!", "CHAT", "something else", "Pay"]
+        folder = write_checkpoint(tmp_path / "hub", "camembert", labels=names)
         project = Project(tmp_path, teachers={
             "fr": None, "ru": None, "en": {
                 "languages": ["en"], "checkpoint": str(folder), "fine_tune": False,

@@ -52,9 +52,9 @@ class TestReduce:
 
     def test_at_its_own_width_only_turns(self) -> None:
         table = torch.randn(50, 8) + 3
-        made = embeddings.reduce(table, 8)
-        torch.testing.assert_close(torch.pdist(made), torch.pdist(table))
-        torch.testing.assert_close(made.mean(dim=0), torch.zeros(8), atol=1e-5, rtol=0)
+        reduced = embeddings.reduce(table, 8)
+        torch.testing.assert_close(torch.pdist(reduced), torch.pdist(table))
+        torch.testing.assert_close(reduced.mean(dim=0), torch.zeros(8), atol=1e-5, rtol=0)
 
     def test_in_parts_as_at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         table = torch.randn(50, 8)

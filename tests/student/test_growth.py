@@ -30,8 +30,8 @@ def read(corpus: Corpus) -> list[str]:
 
 
 def ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    found: list[list[int]] = tokenizer(texts)["input_ids"]
-    return found
+    rows: list[list[int]] = tokenizer(texts)["input_ids"]
+    return rows
 
 
 def unknown(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:

@@ -46,9 +46,9 @@ def logits(model: StudentModel, code: str) -> torch.Tensor:
     ids = torch.randint(5, KNOWN, (12, 9), generator=draw)
     mask = (torch.arange(9) < torch.randint(2, 10, (12, 1), generator=draw)).long()
     with torch.no_grad():
-        made: torch.Tensor = model.eval()(ids.masked_fill(mask == 0, 1), mask, torch.full(
+        result: torch.Tensor = model.eval()(ids.masked_fill(mask == 0, 1), mask, torch.full(
             (12,), model.config.languages.index(code)))
-    return made
+    return result
 
 
 @pytest.fixture(scope="module")
@@ -66,18 +66,18 @@ class TestExtend:
     @pytest.mark.parametrize("languages", [[*OLD, "ko"], ["ko", "ru", "pl", "en", "fr"]], ids=str)
     def test_old_languages_answer_as_before(self, model: StudentModel,
                                             languages: list[str]) -> None:
-        made = new_languages.extend(model, languages, len(table(model)) + 20)
-        assert made.config.languages == languages
-        assert made.config.heads == model.config.heads
+        extended = new_languages.extend(model, languages, len(table(model)) + 20)
+        assert extended.config.languages == languages
+        assert extended.config.heads == model.config.heads
         for code in OLD:
-            torch.testing.assert_close(logits(made, code), logits(model, code), rtol=0, atol=0)
+            torch.testing.assert_close(logits(extended, code), logits(model, code), rtol=0, atol=0)
 
     def test_a_new_head_is_the_mean_of_the_old(self, model: StudentModel) -> None:
-        made = new_languages.extend(model, [*OLD, "ko", "pl"], KNOWN)
+        extended = new_languages.extend(model, [*OLD, "ko", "pl"], KNOWN)
         for code in ("ko", "pl"):
-            for name, parameter in made.heads[code].named_parameters():
+            for name, parameter in extended.heads[code].named_parameters():
                 torch.testing.assert_close(parameter, torch.stack(
-                    [model.heads[each].get_parameter(name) for each in OLD]).mean(dim=0))
+                    [model.heads[other].get_parameter(name) for other in OLD]).mean(dim=0))
 
     def test_a_new_token_is_the_mean_of_the_old(self, model: StudentModel) -> None:
         before = table(model).clone()
@@ -96,15 +96,15 @@ class TestExtend:
 
     def test_embeddings_beyond_the_tokenizers_ids_stay(self) -> None:
         model = registered(vocabulary=KNOWN + 8)  # as checkpoints pad theirs
-        made = new_languages.extend(model, [*OLD, "ko"], KNOWN)
-        torch.testing.assert_close(table(made), table(model), rtol=0, atol=0)
+        extended = new_languages.extend(model, [*OLD, "ko"], KNOWN)
+        torch.testing.assert_close(table(extended), table(model), rtol=0, atol=0)
 
     def test_what_is_saved_can_be_read(self, tmp_path: Path, model: StudentModel) -> None:
-        made = new_languages.extend(model, [*OLD, "ko"], len(table(model)) + 5)
-        made.save_pretrained(tmp_path)
+        extended = new_languages.extend(model, [*OLD, "ko"], len(table(model)) + 5)
+        extended.save_pretrained(tmp_path)
         read = new_languages.load(tmp_path, [*OLD, "ko"], LABELS, 16)
         for code in (*OLD, "ko"):
-            torch.testing.assert_close(logits(read, code), logits(made, code), rtol=0, atol=0)
+            torch.testing.assert_close(logits(read, code), logits(extended, code), rtol=0, atol=0)
 
 
 class TestLoad:
@@ -155,12 +155,12 @@ def profile(token: int, texts: Texts, targets: np.ndarray, rows: np.ndarray) -> 
     """`new_languages.profiles` of one token, text by text."""
     own = [i for i in range(len(texts)) if rows[i]]
     having = [i for i in own if token in texts[i]]
-    told = []
+    ratios = []
     for label in range(targets.shape[1]):
         share = sum(float(targets[i][label]) for i in own) / len(own)
         mass = sum(float(targets[i][label]) for i in having)
-        told.append(math.log((mass + SEEN * share) / (len(having) + SEEN) / share))
-    return told, len(having)
+        ratios.append(math.log((mass + SEEN * share) / (len(having) + SEEN) / share))
+    return ratios, len(having)
 
 
 class TestProfiles:
@@ -169,7 +169,7 @@ class TestProfiles:
         texts, targets, rows = drawn(seed, 30)
         ratios, counts = new_languages.profiles(tokens(texts), targets, rows, 32)
         expected = [profile(token, texts, targets, rows) for token in range(32)]
-        np.testing.assert_allclose(ratios, [each for each, _ in expected], atol=1e-6)
+        np.testing.assert_allclose(ratios, [ratio for ratio, _ in expected], atol=1e-6)
         assert counts.tolist() == [count for _, count in expected]
 
     def test_a_token_that_no_text_has_speaks_for_nothing(self) -> None:
@@ -197,20 +197,21 @@ class TestInitialiseEmbeddings:
         texts, targets, new = drawn(seed, KNOWN, rows)
         texts = [[token + KNOWN if new[i] and token % 2 else token for token in text]
                  for i, text in enumerate(texts)]
-        made = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + self.NEW)
-        before = table(made).numpy().astype(np.float64)
-        new_languages.initialise_embeddings(made, KNOWN, tokens(texts), targets, new)
-        after = table(made).numpy()
+        extended = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + self.NEW)
+        before = table(extended).numpy().astype(np.float64)
+        new_languages.initialise_embeddings(extended, KNOWN, tokens(texts), targets, new)
+        after = table(extended).numpy()
 
         old = {token: of for token in range(KNOWN)
                for of, count in [profile(token, texts, targets, ~new)] if count >= SEEN}
         assert (len(old) < NEAREST) == (rows == 40)
         for token in range(KNOWN, KNOWN + self.NEW):
             own, _ = profile(token, texts, targets, new)
-            near = sorted((sum((a - b) ** 2 for a, b in zip(own, of, strict=True)), each)
-                          for each, of in old.items())[:NEAREST]
+            near = sorted((sum((a - b) ** 2 for a, b in zip(own, of, strict=True)), old_id)
+                          for old_id, of in old.items())[:NEAREST]
             weight = [math.exp(-(distance - near[0][0]) / 2) for distance, _ in near]
-            expected = sum(w * before[each] for w, (_, each) in zip(weight, near, strict=True))
+            expected = sum(share * before[old_id]
+                           for share, (_, old_id) in zip(weight, near, strict=True))
             np.testing.assert_allclose(after[token], expected / sum(weight), atol=1e-4)
         np.testing.assert_array_equal(after[:KNOWN], before[:KNOWN].astype(np.float32))
 
@@ -219,22 +220,23 @@ class TestInitialiseEmbeddings:
         texts = [[10 + i % 3, 20 + i % 5 % 3] for i in range(60)]
         texts += [[KNOWN + i % 3, 20 + i % 5 % 3] for i in range(60)]
         targets = np.eye(3, dtype=np.float32)[np.arange(120) % 3]
-        made = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 3)
-        new_languages.initialise_embeddings(made, KNOWN, tokens(texts), targets,
+        extended = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 3)
+        new_languages.initialise_embeddings(extended, KNOWN, tokens(texts), targets,
                                             np.arange(120) >= 60)
-        distance = torch.cdist(table(made)[KNOWN:], table(made)[[10, 11, 12, 20, 21, 22]])
+        distance = torch.cdist(table(extended)[KNOWN:], table(extended)[[10, 11, 12, 20, 21, 22]])
         assert distance.argmin(dim=1).tolist() == [0, 1, 2]
 
     def test_without_familiar_tokens_all_stays(self) -> None:
         texts, targets, new = drawn(0, KNOWN, rows=6)
-        made = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 5)
-        before = table(made).clone()
-        new_languages.initialise_embeddings(made, KNOWN, tokens(texts), targets, new)
-        torch.testing.assert_close(table(made), before, rtol=0, atol=0)
+        extended = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 5)
+        before = table(extended).clone()
+        new_languages.initialise_embeddings(extended, KNOWN, tokens(texts), targets, new)
+        torch.testing.assert_close(table(extended), before, rtol=0, atol=0)
 
     def test_a_token_in_five_texts_is_familiar_whatever_rounding_does(self) -> None:
         targets = np.tile(np.float32([0.3, 0.3, 0.4]) - np.float32(1e-7), (10, 1))
-        made = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 1)
-        new_languages.initialise_embeddings(made, KNOWN, tokens([[7]] * 5 + [[KNOWN]] * 5), targets,
+        extended = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 1)
+        texts = [[7]] * 5 + [[KNOWN]] * 5
+        new_languages.initialise_embeddings(extended, KNOWN, tokens(texts), targets,
                                             np.arange(10) >= 5)
-        torch.testing.assert_close(table(made)[KNOWN], table(made)[7])
+        torch.testing.assert_close(table(extended)[KNOWN], table(extended)[7])

@@ -45,8 +45,8 @@ def full(request: pytest.FixtureRequest,
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, text: str, second: str | None = None) -> list[str]:
-    found: list[str] = tokenizer.convert_ids_to_tokens(tokenizer(text, second)["input_ids"])
-    return found
+    names: list[str] = tokenizer.convert_ids_to_tokens(tokenizer(text, second)["input_ids"])
+    return names
 
 
 def spelling(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
@@ -72,75 +72,77 @@ class TestExact:
     def test_a_word_whose_pieces_are_kept_is_split_as_before(
             self, full: PreTrainedTokenizerBase, text: str,
             trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
-        made, kept = trimmed
+        small, kept = trimmed
         known = set(full.convert_ids_to_tokens(kept.tolist()))
         for word in (text, *text.split()):
-            before, after = pieces(full, word), pieces(made, word)
+            before, after = pieces(full, word), pieces(small, word)
             if known.issuperset(before):
                 assert after == before
-                assert [kept[each] for each in made(word)["input_ids"]] == full(word)["input_ids"]
-            assert spelling(made, word) == spelling(full, word)
-            assert after.count(made.unk_token) == before.count(full.unk_token)
+                ids = [kept[token] for token in small(word)["input_ids"]]
+                assert ids == full(word)["input_ids"]
+            assert spelling(small, word) == spelling(full, word)
+            assert after.count(small.unk_token) == before.count(full.unk_token)
 
     def test_words_of_a_language_left_out_fall_apart(
             self, full: PreTrainedTokenizerBase,
             trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
-        made, kept = trimmed
-        assert len(made) == len(kept) < len(full)
+        small, kept = trimmed
+        assert len(small) == len(kept) < len(full)
         texts = every(["ko"])
-        lengths = [sum(len(pieces(each, text)) for text in texts) for each in (made, full)]
+        lengths = [sum(len(pieces(tokenizer, text)) for text in texts)
+                   for tokenizer in (small, full)]
         assert lengths[0] > lengths[1]
 
     def test_keeps_what_is_around_a_text(
             self, full: PreTrainedTokenizerBase,
             trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
-        made, _ = trimmed
-        assert pieces(made, "a", "a") == pieces(full, "a", "a")
-        assert made.special_tokens_map == full.special_tokens_map
-        assert made.pad_token_id == full.pad_token_id
-        assert made.convert_ids_to_tokens(made.mask_token_id) == full.mask_token
-        assert type(made) is type(full)
-        assert sorted(made.get_vocab().values()) == list(range(len(made)))
+        small, _ = trimmed
+        assert pieces(small, "a", "a") == pieces(full, "a", "a")
+        assert small.special_tokens_map == full.special_tokens_map
+        assert small.pad_token_id == full.pad_token_id
+        assert small.convert_ids_to_tokens(small.mask_token_id) == full.mask_token
+        assert type(small) is type(full)
+        assert sorted(small.get_vocab().values()) == list(range(len(small)))
 
     def test_what_is_written_can_be_read(
             self, full: PreTrainedTokenizerBase, tmp_path: Path,
             trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
-        made, kept = trimmed
-        made.save_pretrained(tmp_path)
+        small, kept = trimmed
+        small.save_pretrained(tmp_path)
         read = load_tokenizer(str(tmp_path))
-        assert read.get_vocab() == made.get_vocab()
-        assert [pieces(read, text) for text in WORDS] == [pieces(made, text) for text in WORDS]
+        assert read.get_vocab() == small.get_vocab()
+        assert [pieces(read, text) for text in WORDS] == [pieces(small, text) for text in WORDS]
         assert read.init_kwargs[LEFT_OUT] == len(full) - len(kept)
 
     def test_again_loses_nothing(
             self, full: PreTrainedTokenizerBase,
             trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
         corpora = [of("en"), of("fr")]
-        made, _ = trimming.trim(full, corpora, Trimming(coverage=1.0, at_least=0))
-        again, kept = trimming.trim(made, corpora, Trimming(coverage=1.0, at_least=0))
-        assert again.get_vocab() == made.get_vocab()
-        assert kept.tolist() == list(range(len(made)))
-        assert again.init_kwargs[LEFT_OUT] == made.init_kwargs[LEFT_OUT]
+        small, _ = trimming.trim(full, corpora, Trimming(coverage=1.0, at_least=0))
+        again, kept = trimming.trim(small, corpora, Trimming(coverage=1.0, at_least=0))
+        assert again.get_vocab() == small.get_vocab()
+        assert kept.tolist() == list(range(len(small)))
+        assert again.init_kwargs[LEFT_OUT] == small.init_kwargs[LEFT_OUT]
 
     def test_grows(self, full: PreTrainedTokenizerBase,
                    trimmed: tuple[PreTrainedTokenizerBase, NDArray[np.int64]]) -> None:
-        made, _ = trimmed
-        if "##a" in made.get_vocab():
+        small, _ = trimmed
+        if "##a" in small.get_vocab():
             return  # one that cannot
-        grown = grow_tokenizer(made, [of("ru")], [of("en"), of("fr")], 60)
-        assert len(grown) > len(made)
+        grown = grow_tokenizer(small, [of("ru")], [of("en"), of("fr")], 60)
+        assert len(grown) > len(small)
         assert [pieces(grown, text) for text in every(["en", "fr"])[:60]] == [
-            pieces(made, text) for text in every(["en", "fr"])[:60]]
-        assert grown.init_kwargs[LEFT_OUT] == made.init_kwargs[LEFT_OUT]
+            pieces(small, text) for text in every(["en", "fr"])[:60]]
+        assert grown.init_kwargs[LEFT_OUT] == small.init_kwargs[LEFT_OUT]
 
 
 def handmade(**scores: float) -> PreTrainedTokenizerBase:
     """A unigram tokenizer of these pieces, where _ is for the space before a word."""
-    made = train_tokenizer([of("en")], 300)
-    state = json.loads(made.backend_tokenizer.to_str())
+    tokenizer = train_tokenizer([of("en")], 300)
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
     state["model"]["vocab"] = [(piece, 0.0) for piece in SPECIAL] + [
         (piece.replace("_", "▁"), score) for piece, score in scores.items()]
-    return rebuilt(made, state)
+    return rebuilt(tokenizer, state)
 
 
 class TestUnknown:
@@ -149,28 +151,28 @@ class TestUnknown:
     FULL = handmade(_=-1.0, a=-12.0, b=-12.0, aab=-2.0, bx=-20.0, bb=-30.0, aaaa=-40.0)
 
     def test_costs_what_it_did(self) -> None:
-        made, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming(at_least=0))
-        assert "bb" not in made.get_vocab()
+        small, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming(at_least=0))
+        assert "bb" not in small.get_vocab()
         # were aaaa left out too, aab and an unknown x would be the better split
         assert pieces(self.FULL, "aabx")[1:-1] == ["▁", "a", "a", "bx"]
-        assert pieces(made, "aabx") == pieces(self.FULL, "aabx")
+        assert pieces(small, "aabx") == pieces(self.FULL, "aabx")
 
     def test_a_piece_with_a_character_of_its_own_stays(self) -> None:
-        made, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming(at_least=0))
-        assert "bx" in made.get_vocab()
+        small, _ = trimming.trim(self.FULL, [of("en", "aab")], Trimming(at_least=0))
+        assert "bx" in small.get_vocab()
 
 
 class TestKept:
     TEXTS = ("aa bb",) * 8 + ("aa cc",) * 2
 
-    def made(self, *corpora: Corpus, **changed: Any) -> PreTrainedTokenizerBase:
+    def trim(self, *corpora: Corpus, **changed: Any) -> PreTrainedTokenizerBase:
         full = handmade(_=-3.0, **dict.fromkeys("abcdef", -9.0), _aa=-1.0, _bb=-1.0, _cc=-1.0,
                         _dd=-1.0, _ee=-1.0, _ff=-1.0)
         return trimming.trim(full, corpora or [of("en", *self.TEXTS)],
                              Trimming(**{"coverage": 1.0, "at_least": 0} | changed))[0]
 
     def kept(self, *corpora: Corpus, **changed: Any) -> set[str]:
-        return {piece for piece in self.made(*corpora, **changed).get_vocab()
+        return {piece for piece in self.trim(*corpora, **changed).get_vocab()
                 if len(piece) > 2 and piece[0] == "▁"}
 
     def test_all_that_is_used(self) -> None:
@@ -187,7 +189,7 @@ class TestKept:
 
     def test_the_first_others_of_the_same_characters_up_to_a_number(self) -> None:
         given = of("en", "aa bb", "cc d e")
-        size, used = len(self.made(given)), {"▁aa", "▁bb", "▁cc"}
+        size, used = len(self.trim(given)), {"▁aa", "▁bb", "▁cc"}
         assert self.kept(given, at_least=size) == used
         assert self.kept(given, at_least=size + 1) == used | {"▁dd"}
         assert self.kept(given, at_least=99) == used | {"▁dd", "▁ee"}
@@ -197,9 +199,9 @@ class TestKept:
                         dacb=-2.0, _aba=-2.0)
         given = [of("en", "abab", "a b"), of("fr", "cdcd", "c d")]
         size = len(trimming.trim(full, given, Trimming(at_least=0))[0])
-        made, _ = trimming.trim(full, given, Trimming(at_least=size + 2))
-        assert set(made.get_vocab()) >= {"▁aba", "abb"}
-        assert "dacb" not in made.get_vocab()
+        small, _ = trimming.trim(full, given, Trimming(at_least=size + 2))
+        assert set(small.get_vocab()) >= {"▁aba", "abb"}
+        assert "dacb" not in small.get_vocab()
 
     def test_a_small_language_s_count_as_much(self) -> None:
         corpora = of("en", *["aa bb"] * 500), of("fr", "dd ee")
@@ -243,12 +245,12 @@ def test_rows_of_the_kept_tokens_come_along(tmp_path: Path, kind: str,
     full, own = (load_tokenizer(str(folder)) for folder in (source, project.layout.tokenizer))
     assert len(own) < len(full)
     rows = full.convert_tokens_to_ids(own.convert_ids_to_tokens(list(range(len(own)))))
-    made = load_file(project.layout.start / "model.safetensors")[embeddings.NAME]
+    table = load_file(project.layout.start / "model.safetensors")[embeddings.NAME]
     expected = embeddings.read(str(source), None, np.array(rows))
     if settings["start"] == "pca":
         expected = embeddings.reduce(expected, 32)
         expected[own.pad_token_id] = 0
-    assert made.equal(expected)
+    assert table.equal(expected)
     history = project.distil(max_epochs=1)
     assert history[0]["average"] > 0
 

@@ -69,7 +69,7 @@ def write_corpus(layout: Layout, code: str, rows: Mapping[str, int] = ROWS,
 
 def settings(**changed: Any) -> dict[str, Any]:
     """A params.yaml of three languages, three teachers of one language and one of all."""
-    made: dict[str, Any] = {
+    values: dict[str, Any] = {
         "project": "small", "languages": list(LANGUAGES),
         "data": {"source": "files"},
         "teaching": {"epochs": 4, "patience": 4, "batch_size": 8, "learning_rate": 1.0e-2,
@@ -81,20 +81,20 @@ def settings(**changed: Any) -> dict[str, Any]:
         "distil": {"top_k": 2, "max_epochs": 5, "batch_size": 8, "learning_rate": 1.0e-2,
                    "precision": "fp32"},
         "evaluation": {"bootstrap": 100}}
-    return merged(made, changed)
+    return merged(values, changed)
 
 
 def merged(into: dict[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
     """`into` with `changed` over it, key by key; None takes a key away."""
-    made = dict(into)
+    result = dict(into)
     for key, value in changed.items():
-        if isinstance(value, dict) and isinstance(made.get(key), dict):
-            made[key] = merged(made[key], value)
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merged(result[key], value)
         elif value is None:
-            made.pop(key, None)
+            result.pop(key, None)
         else:
-            made[key] = value
-    return made
+            result[key] = value
+    return result
 
 
 class Project:
@@ -126,11 +126,11 @@ class Project:
 
     def teach(self, *names: str) -> list[tuple[int, dict[str, float]]]:
         """Fine-tune; what each epoch reported."""
-        told: list[tuple[int, dict[str, float]]] = []
+        reported: list[tuple[int, dict[str, float]]] = []
         for name in names or tuple(self.params.teachers):
             teaching.teach(self.params, self.layout, name,
-                           lambda epoch, figures: told.append((epoch, figures)))
-        return told
+                           lambda epoch, figures: reported.append((epoch, figures)))
+        return reported
 
     def score(self, *names: str) -> None:
         for name in names or tuple(self.params.teachers):
@@ -171,8 +171,8 @@ class Project:
 
     def about(self, teacher: str) -> dict[str, Any]:
         """Its teacher.json."""
-        found: dict[str, Any] = read_json(self.layout.teacher(teacher) / "teacher.json", "teach")
-        return found
+        about: dict[str, Any] = read_json(self.layout.teacher(teacher) / "teacher.json", "teach")
+        return about
 
     @property
     def student(self) -> bytes:

@@ -48,8 +48,8 @@ def accuracy(layout: Layout, name: str, codes: tuple[str, ...]) -> float:
 
 def leftovers(root: Path) -> set[str]:
     """Kinds of files below `root` that no artifact of ours is."""
-    found = {path.suffix for path in root.rglob("*") if path.is_file()}
-    return found - {".safetensors", ".json", ".arrow", ".jsonl", ".csv", ".yaml"}
+    kinds = {path.suffix for path in root.rglob("*") if path.is_file()}
+    return kinds - {".safetensors", ".json", ".arrow", ".jsonl", ".csv", ".yaml"}
 
 
 def one(tmp_path: Path, **teacher: Any) -> Project:
@@ -62,10 +62,10 @@ def one(tmp_path: Path, **teacher: Any) -> Project:
 class TestFromScratch:
     def test_the_saved_model_is_the_best_epoch(self, tmp_path: Path) -> None:
         project = one(tmp_path, training={"epochs": 12, "patience": 2, "learning_rate": 0.02})
-        told = project.teach("en")
-        figures = [figures["accuracy"] for _, figures in told]
+        reported = project.teach("en")
+        figures = [figures["accuracy"] for _, figures in reported]
         about = project.about("en")
-        assert [epoch for epoch, _ in told] == list(range(1, about["epochs"] + 1))
+        assert [epoch for epoch, _ in reported] == list(range(1, about["epochs"] + 1))
         assert about["best_epoch"] == 1 + figures.index(max(figures))
         assert accuracy(project.layout, "en", ("en",)) == pytest.approx(max(figures))
 
@@ -104,12 +104,12 @@ class TestFromScratch:
             "tokenizer_config.json"}
 
     def test_same_seed_same_teacher(self, tmp_path: Path) -> None:
-        made = {}
+        fingerprints = {}
         for name, seed in (("one", 0), ("again", 0), ("other", 1)):
             project = one(tmp_path / name, training={"epochs": 2, "seed": seed})
             project.teach("en")
-            made[name] = project.about("en")["fingerprint"]
-        assert made["one"] == made["again"] != made["other"]
+            fingerprints[name] = project.about("en")["fingerprint"]
+        assert fingerprints["one"] == fingerprints["again"] != fingerprints["other"]
 
     def test_what_a_killed_run_left_does_not_matter(self, tmp_path: Path) -> None:
         clean, after = one(tmp_path / "clean"), one(tmp_path / "after")
@@ -171,15 +171,15 @@ class TestOverrides:
 
 class TestInParts:
     def test_steps_are_the_same(self, tmp_path: Path) -> None:
-        made = []
+        weights = []
         for name, changed in (("whole", {}), ("parts", {"accumulate": 4}),
                               ("recomputed", {"gradient_checkpointing": True})):
             project = one(tmp_path / name, training={
                 "epochs": 2, "dropout": 0.0, "learning_rate": 1.0e-3} | changed)
             project.teach("en")
-            made.append(load_file(project.layout.teacher("en") / "model.safetensors"))
-        for other in made[1:]:
-            for key, value in made[0].items():
+            weights.append(load_file(project.layout.teacher("en") / "model.safetensors"))
+        for other in weights[1:]:
+            for key, value in weights[0].items():
                 torch.testing.assert_close(other[key], value, atol=1e-5, rtol=0, msg=key)
 
     def test_a_batch_that_cannot_be_divided(self, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ LONG = {"epochs": 12, "patience": 3, "learning_rate": 0.01}
 
 
 def until(project: Project, epochs: int) -> Path:
-    """Teach `en`, but stop when it tells of the epoch after `epochs`; where checkpoints lie."""
+    """Teach `en`, but stop when it reports the epoch after `epochs`; the folder of checkpoints."""
     def stop(epoch: int, figures: dict[str, float]) -> None:
         if epoch > epochs:
             raise StoppedError(f"after {epochs}")
@@ -212,13 +212,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 class TestInterrupted:
     @pytest.mark.parametrize("epochs", [1, 4])
-    def test_goes_on_from_its_last_epoch(self, tmp_path: Path, whole: Project,
+    def test_resumes_from_its_last_epoch(self, tmp_path: Path, whole: Project,
                                          epochs: int) -> None:
         project = one(tmp_path, training=LONG)
         until(project, epochs)
-        told = project.teach("en")
+        reported = project.teach("en")
         expected = whole.about("en")
-        assert [epoch for epoch, _ in told] == list(range(epochs + 1, expected["epochs"] + 1))
+        assert [epoch for epoch, _ in reported] == list(range(epochs + 1, expected["epochs"] + 1))
         about = project.about("en")
         assert about | {"seconds": 0} == expected | {"seconds": 0}
         assert about["seconds"] > 0
@@ -257,7 +257,7 @@ class TestInterrupted:
 
     @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "rng_state.pth",
                                       "trainer_state.json", "amtss.json"])
-    def test_a_checkpoint_that_was_cut_is_not_gone_on_from(
+    def test_a_truncated_checkpoint_is_not_resumed_from(
             self, tmp_path: Path, whole: Project, name: str) -> None:
         project = one(tmp_path, training=LONG)
         path = until(project, 1) / "checkpoint-6" / name
@@ -268,10 +268,10 @@ class TestInterrupted:
     def test_a_checkpoint_runs_no_code(self, tmp_path: Path) -> None:
         # even one whose mark was forged with it
         project = one(tmp_path, training=LONG)
-        made = until(project, 1) / "checkpoint-6"
-        (made / "optimizer.pt").write_bytes(pickle.dumps(Malicious(tmp_path / "run"), protocol=2))
-        told = read_json(made / checkpoints.MARK, "teach")
-        write_json(made / checkpoints.MARK, told | {"files": checkpoints.hash_files(made)})
+        folder = until(project, 1) / "checkpoint-6"
+        (folder / "optimizer.pt").write_bytes(pickle.dumps(Malicious(tmp_path / "run"), protocol=2))
+        mark = read_json(folder / checkpoints.MARK, "teach")
+        write_json(folder / checkpoints.MARK, mark | {"files": checkpoints.hash_files(folder)})
         with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
             project.teach("en")
         assert not (tmp_path / "run").exists()
@@ -311,15 +311,15 @@ class TestFromACheckpoint:
     def test_any_architecture_with_its_own_tokenizer(self, tmp_path: Path, kind: str) -> None:
         folder = write_checkpoint(tmp_path / "hub" / kind, kind)
         project = one(tmp_path, checkpoint=str(folder), training={"learning_rate": 1.0e-3})
-        told = project.teach("en")
+        reported = project.teach("en")
         about = project.about("en")
         assert about["architecture"] == kind
         assert about["checkpoint"] == str(folder)
         assert accuracy(project.layout, "en", ("en",)) == pytest.approx(
-            max(figures["accuracy"] for _, figures in told))
-        theirs = AutoTokenizer.from_pretrained(folder)
-        ours = AutoTokenizer.from_pretrained(project.layout.teacher("en"))
-        assert ours("enpay1 enchat2") == theirs("enpay1 enchat2")
+            max(figures["accuracy"] for _, figures in reported))
+        original = AutoTokenizer.from_pretrained(folder)
+        taught = AutoTokenizer.from_pretrained(project.layout.teacher("en"))
+        assert taught("enpay1 enchat2") == original("enpay1 enchat2")
         assert leftovers(project.layout.artifacts) <= {".txt"}  # BERT's vocabulary
 
     def test_starts_from_its_weights(self, tmp_path: Path) -> None:
@@ -328,10 +328,10 @@ class TestFromACheckpoint:
         project = one(tmp_path, checkpoint=str(folder),
                       training={"epochs": 1, "learning_rate": 1.0e-9})
         project.teach("en")
-        ours, theirs = (AutoModelForSequenceClassification.from_pretrained(each)
-                        for each in (project.layout.teacher("en"), folder))
-        torch.testing.assert_close(ours.bert.encoder.state_dict(),
-                                   theirs.bert.encoder.state_dict())
+        taught, original = (AutoModelForSequenceClassification.from_pretrained(path)
+                            for path in (project.layout.teacher("en"), folder))
+        torch.testing.assert_close(taught.bert.encoder.state_dict(),
+                                   original.bert.encoder.state_dict())
 
     @pytest.mark.parametrize("kind", ["bert", "roberta"])
     def test_its_dropout_is_the_settings(self, tmp_path: Path, kind: str) -> None:
@@ -351,9 +351,9 @@ class TestFromACheckpoint:
     def test_a_decoder_without_a_padding_token(self, tmp_path: Path) -> None:
         folder = gpt2(tmp_path / "hub")
         project = one(tmp_path, checkpoint=str(folder), training={"epochs": 2})
-        told = project.teach("en")
+        reported = project.teach("en")
         assert accuracy(project.layout, "en", ("en",)) == pytest.approx(
-            max(figures["accuracy"] for _, figures in told))
+            max(figures["accuracy"] for _, figures in reported))
 
     def test_without_weights(self, tmp_path: Path) -> None:
         folder = write_checkpoint(tmp_path / "hub", "bert")
@@ -423,9 +423,9 @@ class TestAsItIs:
     def test_weights_are_as_they_were(self, tmp_path: Path) -> None:
         project = self.project(tmp_path)
         project.teach("en")
-        ours, theirs = (AutoModelForSequenceClassification.from_pretrained(each)
-                        for each in (project.layout.teacher("en"), tmp_path / "hub"))
-        torch.testing.assert_close(ours.state_dict(), theirs.state_dict(), rtol=0, atol=0)
+        taught, original = (AutoModelForSequenceClassification.from_pretrained(path)
+                            for path in (project.layout.teacher("en"), tmp_path / "hub"))
+        torch.testing.assert_close(taught.state_dict(), original.state_dict(), rtol=0, atol=0)
 
     def test_a_label_that_it_lacks(self, tmp_path: Path) -> None:
         project = self.project(tmp_path, labels={})
@@ -447,8 +447,8 @@ class TestAlign:
         assert align({0: "B", 1: "c", 2: "A"}, ["a", "b"], {}, "hub") == [2, 0]
 
     def test_renamed(self) -> None:
-        theirs = {0: "LABEL_0", 1: "LABEL_1"}
-        assert align(theirs, ["no", "yes"], {"LABEL_0": "yes", "LABEL_1": "no"}, "hub") == [1, 0]
+        id2label = {0: "LABEL_0", 1: "LABEL_1"}
+        assert align(id2label, ["no", "yes"], {"LABEL_0": "yes", "LABEL_1": "no"}, "hub") == [1, 0]
 
     def test_missing(self) -> None:
         with pytest.raises(CheckpointError, match="hub: expected the labels a, b, found A, c"):

@@ -49,43 +49,43 @@ def test_training_is_the_same_in_another_process(corpora: list[corpus.Corpus]) -
 
 
 def test_the_form_is_xlm_r_s(corpora: list[corpus.Corpus]) -> None:
-    made = tokenization.train_tokenizer(corpora, 300)
-    assert made.convert_tokens_to_ids(["<s>", "<pad>", "</s>", "<unk>"]) == [0, 1, 2, 3]
-    assert (made.pad_token_id, made.unk_token_id, made.cls_token_id) == (1, 3, 0)
-    assert len(made) <= 300
-    one = made("where is", add_special_tokens=False)["input_ids"]
-    two = made("bonjour", add_special_tokens=False)["input_ids"]
-    assert made("where is")["input_ids"] == [0, *one, 2]
-    assert made("where is", "bonjour")["input_ids"] == [0, *one, 2, 2, *two, 2]
-    assert set(made("where is")) == {"input_ids", "attention_mask"}
+    tokenizer = tokenization.train_tokenizer(corpora, 300)
+    assert tokenizer.convert_tokens_to_ids(["<s>", "<pad>", "</s>", "<unk>"]) == [0, 1, 2, 3]
+    assert (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.cls_token_id) == (1, 3, 0)
+    assert len(tokenizer) <= 300
+    one = tokenizer("where is", add_special_tokens=False)["input_ids"]
+    two = tokenizer("bonjour", add_special_tokens=False)["input_ids"]
+    assert tokenizer("where is")["input_ids"] == [0, *one, 2]
+    assert tokenizer("where is", "bonjour")["input_ids"] == [0, *one, 2, 2, *two, 2]
+    assert set(tokenizer("where is")) == {"input_ids", "attention_mask"}
 
 
 def test_its_own_corpus_has_no_unknown_tokens(corpora: list[corpus.Corpus]) -> None:
-    made = tokenization.train_tokenizer(corpora, 300)
-    for each in corpora:
-        read = tokens.tokenise(made, each["train"], 64)
-        assert len(read) == len(each["train"])
-        assert made.unk_token_id not in np.concatenate(read.ids)
-    assert made.unk_token_id in made("漢字")["input_ids"]
+    tokenizer = tokenization.train_tokenizer(corpora, 300)
+    for texts in corpora:
+        read = tokens.tokenise(tokenizer, texts["train"], 64)
+        assert len(read) == len(texts["train"])
+        assert tokenizer.unk_token_id not in np.concatenate(read.ids)
+    assert tokenizer.unk_token_id in tokenizer("漢字")["input_ids"]
 
 
 def test_case_and_width_are_normalised(corpora: list[corpus.Corpus]) -> None:
-    made = tokenization.train_tokenizer(corpora, 300)
-    assert made("HELLO ﬁ")["input_ids"] == made("hello fi")["input_ids"]
+    tokenizer = tokenization.train_tokenizer(corpora, 300)
+    assert tokenizer("HELLO ﬁ")["input_ids"] == tokenizer("hello fi")["input_ids"]
 
 
 def test_texts_are_cut_at_max_length(corpora: list[corpus.Corpus]) -> None:
-    made = tokenization.train_tokenizer(corpora, 300)
-    read = tokens.tokenise(made, corpora[0]["test"], 8)
+    tokenizer = tokenization.train_tokenizer(corpora, 300)
+    read = tokens.tokenise(tokenizer, corpora[0]["test"], 8)
     assert read.lengths.max() == 8
     assert len(read) == len(corpora[0]["test"])
 
 
 def test_what_is_written_can_be_read(corpora: list[corpus.Corpus]) -> None:
-    made = tokenization.train_tokenizer(corpora, 300)
-    made.save_pretrained("saved")
+    tokenizer = tokenization.train_tokenizer(corpora, 300)
+    tokenizer.save_pretrained("saved")
     read = tokenization.load_tokenizer("saved")
-    assert read("où est", "hello")["input_ids"] == made("où est", "hello")["input_ids"]
+    assert read("où est", "hello")["input_ids"] == tokenizer("où est", "hello")["input_ids"]
 
 
 @pytest.mark.parametrize(("name", "match"), [

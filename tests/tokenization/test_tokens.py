@@ -30,10 +30,10 @@ def tokens_of(lengths: list[int], cuts: tuple[int, ...] = ()) -> Tokens:
 def test_batches_cover_each_example_once(lengths: np.ndarray, size: int,
                                          seed: int | None) -> None:
     draw = None if seed is None else np.random.default_rng(seed)
-    made = list(tokens.batches(lengths, size, draw))
-    assert sorted(np.concatenate(made).tolist()) == list(range(len(lengths)))
-    assert all(1 <= len(each) <= size for each in made)
-    assert len(made) <= -(-len(lengths) // size) + len(lengths) // (tokens.POOL * size)
+    batches = list(tokens.batches(lengths, size, draw))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
+    assert all(1 <= len(batch) <= size for batch in batches)
+    assert len(batches) <= -(-len(lengths) // size) + len(lengths) // (tokens.POOL * size)
 
 
 @given(lengths_of, st.integers(0, 99))
@@ -53,27 +53,27 @@ def test_batches_are_of_like_length() -> None:
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12).filter(any), st.data())
 def test_padded(lengths: list[int], data: st.DataObject) -> None:
-    texts = st.integers(0, len(lengths) - 1)
-    made = tokens_of(lengths, data.draw(st.lists(texts, max_size=3).map(sorted).map(tuple)))
-    rows = np.array(data.draw(st.lists(texts, min_size=1)))
-    ids, mask = made.padded(rows, pad=0)
+    indices = st.integers(0, len(lengths) - 1)
+    texts = tokens_of(lengths, data.draw(st.lists(indices, max_size=3).map(sorted).map(tuple)))
+    rows = np.array(data.draw(st.lists(indices, min_size=1)))
+    ids, mask = texts.padded(rows, pad=0)
     longest = max(lengths[row] for row in rows)
     assert ids.shape == mask.shape == (len(rows), longest)
-    assert made.lengths.tolist() == lengths
-    for row, each, real in zip(rows, ids, mask, strict=True):
-        assert each.tolist() == [row + 1] * lengths[row] + [0] * (longest - lengths[row])
+    assert texts.lengths.tolist() == lengths
+    for row, padded, real in zip(rows, ids, mask, strict=True):
+        assert padded.tolist() == [row + 1] * lengths[row] + [0] * (longest - lengths[row])
         assert real.tolist() == [1] * lengths[row] + [0] * (longest - lengths[row])
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=12), st.integers(0, 12))
 def test_rows_of_joined(lengths: list[int], cut: int) -> None:
-    made = tokens.joined([tokens_of(lengths[:cut]), tokens_of(lengths[cut:])])
-    assert len(made) == len(lengths)
+    texts = tokens.joined([tokens_of(lengths[:cut]), tokens_of(lengths[cut:])])
+    assert len(texts) == len(lengths)
     expected = [*range(1, cut + 1), *range(1, len(lengths) - cut + 1)]
     for row, (length, text) in enumerate(zip(lengths, expected, strict=False)):
-        assert made[row]["input_ids"].tolist() == [text] * length
+        assert texts[row]["input_ids"].tolist() == [text] * length
     with pytest.raises(IndexError, match="out of bounds"):
-        made[len(lengths)]
+        texts[len(lengths)]
 
 
 @pytest.fixture(scope="module", params=["bert", "xlm-roberta", "byt5"])
@@ -99,11 +99,12 @@ def test_are_the_tokenizers_own(tokenizer: PreTrainedTokenizerBase, tmp_path: Pa
     read = written(tmp_path, pairs)
     expected = tokenizer(*read.texts("train"), truncation=True, max_length=length,
                          return_attention_mask=False)
-    for made in (tokens.tokenise(tokenizer, read["train"], length),
-                 Cache(tmp_path, tokenizer, length).of(read, "train")):
-        assert len(made.ids) == 5
-        told = [{key: ids.tolist() for key, ids in made[row].items()} for row in range(len(made))]
-        assert told == [{key: column[row] for key, column in expected.items()}
+    for encoded in (tokens.tokenise(tokenizer, read["train"], length),
+                    Cache(tmp_path, tokenizer, length).of(read, "train")):
+        assert len(encoded.ids) == 5
+        rows = [{key: ids.tolist() for key, ids in encoded[row].items()}
+                for row in range(len(encoded))]
+        assert rows == [{key: column[row] for key, column in expected.items()}
                         for row in range(23)]
 
 
@@ -154,12 +155,12 @@ def test_what_is_stale_is_replaced(tmp_path: Path) -> None:
     read = written(tmp_path)
     seen = []
     folder = tmp_path / "t"
-    for cache, each in ((Cache(folder, one, 8), read), (Cache(folder, one, 9), read),
-                        (Cache(folder, other, 9), read),
-                        (Cache(folder, other, 9), written(tmp_path, pairs=False))):
-        made = cache.of(each, "train")
-        expected = tokens.tokenise(cache.tokenizer, each["train"], cache.max_length)
-        np.testing.assert_array_equal(np.concatenate(made.ids), np.concatenate(expected.ids))
+    for cache, texts in ((Cache(folder, one, 8), read), (Cache(folder, one, 9), read),
+                         (Cache(folder, other, 9), read),
+                         (Cache(folder, other, 9), written(tmp_path, pairs=False))):
+        cached = cache.of(texts, "train")
+        expected = tokens.tokenise(cache.tokenizer, texts["train"], cache.max_length)
+        np.testing.assert_array_equal(np.concatenate(cached.ids), np.concatenate(expected.ids))
         seen.append((folder / "en" / "train.json").read_text())
     assert len(set(seen)) == 4
     assert sorted(path.name for path in (folder / "en").iterdir()) == [
