@@ -24,8 +24,12 @@ def reference() -> str:
     sections: Schema = {}
     single: Schema = {}
     for key, value in schema["properties"].items():
-        name = f"{key}.NAME" if "additionalProperties" in value else key
-        (sections if _named(value) else single)[name] = value
+        kinds = value.get("additionalProperties", {}).get("oneOf", ())
+        for kind in kinds:
+            name = schema["$defs"][_named(kind)]["properties"]["kind"]["const"]
+            sections[f"{key}.NAME, kind: {name}"] = kind
+        if not kinds:
+            (sections if _named(value) else single)[key] = value
     parts = [HEAD, "## Keys without a section", _table(single, schema["$defs"])]
     for key, value in sections.items():
         section = schema["$defs"][_named(value)]

@@ -174,8 +174,10 @@ class Params(Section):
     def _expanded(self, codes: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(code for code in self.languages if ALL in codes or code in codes)
 
-    def training_of(self, teacher: TransformerTeacher) -> Teaching:
-        """`teaching`, overridden by the teacher's own `training`."""
+    def training_of(self, name: str) -> Teaching:
+        """`teaching`, overridden by the own `training` of teacher `name`, a transformer."""
+        teacher = self.teachers[name]
+        assert isinstance(teacher, TransformerTeacher)
         return self.teaching.model_copy(update=teacher.training.model_dump(exclude_none=True))
 
     def made_with(self, name: str) -> list[dict[str, Any]]:
@@ -183,14 +185,14 @@ class Params(Section):
         teacher = self.teachers[name]
         settings = teacher.model_dump(exclude={"languages", "scores", "training"})
         if isinstance(teacher, TransformerTeacher):
-            return [settings, self.training_of(teacher).model_dump()]
+            return [settings, self.training_of(name).model_dump()]
         return [settings]
 
     def scored_with(self, name: str) -> dict[str, Any]:
         """The settings that change teacher `name`'s logits after it has been made."""
         teacher = self.teachers[name]
         if isinstance(teacher, TransformerTeacher):
-            return {"max_length": self.training_of(teacher).max_length,
+            return {"max_length": self.training_of(name).max_length,
                     "precision": self.scoring.precision}
         return {}
 
@@ -198,5 +200,5 @@ class Params(Section):
         """The most epochs that teaching `name` may take; 0 where there are no epochs."""
         teacher = self.teachers[name]
         if isinstance(teacher, TransformerTeacher) and teacher.fine_tune:
-            return self.training_of(teacher).epochs
+            return self.training_of(name).epochs
         return 0

@@ -147,7 +147,7 @@ def _settings(params: Params, stage: str, teacher: str) -> dict[str, Any]:
     settings = own.model_dump(mode="json")
     if isinstance(own, TransformerTeacher):
         settings |= {"labels": str(own.labels),  # MLflow does not take every label for a key
-                     "training": params.training_of(own).model_dump()}
+                     "training": params.training_of(teacher).model_dump()}
     return {"teachers": {teacher: settings}}
 
 

@@ -32,7 +32,7 @@ def teach(task: Task) -> Taught:
         ParamsError, DataError, CheckpointError: an input is missing or unfit.
     """
     teacher, labels = _settings(task.params, task.name), task.labels
-    training = task.params.training_of(teacher)
+    training = task.params.training_of(task.name)
     if teacher.fine_tune:
         tokenizer, model = _initial(teacher, training, task.corpora, labels)
         _set_padding(tokenizer, model)
@@ -165,7 +165,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     """
     from transformers import AutoModelForSequenceClassification
 
-    folder, training = layout.teacher(name), params.training_of(_settings(params, name))
+    folder, training = layout.teacher(name), params.training_of(name)
     columns = read_json(folder / "teacher.json", f"dvc repro teach@{name}")["columns"]
     model = checkpoint.load(AutoModelForSequenceClassification, str(folder),
                             f"run `dvc repro -f teach@{name}`")

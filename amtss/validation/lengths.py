@@ -50,7 +50,7 @@ def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
     readers: dict[tuple[str, str | None, int], list[str]] = defaultdict(list)
     for name, teacher in params.teachers.items():
         if isinstance(teacher, TransformerTeacher) and teacher.checkpoint is not None:
-            length = params.training_of(teacher).max_length
+            length = params.training_of(name).max_length
             readers[teacher.checkpoint, teacher.revision, length].append(name)
     cuts = []
     for (checkpoint, revision, max_length), names in readers.items():

@@ -10,7 +10,7 @@ from support.project import PARAMS, ROOT
 
 from amtss.config.params import _tuples
 from amtss.config.reference import reference
-from amtss.config.schema import Onboarding, Params
+from amtss.config.schema import LinearTeacher, Onboarding, Params
 
 PAGE = (ROOT / "docs" / "params.md").read_text(encoding="utf-8")
 FULL = Params.model_validate(_tuples(PARAMS | {"onboarding": {
@@ -43,8 +43,10 @@ def test_a_row_for_every_key(section: str) -> None:
     assert list(rows(section)) == list(keys(getattr(FULL, section)))
 
 
-def test_teachers_have_names() -> None:
-    assert list(rows("teachers.NAME")) == list(keys(FULL.teachers["en"]))
+def test_each_kind_of_teacher_has_a_table() -> None:
+    linear = LinearTeacher(kind="linear", languages=("en",))
+    assert list(rows("teachers.NAME, kind: transformer")) == list(keys(FULL.teachers["en"]))
+    assert list(rows("teachers.NAME, kind: linear")) == list(keys(linear))
 
 
 def test_defaults() -> None:

@@ -29,7 +29,7 @@ from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError
 from amtss.files import read_json, write_json
 from amtss.paths import Layout
 from amtss.teachers import checkpoints, teach
-from amtss.teachers.teach import align
+from amtss.teachers.transformer import align
 
 
 def accuracy(layout: Layout, name: str, codes: tuple[str, ...]) -> float:
