@@ -99,5 +99,5 @@ class Predictor(ABC):
         for code in dict.fromkeys(codes):
             if code not in self.languages:
                 raise DataError(f"lang: expected one of {', '.join(self.languages)}, found "
-                                f"{code!r}; name one of them")
+                                f"{code!r}; name one of them, on the command line by --lang")
         return np.array([self.languages.index(code) for code in codes], dtype=np.int64)

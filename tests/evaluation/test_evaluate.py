@@ -27,9 +27,9 @@ from amtss.models import checkpoint
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = distilled(tmp_path_factory.mktemp("evaluated"))
-    evaluate.evaluate(made.params, made.layout)
-    return made
+    project = distilled(tmp_path_factory.mktemp("evaluated"))
+    evaluate.evaluate(project.params, project.layout)
+    return project
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +142,7 @@ class TestSizes:
         for name in ("student", "baseline"):
             assert trimmed[name]["parameters"] < full[name]["parameters"]
             assert trimmed[name]["full_vocabulary"] == full[name]["parameters"]
-        assert [name for each in sizes for name, size in each.items()
+        assert [name for models in sizes for name, size in models.items()
                 if "full_vocabulary" in size] == ["student", "baseline"]
 
     def test_costs(self, project: Project, metrics: dict[str, Any]) -> None:
@@ -165,11 +165,11 @@ class TestMeasured:
 
 @pytest.fixture(scope="module")
 def onboarded(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    made = onboarding(tmp_path_factory.mktemp("onboarded"), "ko")
-    made.distil()
-    made.baseline()
-    evaluate.evaluate(made.params, made.layout)
-    return made
+    project = onboarding(tmp_path_factory.mktemp("onboarded"), "ko")
+    project.distil()
+    project.baseline()
+    evaluate.evaluate(project.params, project.layout)
+    return project
 
 
 class TestOnboarding:
@@ -230,33 +230,33 @@ class TestOnboarding:
 class TestWithout:
     @pytest.mark.parametrize("name", ["student", "baseline"])
     def test_a_model(self, tmp_path: Path, name: str) -> None:
-        made = distilled(tmp_path)
-        (made.layout.artifacts / name / "model.safetensors").unlink()
+        project = distilled(tmp_path)
+        (project.layout.artifacts / name / "model.safetensors").unlink()
         with pytest.raises(CheckpointError, match=f"{name}: expected a student.*run `dvc repro`"):
-            evaluate.evaluate(made.params, made.layout)
-        assert not made.layout.metrics.exists()
+            evaluate.evaluate(project.params, project.layout)
+        assert not project.layout.metrics.exists()
 
     def test_a_history(self, tmp_path: Path) -> None:
-        made = distilled(tmp_path)
-        (made.layout.training("distil") / "history.jsonl").unlink()
+        project = distilled(tmp_path)
+        (project.layout.training("distil") / "history.jsonl").unlink()
         with pytest.raises(AmtssError, match=r"history\.jsonl.*run `dvc repro"):
-            evaluate.evaluate(made.params, made.layout)
+            evaluate.evaluate(project.params, project.layout)
 
     def test_a_teacher_in_the_pool(self, tmp_path: Path) -> None:
         # the mixture is that of the student's pool, other teachers are measured all the same
-        made = distilled(tmp_path)
-        made.distil(teachers=["multilingual"])
-        made.baseline()
-        evaluate.evaluate(made.params, made.layout)
-        metrics = json.loads(made.layout.metrics.read_text())
+        project = distilled(tmp_path)
+        project.distil(teachers=["multilingual"])
+        project.baseline()
+        evaluate.evaluate(project.params, project.layout)
+        metrics = json.loads(project.layout.metrics.read_text())
         assert metrics["mixture"]["accuracy"] == pytest.approx(
             metrics["teachers"]["multilingual"]["accuracy"])
         assert "fr" in metrics["teachers"]
 
     def test_a_mixture_of_changed_logits(self, tmp_path: Path) -> None:
-        made = distilled(tmp_path)
-        sure = 9.0 * np.eye(3)[made.gold("en", "test")]
+        project = distilled(tmp_path)
+        sure = 9.0 * np.eye(3)[project.gold("en", "test")]
         for teacher in ("en", "multilingual"):
-            rewrite_logits(made, teacher, "en", "test", sure)
-        evaluate.evaluate(made.params, made.layout)
-        assert json.loads(made.layout.metrics.read_text())["mixture"]["accuracy"]["en"] == 100.0
+            rewrite_logits(project, teacher, "en", "test", sure)
+        evaluate.evaluate(project.params, project.layout)
+        assert json.loads(project.layout.metrics.read_text())["mixture"]["accuracy"]["en"] == 100.0

@@ -89,8 +89,8 @@ def test_interval_is_the_brute_force_bootstraps() -> None:
 def test_average_interval_is_the_brute_force_bootstraps() -> None:
     random = np.random.default_rng(2)
     languages = [random.random(n) < share for n, share in [(100, 0.9), (400, 0.7), (50, 0.5)]]
-    brute = np.mean([each[random.integers(0, len(each), (20_000, len(each)))].mean(axis=1)
-                     for each in languages], axis=0)
+    brute = np.mean([correct[random.integers(0, len(correct), (20_000, len(correct)))].mean(axis=1)
+                     for correct in languages], axis=0)
     assert_allclose(metrics.interval(languages, 20_000, 0),
                     np.percentile(100 * brute, (2.5, 97.5)), atol=0.3)
 

@@ -71,7 +71,7 @@ def run(root: Path, languages: Languages = FIVE, labels: Languages = LABELS,
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     layout = run(tmp_path_factory.mktemp("run"))
     report.report(params(), layout)
     return layout
@@ -81,16 +81,16 @@ def html(layout: Layout) -> str:
     return (layout.report / "report.html").read_text(encoding="utf-8")
 
 
-def test_html_refers_to_nothing_outside(made: Layout) -> None:
-    page = Page(html(made))
+def test_html_refers_to_nothing_outside(finished: Layout) -> None:
+    page = Page(html(finished))
     anchors = {link[1:] for link in page.links if link.startswith("#")}
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
     assert anchors <= set(page.ids)
     assert len(anchors) == 7
     assert len(page.ids) == len(set(page.ids))
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
-    assert "url(" not in html(made)
-    assert "@import" not in html(made)
+    assert "url(" not in html(finished)
+    assert "@import" not in html(finished)
     assert "http" not in page.text
 
 
@@ -104,8 +104,8 @@ def numbers(languages: Languages) -> list[str]:
           for key in ("accuracy", "macro_f1", "ece", "low", "high") if code in model[key]),
         *(f"{given[key]['accuracy']['average']:.2f}" for key in ("student", "baseline", "mixture")),
         *(f"{given['paired'][code]['difference']:+.2f}" for code in columns),
-        *(f"{each['examples']:,}" for each in given["cost"].values()),
-        *(f"{each['seconds']:,.1f}" for each in given["cost"].values()),
+        *(f"{training['examples']:,}" for training in given["cost"].values()),
+        *(f"{training['seconds']:,.1f}" for training in given["cost"].values()),
         *(" ".join(str(languages.index(code)) for code in sorted(languages, key=row["rank"].get))
           for row in epochs),
         "4.0M", "16.0 MB", "0.35", "0.65",
@@ -113,8 +113,8 @@ def numbers(languages: Languages) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.md"])
-def test_every_number_is_in_it(made: Layout, name: str) -> None:
-    text = (made.report / name).read_text(encoding="utf-8")
+def test_every_number_is_in_it(finished: Layout, name: str) -> None:
+    text = (finished.report / name).read_text(encoding="utf-8")
     assert [number for number in numbers(FIVE) if number not in text] == []
     assert "89.93" in text  # the paper's English student on AE
     assert "Table 2" in text
@@ -123,16 +123,16 @@ def test_every_number_is_in_it(made: Layout, name: str) -> None:
     assert "points below X-LM-Tiny on average" in text
 
 
-def test_the_best_teacher_is_bold(made: Layout) -> None:
-    assert "<strong>teacher multilingual</strong>" in html(made)
-    assert "**teacher multilingual**" in (made.report / "report.md").read_text(encoding="utf-8")
+def test_the_best_teacher_is_bold(finished: Layout) -> None:
+    assert "<strong>teacher multilingual</strong>" in html(finished)
+    assert "**teacher multilingual**" in (finished.report / "report.md").read_text(encoding="utf-8")
 
 
-def test_markdowns_pictures_lie_beside_it(made: Layout) -> None:
-    names = {path.name for path in (made.report / "figures").iterdir()}
+def test_markdowns_pictures_lie_beside_it(finished: Layout) -> None:
+    names = {path.name for path in (finished.report / "figures").iterdir()}
     assert names == {"labels.png", "learning.png", "margins.png", "weights.png", "cost.png",
                      *(f"confusion-{code}.png" for code in FIVE)}
-    text = (made.report / "report.md").read_text(encoding="utf-8")
+    text = (finished.report / "report.md").read_text(encoding="utf-8")
     assert all(f"](figures/{name})" in text for name in names)
 
 
@@ -164,10 +164,10 @@ def test_one_language_two_labels_one_epoch(tmp_path: Path) -> None:
     Page(html(layout))
 
 
-def test_the_same_files_give_the_same_report(made: Layout, tmp_path: Path) -> None:
+def test_the_same_files_give_the_same_report(finished: Layout, tmp_path: Path) -> None:
     layout = run(tmp_path)
     report.report(params(), layout)
-    assert html(layout) == html(made)
+    assert html(layout) == html(finished)
 
 
 def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:

@@ -25,9 +25,9 @@ def test_sizes_with_the_vocabulary_as_it_was() -> None:
 
 def test_cost_sums_up() -> None:
     given = metrics()
-    last = training.cost(given).rows[-1]
-    assert last[1] == f"{sum(each['examples'] for each in given['cost'].values()):,}"
-    assert last[4] == f"{sum(each['seconds'] for each in given['cost'].values()):,.1f}"
+    costs, last = given["cost"].values(), training.cost(given).rows[-1]
+    assert last[1] == f"{sum(cost['examples'] for cost in costs):,}"
+    assert last[4] == f"{sum(cost['seconds'] for cost in costs):,.1f}"
 
 
 def test_ranked_is_the_papers_table_5() -> None:

@@ -44,6 +44,11 @@ class TestSize:
         assert sizes[1] - sizes[0] == 16 * 16 + 16 + 16 * 3 + 3
 
 
+def assert_same_weights(one: StudentModel, other: StudentModel) -> None:
+    """Bit by bit; their logits may differ by rounding, as memory is aligned otherwise."""
+    torch.testing.assert_close(one.state_dict(), other.state_dict(), rtol=0, atol=0)
+
+
 class TestSaved:
     @pytest.mark.parametrize("heads", ["own", "residual"])
     def test_gives_the_same_logits(self, tmp_path: Path, heads: str) -> None:
@@ -53,7 +58,8 @@ class TestSaved:
                 parameter.add_(0.01 * torch.randn_like(parameter))
         model.save_pretrained(tmp_path)
         read = StudentModel.from_pretrained(tmp_path, use_safetensors=True).eval()
-        torch.testing.assert_close(read(*texts), model(*texts), rtol=0, atol=0)
+        assert_same_weights(read, model)
+        torch.testing.assert_close(read(*texts), model(*texts), rtol=0, atol=1e-7)
         assert read.config.languages == CODES
         assert read.config.heads == heads
         assert [read.config.id2label[i] for i in range(3)] == list(LABELS)
@@ -136,7 +142,8 @@ class TestStarted:
         model.save_pretrained(tmp_path / "own")
         read = StudentModel.from_pretrained(tmp_path / "own").eval()
         texts = batch([0, 1, 2])
-        torch.testing.assert_close(read(*texts), model(*texts), rtol=0, atol=0)
+        assert_same_weights(read, model)
+        torch.testing.assert_close(read(*texts), model(*texts), rtol=0, atol=1e-7)
         assert model(*texts).shape == (3, 3)
 
     def given(self, folder: Path, **changed: Any) -> StudentModel:

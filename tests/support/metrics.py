@@ -1,4 +1,4 @@
-"""metrics.json and history.jsonl as a run writes them, made up."""
+"""Invented metrics.json and history.jsonl in the form that a run writes."""
 
 import random
 from typing import Any
@@ -12,12 +12,12 @@ TWENTY = (*FIVE, "pt", "ko", "pl", "de", "it", "nl", "tr", "ja", "th", "vi", "id
 def figures(languages: tuple[str, ...], level: float, seed: int) -> dict[str, dict[str, float]]:
     """One model's entry in metrics.json."""
     draw = random.Random(seed)
-    told: dict[str, dict[str, float]] = {"accuracy": {"average": 0.0}}
-    told["accuracy"] |= {code: level + draw.uniform(-4, 4) for code in languages}
-    told["accuracy"]["average"] = sum(told["accuracy"][c] for c in languages) / len(languages)
+    values: dict[str, dict[str, float]] = {"accuracy": {"average": 0.0}}
+    values["accuracy"] |= {code: level + draw.uniform(-4, 4) for code in languages}
+    values["accuracy"]["average"] = sum(values["accuracy"][c] for c in languages) / len(languages)
     for key, change in (("macro_f1", -3.0), ("low", -1.5), ("high", 1.5), ("ece", -80.0)):
-        told[key] = {code: value + change for code, value in told["accuracy"].items()}
-    return told
+        values[key] = {code: value + change for code, value in values["accuracy"].items()}
+    return values
 
 
 def metrics(languages: tuple[str, ...] = FIVE) -> dict[str, Any]:
@@ -43,12 +43,12 @@ def metrics(languages: tuple[str, ...] = FIVE) -> dict[str, Any]:
 
 def onboarded(languages: tuple[str, ...] = (*FIVE, "ko", "pl"), new: tuple[str, ...] = ("ko", "pl"),
               version: int = 3) -> dict[str, Any]:
-    """A metrics.json of an onboarding of `new`: the baseline is what it began from."""
-    made, old = metrics(languages), tuple(code for code in languages if code not in new)
-    made["baseline"] = figures(old, 85.6, 2)
-    made["paired"] = {code: made["paired"][code] for code in ("average", *old)}
-    made["cost"]["baseline"] = {"examples": 0, "seconds": 0.0, "epochs": 0, "best_epoch": 0}
-    return made | {"onboarded": {"version": version, "languages": list(new)}}
+    """A metrics.json of an onboarding of `new`; the baseline is its first version."""
+    given, old = metrics(languages), tuple(code for code in languages if code not in new)
+    given["baseline"] = figures(old, 85.6, 2)
+    given["paired"] = {code: given["paired"][code] for code in ("average", *old)}
+    given["cost"]["baseline"] = {"examples": 0, "seconds": 0.0, "epochs": 0, "best_epoch": 0}
+    return given | {"onboarded": {"version": version, "languages": list(new)}}
 
 
 def history(languages: tuple[str, ...] = FIVE, epochs: int = 6) -> list[dict[str, Any]]:

@@ -23,9 +23,9 @@ NAMES = ("pay", "ship", "chat")
 Row = tuple[str | None, str | None] | tuple[str | None, str | None, str | None]
 
 
-def split_of(name: str, each: int = 4) -> list[Row]:
-    """`each` rows of every label, all texts different."""
-    return [(f"{name} {label} {i}", label) for i in range(each) for label in NAMES]
+def split_of(name: str, count: int = 4) -> list[Row]:
+    """`count` rows of every label, all texts different."""
+    return [(f"{name} {label} {i}", label) for i in range(count) for label in NAMES]
 
 
 def clean() -> dict[str, list[Row]]:
@@ -73,12 +73,12 @@ def project(tmp_path: Path) -> Project:
 
 def bad(report: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """(split, check) -> the finding, of those that did not pass."""
-    return {(each["split"], each["check"]): each for each in report["findings"]
-            if each["severity"] != "ok"}
+    return {(finding["split"], finding["check"]): finding for finding in report["findings"]
+            if finding["severity"] != "ok"}
 
 
 def ids(finding: dict[str, Any]) -> list[str]:
-    return [each["id"] for each in finding["examples"]]
+    return [example["id"] for example in finding["examples"]]
 
 
 def test_a_clean_corpus_passes_every_check(project: Project) -> None:
@@ -91,8 +91,8 @@ def test_a_clean_corpus_passes_every_check(project: Project) -> None:
     assert report["rows"] == {"train": 12, "validation": 12, "test": 12, "unlabelled": 5}
     assert report["counts"]["test"] == {"chat": 4, "pay": 4, "ship": 4}
     checked = defaultdict(set)
-    for each in report["findings"]:
-        checked[each["split"]].add(each["check"])
+    for finding in report["findings"]:
+        checked[finding["split"]].add(finding["check"])
     text = {"schema", "nulls", "empty", "too long", "duplicates"}
     labelled = text | {"rows", "conflicting", "unknown labels"}
     assert checked == {
@@ -113,7 +113,7 @@ def test_the_folder_holds_json_markdown_and_data_docs(project: Project) -> None:
     linked = re.findall(r"\]\(([^)]+)\)", markdown)
     assert len(linked) == 5  # the index, three splits and the labels
     assert all((project.folder / link).is_file() for link in linked)
-    assert [each.name for each in project.folder.parent.iterdir()] == ["xx"]
+    assert [path.name for path in project.folder.parent.iterdir()] == ["xx"]
 
 
 def test_data_docs_show_the_offending_texts_and_no_temporary_path(project: Project) -> None:
@@ -161,7 +161,7 @@ def test_an_unknown_label_is_an_error_where_the_list_is_fixed(project: Project) 
     assert finding["examples"][0]["labels"] == ["refund"]
     project.write(splits, labels=None)
     report = project.validate()
-    assert "unknown labels" not in {each["check"] for each in report["findings"]}
+    assert "unknown labels" not in {finding["check"] for finding in report["findings"]}
     assert report["errors"] == 0
 
 
@@ -191,7 +191,8 @@ def test_a_text_with_two_labels_in_a_split(project: Project) -> None:
     report = project.validate(max_conflicting=0.5)
     finding = bad(report)["test", "conflicting"]
     assert (finding["severity"], finding["count"]) == ("warning", 2)
-    assert [each["labels"] for each in finding["examples"]] == [["pay", "ship"], ["ship", "pay"]]
+    labels = [example["labels"] for example in finding["examples"]]
+    assert labels == [["pay", "ship"], ["ship", "pay"]]
     assert ("test", "conflicting with train") not in bad(report)
     assert bad(project.validate())["test", "conflicting"]["severity"] == "error"
 
@@ -229,7 +230,7 @@ def test_unlabelled_texts_are_checked_and_those_of_test_warn(project: Project) -
     rows: list[Row] = [("new", None), ("test pay 0", None), ("train pay 0", None), (" ", None)]
     project.write(clean() | {"unlabelled": rows})
     found = bad(project.validate(max_leaked=0.0))
-    assert {key: (each["severity"], ids(each)) for key, each in found.items()} == {
+    assert {key: (finding["severity"], ids(finding)) for key, finding in found.items()} == {
         ("unlabelled", "empty"): ("error", ["unlabelled-3"]),
         ("unlabelled", "leaked"): ("warning", ["unlabelled-1"])}
 
@@ -278,7 +279,7 @@ def test_pairs_are_equal_only_if_both_texts_are(project: Project) -> None:
     pairs["test"] += [("premise 0", "ship", "train 0"), ("premise 0", "pay", "test 0")]
     project.write(pairs)
     found = bad(project.validate(max_conflicting=0.1))
-    assert {key: (each["count"], ids(each)) for key, each in found.items()} == {
+    assert {key: (finding["count"], ids(finding)) for key, finding in found.items()} == {
         ("test", "duplicates"): (2, ["test-0", "test-13"]),
         ("test", "leaked"): (1, ["test-12"]),
         ("test", "conflicting with train"): (1, ["test-12"])}
@@ -290,8 +291,8 @@ def test_nulls_empty_and_long_texts_of_the_second_column(project: Project) -> No
     rows: list[Row] = [("a", "pay", None), ("a", "pay", " "), ("a", "pay", "x" * 3000)]
     project.write(dict.fromkeys(("train", "validation", "test"), rows))
     report = project.validate()
-    found = {(each["check"], each["column"]): ids(each) for each in report["findings"]
-             if each["split"] == "train" and each["severity"] == "error"}
+    found = {(finding["check"], finding["column"]): ids(finding) for finding in report["findings"]
+             if finding["split"] == "train" and finding["severity"] == "error"}
     assert found == {("nulls", "pair"): ["train-0"], ("empty", "pair"): ["train-1"],
                      ("too long", "pair"): ["train-2"]}
 
@@ -305,9 +306,10 @@ def test_a_missing_column_is_an_error_and_the_other_splits_are_still_checked(
                                         r"id, key, text .*data\.columns"):
         project.validate_strictly()
     report = project.validate()
-    assert {each["severity"] for each in report["findings"] if each["split"] == "train"} == {"ok"}
-    assert "nulls" not in {each["check"] for each in report["findings"]
-                           if each["split"] == "test"}
+    assert {finding["severity"] for finding in report["findings"]
+            if finding["split"] == "train"} == {"ok"}
+    assert "nulls" not in {finding["check"] for finding in report["findings"]
+                           if finding["split"] == "test"}
 
 
 def test_a_column_that_holds_no_strings_is_an_error(project: Project) -> None:
@@ -322,8 +324,8 @@ def test_a_column_that_holds_no_strings_is_an_error(project: Project) -> None:
 def test_large_strings_are_checked_too(project: Project) -> None:
     tables = {split: table(split, [*rows, ("", "pay")]) for split, rows in clean().items()}
     large = pa.schema([(name, pa.large_string()) for name in ("id", "text", "label")])
-    corpus.write(project.layout, "xx", {split: each.cast(large)
-                                        for split, each in tables.items()}, NAMES)
+    corpus.write(project.layout, "xx", {split: table.cast(large)
+                                        for split, table in tables.items()}, NAMES)
     assert bad(project.validate())["train", "empty"]["count"] == 1
 
 
@@ -385,8 +387,8 @@ def test_massive_as_it_lies_passes_with_warnings(
     assert found["test", "leaked"]["count"] == leaked
     assert counted_by_hand(language) == {
         key: found[key]["count"] if key in found else 0 for key in counted_by_hand(language)}
-    assert all(len(each["examples"]) == min(5, each["count"]) for each in found.values()
-               if each["count"])
+    assert all(len(finding["examples"]) == min(5, finding["count"]) for finding in found.values()
+               if finding["count"])
 
 
 def counted_by_hand(language: str) -> dict[tuple[str, str], int]:
@@ -394,8 +396,8 @@ def counted_by_hand(language: str) -> dict[tuple[str, str], int]:
     rows = {}
     for split in ("train", "validation", "test"):
         lines = (MASSIVE / language / f"{split}.jsonl").read_text(encoding="utf-8").split("\n")
-        each = [json.loads(line) for line in lines if line]
-        rows[split] = [(row["text"], row["scenario"]) for row in each]
+        examples = [json.loads(line) for line in lines if line]
+        rows[split] = [(row["text"], row["scenario"]) for row in examples]
     in_train = defaultdict(set)
     for text, label in rows["train"]:
         in_train[text].add(label)

@@ -91,7 +91,7 @@ def without(label: str, *names: str) -> Edit:
     """Splits without the rows of `label`."""
     def edit(splits: dict[str, list[str]]) -> None:
         for name in names:
-            splits[name] = [each for each in splits[name] if each != label]
+            splits[name] = [row for row in splits[name] if row != label]
     return edit
 
 
@@ -119,7 +119,7 @@ def test_the_folder_holds_tables_links_and_a_figure(project: Project) -> None:
     project.write("ab", without("chat", "train", "validation", "test"))
     project.write("cd")
     project.gate(params_of("ab", "cd"))
-    assert sorted(each.name for each in project.layout.gate.iterdir()) == [
+    assert sorted(path.name for path in project.layout.gate.iterdir()) == [
         "appendix_a.csv", "distribution.json", "label_distribution.png", "labels.csv",
         "summary.md"]
     assert project.rows("appendix_a.csv") == [
@@ -231,12 +231,13 @@ def test_a_language_far_from_the_mean_is_a_warning(project: Project) -> None:
                       if code == "ef" else None)
     languages = ("ab", "cd", "ef")
     project.gate(params_of(*languages, warn_language_divergence=0.1))
-    far = [each for each in project.read("distribution.json")["warnings"] if "mean" in each]
+    warnings = project.read("distribution.json")["warnings"]
+    far = [warning for warning in warnings if "mean" in warning]
     assert len(far) == 1
     assert far[0].startswith("ef: its label distribution differs from the mean of all languages")
     before = project.layout.gate_keys.read_bytes()
     project.gate(params_of(*languages, warn_language_divergence=2.0))
-    assert not any("mean" in each for each in project.read("distribution.json")["warnings"])
+    assert not any("mean" in warning for warning in project.read("distribution.json")["warnings"])
     assert project.layout.gate_keys.read_bytes() == before  # thresholds retrain nothing
 
 
@@ -302,17 +303,17 @@ def test_the_demo_warns_of_what_appendix_a_is_known_for(project: Project) -> Non
     assert project.gate(params)["labels"] == [*LABELS]
     warnings = project.read("distribution.json")["warnings"]
     assert "en: no training example of route_ae_others" in warnings
-    assert [each[:2] for each in warnings if "mean" in each] == ["fr"]
-    total = [int(each) for each in project.rows("appendix_a.csv")[-1][1:]]
+    assert [warning[:2] for warning in warnings if "mean" in warning] == ["fr"]
+    total = [int(cell) for cell in project.rows("appendix_a.csv")[-1][1:]]
     assert total == pytest.approx([0.04 * sum(COUNTS[code]) for code in languages], rel=0.02)
 
 
 def test_the_same_corpora_give_the_same_bytes(project: Project) -> None:
     project.write("ab")
     project.gate(params_of("ab"))
-    before = {each.name: each.read_bytes() for each in project.layout.gate.iterdir()}
+    before = {path.name: path.read_bytes() for path in project.layout.gate.iterdir()}
     project.gate(params_of("ab"))
-    assert {each.name: each.read_bytes() for each in project.layout.gate.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in project.layout.gate.iterdir()} == before
 
 
 def test_rows_that_a_checkpoint_cuts_are_reported(project: Project) -> None:

@@ -65,7 +65,7 @@ def test_divergence_is_at_least_what_pinsker_says_and_finite(
 @given(weights, st.integers(1, 1000))
 def test_divergence_of_a_distribution_from_itself_is_zero_whatever_the_number_of_rows(
         p: list[int], times: int) -> None:
-    assert labels.divergence(p, [times * each for each in p]) == pytest.approx(0, abs=1e-12)
+    assert labels.divergence(p, [times * count for count in p]) == pytest.approx(0, abs=1e-12)
 
 
 @given(two_weights(), st.randoms(use_true_random=False))
@@ -91,7 +91,7 @@ def test_mean_distribution_sums_to_one_and_lies_between(pair: tuple[list[int], l
 def test_imbalance_is_at_least_one_and_knows_no_scale(found: list[int], times: int) -> None:
     ratio = labels.imbalance(found)
     assert ratio >= 1
-    assert labels.imbalance([times * each for each in found]) == pytest.approx(ratio)
+    assert labels.imbalance([times * count for count in found]) == pytest.approx(ratio)
     assert labels.imbalance(sorted(found)) == ratio
 
 

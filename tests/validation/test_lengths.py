@@ -70,10 +70,11 @@ def test_the_longest_of_a_pair_is_cut_first(tokenizer: PreTrainedTokenizerBase, 
 
 def params(**max_length: int) -> Params:
     """The preset with other lengths and local checkpoints."""
-    teachers = {name: each.model_copy(update={
-        "checkpoint": str(hub.repositories() / str(each.checkpoint)),
-        "training": each.training.model_copy(update={"max_length": max_length.get(name, LENGTH)})})
-        for name, each in hub.XNLI.teachers.items()}
+    teachers = {name: teacher.model_copy(update={
+        "checkpoint": str(hub.repositories() / str(teacher.checkpoint)),
+        "training": teacher.training.model_copy(
+            update={"max_length": max_length.get(name, LENGTH)})})
+        for name, teacher in hub.XNLI.teachers.items()}
     return hub.XNLI.model_copy(update={"teachers": teachers})
 
 
@@ -94,10 +95,10 @@ def test_every_tokenizer_counts_what_it_cuts(tmp_path: Path) -> None:
         ("en",): 60, ("fr",): LENGTH, ("en_xlmr",): LENGTH, ("fr_xlmr",): LENGTH,
         ("multilingual",): 50}
     for cut in cuts:
-        each = next(each for each in read if each.language == cut.language)
+        texts = next(texts for texts in read if texts.language == cut.language)
         tokenizer = load_tokenizer(cut.checkpoint)
         lengths = np.concatenate([tokens.tokenise(tokenizer, table, 1000).lengths
-                                  for table in each.splits.values()])
+                                  for table in texts.splits.values()])
         assert (cut.rows, cut.longest) == (120, lengths.max())
         assert cut.longer == (lengths > cut.max_length).sum()
         assert cut.share == cut.longer / 120
@@ -112,14 +113,14 @@ def test_teachers_of_one_kind_are_counted_together(tmp_path: Path) -> None:
 
 
 def test_teachers_from_scratch_are_not_counted(tmp_path: Path) -> None:
-    teachers = {name: each.model_copy(update={"checkpoint": None})
-                for name, each in hub.XNLI.teachers.items()}
+    teachers = {name: teacher.model_copy(update={"checkpoint": None})
+                for name, teacher in hub.XNLI.teachers.items()}
     assert count(hub.XNLI.model_copy(update={"teachers": teachers}),
                  corpora(tmp_path)) == []
 
 
 def test_no_tokenizer(tmp_path: Path) -> None:
-    made = params()
-    made.teachers["fr"] = made.teachers["fr"].model_copy(update={"checkpoint": "nobody/nothing"})
+    settings, missing = params(), {"checkpoint": "nobody/nothing"}
+    settings.teachers["fr"] = settings.teachers["fr"].model_copy(update=missing)
     with pytest.raises(CheckpointError, match="nobody/nothing: expected a folder or a copy"):
-        count(made, corpora(tmp_path))
+        count(settings, corpora(tmp_path))
