@@ -61,6 +61,9 @@ class Student(Section):
     heads: Literal["own", "residual"] = "own"
     """`own`: each language has a head of its own. `residual`: a shared head, plus one per
     language that is added to it."""
+    pooling: Literal["first", "mean"] = "first"
+    """The state of a text that heads read. `first`: its first token's hidden state. `mean`: the
+    mean of its tokens' hidden states."""
     dropout: Dropout = 0.1
     """Dropout probability while training."""
     max_length: MaxLength = 64

@@ -108,12 +108,16 @@ def classifier(student: "StudentModel", language: str) -> "PreTrainedModel":
     """`student` as its encoder's own `...ForSequenceClassification`, for one language.
 
     Raises:
-        CheckpointError: the encoder's family is not in `LAYERS`.
+        CheckpointError: the encoder's family is not in `LAYERS`, or the student pools by mean.
     """
     from transformers import AutoModelForSequenceClassification
 
     config = copy.deepcopy(student.config.encoder)
     _check_family(config)
+    if student.config.pooling != "first":
+        raise CheckpointError("student: expected one with pooling: first, as a transformers "
+                              f"checkpoint has it, found {student.config.pooling}; export it with "
+                              "--format onnx, or train one with student.pooling: first")
     config.id2label, config.label2id = student.config.id2label, student.config.label2id
     config.classifier_dropout = student.config.dropout
     model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)

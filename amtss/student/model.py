@@ -27,7 +27,7 @@ class StudentConfig(PreTrainedConfig):
 
     def __init__(self, encoder: PreTrainedConfig | dict[str, Any] | None = None,
                  languages: list[str] | None = None, heads: str = "own", dropout: float = 0.1,
-                 max_tokens: int = 64, **rest: Any) -> None:
+                 max_tokens: int = 64, pooling: str = "first", **rest: Any) -> None:
         if isinstance(encoder, dict):
             encoder = AutoConfig.for_model(**encoder)
         self.encoder = encoder or XLMRobertaConfig()
@@ -35,6 +35,7 @@ class StudentConfig(PreTrainedConfig):
         self.heads = heads
         self.dropout = dropout
         self.max_tokens = max_tokens
+        self.pooling = pooling
         super().__init__(**rest)
 
 
@@ -51,7 +52,7 @@ class Head(nn.Module):
         """Logits of a batch.
 
         Args:
-            states: the encoder's hidden states of the first token. *Shape:* (B, d)
+            states: *Shape:* (B, d)
             shared: a head of all languages to which this one is a residual.
 
         Returns: *Shape:* (B, C)
@@ -99,14 +100,29 @@ class StudentModel(PreTrainedModel):
 
         Returns: *Shape:* (B, C)
         """
-        encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        states = encoded.last_hidden_state[:, 0]
+        states = self.states(input_ids, attention_mask)
         present = language.unique().tolist()
         if len(present) == 1:
             return self._head(present[0], states)
         rows = [(language == index).nonzero(as_tuple=True)[0] for index in present]
         parts = [self._head(index, states[own]) for index, own in zip(present, rows, strict=True)]
         return torch.cat(parts)[torch.argsort(torch.cat(rows))]
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The states of texts that heads read, as `config.pooling` says.
+
+        Args:
+            input_ids: *Shape:* (B, S)
+            attention_mask: *Shape:* (B, S)
+
+        Returns: *Shape:* (B, d)
+        """
+        encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        hidden_states: Tensor = encoded.last_hidden_state
+        if self.config.pooling == "first":
+            return hidden_states[:, 0]
+        real = attention_mask.unsqueeze(-1).to(hidden_states.dtype)
+        return (hidden_states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
 
     def _head(self, index: int, states: Tensor) -> Tensor:
         head = self.heads[self.config.languages[index]]
@@ -137,7 +153,8 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
         heads = settings.heads if len(languages) > 1 else "own"
         model = StudentModel(StudentConfig(
             encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,
-            max_tokens=settings.max_length, id2label=dict(enumerate(labels)),
+            max_tokens=settings.max_length, pooling=settings.pooling,
+            id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)}))
         if start is not None:
             model.encoder.load_state_dict(load_file(start / "model.safetensors"), strict=whole)

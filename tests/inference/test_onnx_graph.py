@@ -19,7 +19,8 @@ LENGTH = 12
 PAD = 1
 
 
-def make(kind: str = "xlm-roberta", heads: str = "own", layers: int = 2) -> StudentModel:
+def make(kind: str = "xlm-roberta", heads: str = "own", layers: int = 2,
+         pooling: str = "first") -> StudentModel:
     """A student whose every weight matters."""
     encoder = AutoConfig.for_model(
         kind, vocab_size=60, hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
@@ -27,7 +28,7 @@ def make(kind: str = "xlm-roberta", heads: str = "own", layers: int = 2) -> Stud
         type_vocab_size=2 if kind == "bert" else 1)
     torch.manual_seed(0)
     model = StudentModel(StudentConfig(
-        encoder=encoder, languages=CODES, heads=heads, max_tokens=LENGTH,
+        encoder=encoder, languages=CODES, heads=heads, max_tokens=LENGTH, pooling=pooling,
         id2label=dict(enumerate(LABELS)))).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -59,8 +60,9 @@ def run_graph(made: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
 class TestLogits:
     @pytest.mark.parametrize("kind", ["bert", "camembert", "roberta", "xlm-roberta"])
     @pytest.mark.parametrize("heads", ["own", "residual"])
-    def test_are_the_students(self, kind: str, heads: str) -> None:
-        model = make(kind, heads)
+    @pytest.mark.parametrize("pooling", ["first", "mean"])
+    def test_are_the_students(self, kind: str, heads: str, pooling: str) -> None:
+        model = make(kind, heads, pooling=pooling)
         made = onnx_graph.build(model, 32)
         onnx.checker.check_model(made)
         for lengths in ([7], [LENGTH], [3, 12, 5, 12, 1, 8, 2]):
@@ -68,8 +70,9 @@ class TestLogits:
             assert np.ptp(expected(model, feed)) > 0.5
             np.testing.assert_allclose(run_graph(made, feed), expected(model, feed), atol=1e-5)
 
-    def test_of_one_layer(self) -> None:
-        model, feed = make(layers=1), texts([4, 9, 2])
+    @pytest.mark.parametrize("pooling", ["first", "mean"])
+    def test_of_one_layer(self, pooling: str) -> None:
+        model, feed = make(layers=1, pooling=pooling), texts([4, 9, 2])
         np.testing.assert_allclose(run_graph(onnx_graph.build(model, 32), feed),
                                    expected(model, feed), atol=1e-5)
 
@@ -87,8 +90,10 @@ class TestLogits:
 
     @pytest.mark.parametrize("bits", [8, 4])
     @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
-    def test_of_whole_numbers_are_near(self, kind: str, bits: onnx_graph.Bits) -> None:
-        model, feed = make(kind, "residual"), texts([3, 12, 5, 12, 1, 8, 2] * 9)
+    @pytest.mark.parametrize("pooling", ["first", "mean"])
+    def test_of_whole_numbers_are_near(self, kind: str, bits: onnx_graph.Bits,
+                                       pooling: str) -> None:
+        model, feed = make(kind, "residual", pooling=pooling), texts([3, 12, 5, 12, 1, 8, 2] * 9)
         found, right = run_graph(onnx_graph.build(model, bits), feed), expected(model, feed)
         assert 1e-4 < abs(found - right).max() < 0.15 * np.ptp(right)
         assert (found.argmax(1) == right.argmax(1)).mean() > 0.9
