@@ -145,7 +145,7 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
     Raises:
         CheckpointError: the weights in `start` do not fit `settings`.
     """
-    whole = settings.start == "first-layers"
+    whole = settings.start == "layers"
     try:
         encoder = AutoConfig.from_pretrained(start) if start and whole else scratch(
             settings.architecture, vocabulary, pad, settings.max_length, settings.dropout)

@@ -37,7 +37,7 @@ def scratch(_: Path) -> StudentModel:
     return build_student(Student(architecture=sizes, dropout=0.0), list(CODES), list(LABELS), V, 1)
 
 
-def first_layers(kind: str) -> Callable[[Path], StudentModel]:
+def started(kind: str) -> Callable[[Path], StudentModel]:
     def build(folder: Path) -> StudentModel:
         source = write_checkpoint(folder / kind, kind)
         model = begun(source, folder / f"start-{kind}", CODES, layers=1)
@@ -48,7 +48,7 @@ def first_layers(kind: str) -> Callable[[Path], StudentModel]:
     return build
 
 
-STUDENTS = {"scratch": scratch, "bert": first_layers("bert"), "roberta": first_layers("roberta")}
+STUDENTS = {"scratch": scratch, "bert": started("bert"), "roberta": started("roberta")}
 
 
 class Lesson:

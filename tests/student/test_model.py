@@ -194,8 +194,8 @@ class TestStarted:
                            r"params.yaml with, found: size mismatch.*; run `dvc repro start`"):
             self.given(tmp_path)
 
-    @pytest.mark.parametrize("changed", [{}, {"start": "first-layers"}],
-                             ids=["pca", "first-layers"])
+    @pytest.mark.parametrize("changed", [{}, {"start": "layers"}],
+                             ids=["pca", "layers"])
     def test_none(self, tmp_path: Path, changed: dict[str, str]) -> None:
         with pytest.raises(CheckpointError, match="nowhere: expected weights to start"):
             self.given(tmp_path / "nowhere", **changed)
