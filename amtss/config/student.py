@@ -65,7 +65,8 @@ class Student(Section):
     language that is added to it."""
     pooling: Literal["first", "mean"] = "first"
     """The state of a text that heads read. `first`: its first token's hidden state. `mean`: the
-    mean of its tokens' hidden states."""
+    mean of its tokens' hidden states; without layers it is always the weighted mean of their
+    embeddings."""
     dropout: Dropout = 0.1
     """Dropout probability while training."""
     max_length: MaxLength = 64
@@ -80,6 +81,9 @@ class Student(Section):
         if (self.start != "random") != bool(self.checkpoint or self.teacher):
             raise ValueError("expected `start: pca` or `start: layers` together with a "
                              "`checkpoint` or a `teacher`, found one without the other")
+        if self.start == "layers" and not self.architecture.layers:
+            raise ValueError("architecture.layers: expected 1 or more with `start: layers`, "
+                             "found 0")
         if self.revision and not (self.checkpoint or self.tokenizer):
             raise ValueError("expected `revision` beside a `checkpoint` or a `tokenizer`, found "
                              "neither")

@@ -17,6 +17,7 @@ from amtss.config.schema import Student
 from amtss.errors import CheckpointError
 from amtss.models import hardware
 from amtss.models.architecture import scratch
+from amtss.student.static import StaticConfig, StaticEncoder
 
 
 class StudentConfig(PreTrainedConfig):
@@ -118,6 +119,9 @@ class StudentModel(PreTrainedModel):
         Returns: *Shape:* (B, d)
         """
         encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        if isinstance(self.encoder, StaticEncoder):
+            mean: Tensor = encoded.pooler_output
+            return mean
         hidden_states: Tensor = encoded.last_hidden_state
         if self.config.pooling == "first":
             return hidden_states[:, 0]
@@ -147,13 +151,14 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
     """
     whole = settings.start == "layers"
     try:
-        encoder = AutoConfig.from_pretrained(start) if start and whole else scratch(
-            settings.architecture, vocabulary, pad, settings.max_length, settings.dropout)
+        encoder = (AutoConfig.from_pretrained(start) if start and whole else
+                   _new_encoder(settings, vocabulary, pad))
         # X-LM-Tiny's single head has nothing to share.
         heads = settings.heads if len(languages) > 1 else "own"
         model = StudentModel(StudentConfig(
             encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,
-            max_tokens=settings.max_length, pooling=settings.pooling,
+            max_tokens=settings.max_length,
+            pooling=settings.pooling if settings.architecture.layers else "mean",
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)}))
         if start is not None:
@@ -163,6 +168,15 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
                               f"with, found: {str(error).strip().splitlines()[-1].strip()}; run "
                               "`dvc repro start`") from error
     return model
+
+
+def _new_encoder(settings: Student, vocabulary: int, pad: int) -> PreTrainedConfig:
+    """The encoder that `settings.architecture` describes."""
+    if settings.architecture.layers:
+        return scratch(settings.architecture, vocabulary, pad, settings.max_length,
+                       settings.dropout)
+    return StaticConfig(vocab_size=vocabulary, hidden_size=settings.architecture.width,
+                        dropout=settings.dropout, pad_token_id=pad)
 
 
 AutoConfig.register(StudentConfig.model_type, StudentConfig)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from amtss.config.schema import Params, Student
 from amtss.data import corpus
@@ -87,6 +88,8 @@ def write_weights(settings: Student, source: str | None, kept: NDArray[np.int64]
     else:
         table = reduced_embeddings(settings, source, kept)
         table[pad] = 0  # as in a randomly initialised encoder
+        if not settings.architecture.layers:
+            table = functional.pad(table, (0, 1))  # equal scores, as static.StaticEncoder has them
         folder.mkdir()
         save_file({embeddings.NAME: table}, folder / "model.safetensors")
 

@@ -37,6 +37,11 @@ def scratch(_: Path) -> StudentModel:
     return build_student(Student(architecture=sizes, dropout=0.0), list(CODES), list(LABELS), V, 1)
 
 
+def static(_: Path) -> StudentModel:
+    settings = Student(architecture=Architecture(layers=0, width=16), dropout=0.0)
+    return build_student(settings, list(CODES), list(LABELS), V, 1)
+
+
 def started(kind: str) -> Callable[[Path], StudentModel]:
     def build(folder: Path) -> StudentModel:
         source = write_checkpoint(folder / kind, kind)
@@ -48,7 +53,8 @@ def started(kind: str) -> Callable[[Path], StudentModel]:
     return build
 
 
-STUDENTS = {"scratch": scratch, "bert": started("bert"), "roberta": started("roberta")}
+STUDENTS = {"scratch": scratch, "static": static, "bert": started("bert"),
+            "roberta": started("roberta")}
 
 
 class Lesson:
