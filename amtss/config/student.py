@@ -44,11 +44,13 @@ class Student(Section):
     tokenizer it uses; see `start`."""
     teacher: str | None = None
     """One of `teachers`, in place of a `checkpoint`: the student starts from it as fine-tuned."""
-    start: Literal["random", "pca", "first-layers"] = "random"
+    start: Literal["random", "pca", "layers"] = "random"
     """What `checkpoint` or `teacher` gives the student. `pca`: its embeddings, reduced to
-    `architecture.width`; the layers start at random. `first-layers`: its embeddings and its first
-    `architecture.layers` layers as they are; the other sizes of `architecture` must then be its
-    own."""
+    `architecture.width`; the layers start at random. `layers`: its embeddings and some of its
+    layers as they are; the other sizes of `architecture` must then be its own."""
+    layers: tuple[int, ...] | None = None
+    """With `start: layers`, which layers become the student's `architecture.layers`, counted from
+    0, such as [0, 3, 6, 9]; null for the first ones."""
     tokenizer: str | None = None
     """Hub id or local folder of a tokenizer to use with random weights; null trains one on the
     texts of the student's languages."""
@@ -61,6 +63,10 @@ class Student(Section):
     heads: Literal["own", "residual"] = "own"
     """`own`: each language has a head of its own. `residual`: a shared head, plus one per
     language that is added to it."""
+    pooling: Literal["first", "mean"] = "first"
+    """The state of a text that heads read. `first`: its first token's hidden state. `mean`: the
+    mean of its tokens' hidden states; without layers it is always the weighted mean of their
+    embeddings."""
     dropout: Dropout = 0.1
     """Dropout probability while training."""
     max_length: MaxLength = 64
@@ -73,11 +79,29 @@ class Student(Section):
             raise ValueError("expected one of checkpoint, teacher and tokenizer, found "
                              f"{' and '.join(sources)}")
         if (self.start != "random") != bool(self.checkpoint or self.teacher):
-            raise ValueError("expected `start: pca` or `start: first-layers` together with a "
+            raise ValueError("expected `start: pca` or `start: layers` together with a "
                              "`checkpoint` or a `teacher`, found one without the other")
+        if self.start == "layers" and not self.architecture.layers:
+            raise ValueError("architecture.layers: expected 1 or more with `start: layers`, "
+                             "found 0")
         if self.revision and not (self.checkpoint or self.tokenizer):
             raise ValueError("expected `revision` beside a `checkpoint` or a `tokenizer`, found "
                              "neither")
+        return self
+
+    @model_validator(mode="after")
+    def _layers_are_the_architecture_s(self) -> "Student":
+        if self.layers is None:
+            return self
+        if self.start != "layers":
+            raise ValueError("expected `layers` together with `start: layers`, found `start: "
+                             f"{self.start}`")
+        if list(self.layers) != sorted({*self.layers}) or min(self.layers, default=0) < 0:
+            raise ValueError("layers: expected numbers from 0 in ascending order, each once, found "
+                             f"{list(self.layers)}")
+        if len(self.layers) != self.architecture.layers:
+            raise ValueError("layers: expected as many as architecture.layers, "
+                             f"{self.architecture.layers}, found {len(self.layers)}")
         return self
 
 

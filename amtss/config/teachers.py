@@ -86,8 +86,9 @@ else:
 class Architecture(Section):
     """An encoder of XLM-R's architecture with new weights, and its tokenizer's size."""
 
-    layers: Count = 3
-    """Transformer layers."""
+    layers: Annotated[int, Field(ge=0)] = 3
+    """Transformer layers. A student may have 0: then a text's state is the mean of its tokens'
+    embeddings, with a learnt weight for each token, and `heads` and `feed_forward` are unused."""
     width: Count = 256
     """Length of the hidden states; `heads` must divide it."""
     heads: Count = 4
@@ -99,7 +100,7 @@ class Architecture(Section):
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> "Architecture":
-        if self.width % self.heads:
+        if self.layers and self.width % self.heads:
             raise ValueError(f"expected a width that {self.heads} heads divide, "
                              f"found {self.width}")
         return self
@@ -130,6 +131,8 @@ class TransformerTeacher(Section):
     def _has_weights(self) -> "TransformerTeacher":
         if not self.fine_tune and self.checkpoint is None:
             raise ValueError("expected a `checkpoint` where fine_tune is false, found none")
+        if not self.architecture.layers:
+            raise ValueError("architecture.layers: expected 1 or more, found 0")
         return self
 
 

@@ -1,12 +1,15 @@
 """Sizes of the models and what their training has cost."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amtss.config.schema import Params
 from amtss.files import read_json
 from amtss.paths import Layout
 from amtss.tokenization.tokenizer import trimmed_tokens
+
+if TYPE_CHECKING:
+    from huggingface_hub.utils import SafetensorsRepoMetadata
 
 
 def sizes(params: Params, layout: Layout) -> dict[str, dict[str, Any]]:
@@ -30,8 +33,14 @@ def _size(folder: Path) -> dict[str, Any]:
             "architecture": f"{encoder['model_type']}, {encoder.get('num_hidden_layers')} layers"}
     trimmed = trimmed_tokens(folder)
     if trimmed:
-        size["full_vocabulary"] = parameters + trimmed * encoder["hidden_size"]
+        size["full_vocabulary"] = parameters + trimmed * _row_length(weights)
     return size
+
+
+def _row_length(weights: "SafetensorsRepoMetadata") -> int:
+    """Parameters of one token: the columns of the embedding table."""
+    return next(tensor.shape[1] for file in weights.files_metadata.values()
+                for name, tensor in file.tensors.items() if name.endswith("word_embeddings.weight"))
 
 
 def costs(params: Params, layout: Layout) -> dict[str, dict[str, float]]:

@@ -78,11 +78,12 @@ def export_onnx(folder: Path, to: Path, format: Format) -> None:
     student = PytorchPredictor(folder)
     _check_replaceable(to)
     encoder, tokenizer = student.model.config.encoder, student.tokenizer
-    _check_family(encoder)
-    if encoder.hidden_act != ACTIVATION:
-        raise CheckpointError(f"{folder}: expected an encoder with hidden_act {ACTIVATION}, the "
-                              f"only one that the ONNX export can write, found "
-                              f"{encoder.hidden_act}; export it with --format transformers")
+    if encoder.num_hidden_layers:
+        _check_family(encoder)
+        if encoder.hidden_act != ACTIVATION:
+            raise CheckpointError(f"{folder}: expected an encoder with hidden_act {ACTIVATION}, "
+                                  f"the only one that the ONNX export can write, found "
+                                  f"{encoder.hidden_act}; export it with --format transformers")
     model = onnx_graph.build(student.model, BITS[format])
     limit = tokenizer.model_max_length = student.model.config.max_tokens
     tokenizer.backend_tokenizer.enable_truncation(limit)
@@ -108,12 +109,20 @@ def classifier(student: "StudentModel", language: str) -> "PreTrainedModel":
     """`student` as its encoder's own `...ForSequenceClassification`, for one language.
 
     Raises:
-        CheckpointError: the encoder's family is not in `LAYERS`.
+        CheckpointError: the encoder's family is not in `LAYERS`, or the student pools by mean or
+            has no layers.
     """
     from transformers import AutoModelForSequenceClassification
 
     config = copy.deepcopy(student.config.encoder)
+    if not config.num_hidden_layers:
+        raise CheckpointError("student: expected one with layers, as a transformers checkpoint has "
+                              "them, found none; export it with --format onnx")
     _check_family(config)
+    if student.config.pooling != "first":
+        raise CheckpointError("student: expected one with pooling: first, as a transformers "
+                              f"checkpoint has it, found {student.config.pooling}; export it with "
+                              "--format onnx, or train one with student.pooling: first")
     config.id2label, config.label2id = student.config.id2label, student.config.label2id
     config.classifier_dropout = student.config.dropout
     model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)

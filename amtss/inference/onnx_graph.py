@@ -139,14 +139,8 @@ def build(student: "StudentModel", bits: Bits) -> ModelProto:
             activations are quantised by the range of the whole batch.
     """
     graph, config = Graph(bits), student.config
-    mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
-    states = _embedded(graph, student)
-    *layers, last = student.encoder.encoder.layer
-    for layer in layers:
-        states = _layer(graph, layer, states, states, mask)
-    # Heads read only the first token's state, so the last layer computes no other.
-    first = States(graph.add("Gather", states.name, np.array([0]), axis=1), states.offset)
-    _heads(graph, student, _layer(graph, last, first, states, mask))
+    encoder = _transformer if config.encoder.num_hidden_layers else _static
+    _heads(graph, student, encoder(graph, student))
     graph.nodes[-1].output[:] = ["logits"]
     inputs = {"input_ids": ["batch", "length"], "attention_mask": ["batch", "length"],
               "language": ["batch"]}
@@ -158,6 +152,41 @@ def build(student: "StudentModel", bits: Bits) -> ModelProto:
                                        ["batch", len(config.id2label or {})])], graph.weights)
     return helper.make_model(body, ir_version=IR, producer_name="amtss", opset_imports=[
         helper.make_opsetid("", OPSET), helper.make_opsetid(OWN, 1)])
+
+
+def _static(graph: Graph, student: "StudentModel") -> States:
+    """The weighted means of texts' token embeddings. *Shape:* (B, 1, d)"""
+    table = _array(student.encoder.get_input_embeddings().weight)
+    embeddings, scores = table[:, :-1], table[:, -1:]
+    real = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
+    weights = graph.add("Mul", graph.add("Gather", np.exp(scores - scores.max()), "input_ids"),
+                        graph.add("Unsqueeze", real, np.array([2])))
+    weighted = graph.add("Mul", graph.rows(embeddings, "input_ids"), weights)
+    total = graph.add("Max", graph.add("ReduceSum", weights, np.array([1])), np.array(TINY))
+    mean = graph.add("Div", graph.add("ReduceSum", weighted, np.array([1])), total)
+    return States(mean, np.zeros(embeddings.shape[1], SINGLE))
+
+
+def _transformer(graph: Graph, student: "StudentModel") -> States:
+    """The states of texts that heads read. *Shape:* (B, 1, d)"""
+    mask = graph.add("Cast", "attention_mask", to=TensorProto.INT32)
+    states = _embedded(graph, student)
+    *layers, last = student.encoder.encoder.layer
+    for layer in layers:
+        states = _layer(graph, layer, states, states, mask)
+    if student.config.pooling == "mean":
+        return _mean(graph, _layer(graph, last, states, states, mask))
+    # Heads read only the first token's state, so the last layer computes no other.
+    first = States(graph.add("Gather", states.name, np.array([0]), axis=1), states.offset)
+    return _layer(graph, last, first, states, mask)
+
+
+def _mean(graph: Graph, states: States) -> States:
+    """The mean of each text's states without padding. (B, S, d) -> (B, 1, d)"""
+    real = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
+    count = graph.add("Max", graph.add("ReduceSum", real, np.array([1])), np.array(1, SINGLE))
+    shares = graph.add("Unsqueeze", graph.add("Div", real, count), np.array([1]))
+    return States(graph.add("MatMul", shares, states.name), states.offset)
 
 
 def _embedded(graph: Graph, student: "StudentModel") -> States:

@@ -17,6 +17,7 @@ from amtss.config.schema import Student
 from amtss.errors import CheckpointError
 from amtss.models import hardware
 from amtss.models.architecture import scratch
+from amtss.student.static import StaticConfig, StaticEncoder
 
 
 class StudentConfig(PreTrainedConfig):
@@ -27,7 +28,7 @@ class StudentConfig(PreTrainedConfig):
 
     def __init__(self, encoder: PreTrainedConfig | dict[str, Any] | None = None,
                  languages: list[str] | None = None, heads: str = "own", dropout: float = 0.1,
-                 max_tokens: int = 64, **rest: Any) -> None:
+                 max_tokens: int = 64, pooling: str = "first", **rest: Any) -> None:
         if isinstance(encoder, dict):
             encoder = AutoConfig.for_model(**encoder)
         self.encoder = encoder or XLMRobertaConfig()
@@ -35,6 +36,7 @@ class StudentConfig(PreTrainedConfig):
         self.heads = heads
         self.dropout = dropout
         self.max_tokens = max_tokens
+        self.pooling = pooling
         super().__init__(**rest)
 
 
@@ -51,7 +53,7 @@ class Head(nn.Module):
         """Logits of a batch.
 
         Args:
-            states: the encoder's hidden states of the first token. *Shape:* (B, d)
+            states: *Shape:* (B, d)
             shared: a head of all languages to which this one is a residual.
 
         Returns: *Shape:* (B, C)
@@ -99,14 +101,32 @@ class StudentModel(PreTrainedModel):
 
         Returns: *Shape:* (B, C)
         """
-        encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        states = encoded.last_hidden_state[:, 0]
+        states = self.states(input_ids, attention_mask)
         present = language.unique().tolist()
         if len(present) == 1:
             return self._head(present[0], states)
         rows = [(language == index).nonzero(as_tuple=True)[0] for index in present]
         parts = [self._head(index, states[own]) for index, own in zip(present, rows, strict=True)]
         return torch.cat(parts)[torch.argsort(torch.cat(rows))]
+
+    def states(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """The states of texts that heads read, as `config.pooling` says.
+
+        Args:
+            input_ids: *Shape:* (B, S)
+            attention_mask: *Shape:* (B, S)
+
+        Returns: *Shape:* (B, d)
+        """
+        encoded = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        if isinstance(self.encoder, StaticEncoder):
+            mean: Tensor = encoded.pooler_output
+            return mean
+        hidden_states: Tensor = encoded.last_hidden_state
+        if self.config.pooling == "first":
+            return hidden_states[:, 0]
+        real = attention_mask.unsqueeze(-1).to(hidden_states.dtype)
+        return (hidden_states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
 
     def _head(self, index: int, states: Tensor) -> Tensor:
         head = self.heads[self.config.languages[index]]
@@ -129,15 +149,17 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
     Raises:
         CheckpointError: the weights in `start` do not fit `settings`.
     """
-    whole = settings.start == "first-layers"
+    whole = settings.start == "layers"
     try:
-        encoder = AutoConfig.from_pretrained(start) if start and whole else scratch(
-            settings.architecture, vocabulary, pad, settings.max_length, settings.dropout)
+        encoder = (AutoConfig.from_pretrained(start) if start and whole else
+                   _new_encoder(settings, vocabulary, pad))
         # X-LM-Tiny's single head has nothing to share.
         heads = settings.heads if len(languages) > 1 else "own"
         model = StudentModel(StudentConfig(
             encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,
-            max_tokens=settings.max_length, id2label=dict(enumerate(labels)),
+            max_tokens=settings.max_length,
+            pooling=settings.pooling if settings.architecture.layers else "mean",
+            id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)}))
         if start is not None:
             model.encoder.load_state_dict(load_file(start / "model.safetensors"), strict=whole)
@@ -146,6 +168,15 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
                               f"with, found: {str(error).strip().splitlines()[-1].strip()}; run "
                               "`dvc repro start`") from error
     return model
+
+
+def _new_encoder(settings: Student, vocabulary: int, pad: int) -> PreTrainedConfig:
+    """The encoder that `settings.architecture` describes."""
+    if settings.architecture.layers:
+        return scratch(settings.architecture, vocabulary, pad, settings.max_length,
+                       settings.dropout)
+    return StaticConfig(vocab_size=vocabulary, hidden_size=settings.architecture.width,
+                        dropout=settings.dropout, pad_token_id=pad)
 
 
 AutoConfig.register(StudentConfig.model_type, StudentConfig)

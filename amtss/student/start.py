@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 from amtss.config.schema import Params, Student
 from amtss.data import corpus
@@ -77,8 +78,8 @@ def write_weights(settings: Student, source: str | None, kept: NDArray[np.int64]
     """
     if source is None:
         return
-    if settings.start == "first-layers":
-        model = first_layers(settings, source)
+    if settings.start == "layers":
+        model = chosen_layers(settings, source)
         layer = cast(nn.Embedding, model.get_input_embeddings())
         embeddings.check(source, len(layer.weight), kept)
         layer.weight = nn.Parameter(layer.weight.detach()[torch.from_numpy(kept)])
@@ -87,6 +88,8 @@ def write_weights(settings: Student, source: str | None, kept: NDArray[np.int64]
     else:
         table = reduced_embeddings(settings, source, kept)
         table[pad] = 0  # as in a randomly initialised encoder
+        if not settings.architecture.layers:
+            table = functional.pad(table, (0, 1))  # equal scores, as static.StaticEncoder has them
         folder.mkdir()
         save_file({embeddings.NAME: table}, folder / "model.safetensors")
 
@@ -105,8 +108,8 @@ def reduced_embeddings(settings: Student, source: str, kept: NDArray[np.int64]) 
     return embeddings.reduce(table, settings.architecture.width)
 
 
-def first_layers(settings: Student, source: str) -> "PreTrainedModel":
-    """`source` without its upper layers, with the student's dropout.
+def chosen_layers(settings: Student, source: str) -> "PreTrainedModel":
+    """`source` with only the layers that `settings` chooses, and with the student's dropout.
 
     Raises:
         CheckpointError: it cannot be loaded, has too few layers or positions, or other sizes.
@@ -115,9 +118,11 @@ def first_layers(settings: Student, source: str) -> "PreTrainedModel":
 
     config = _config(settings, source)
     architecture = settings.architecture
-    if architecture.layers > config.num_hidden_layers:
-        raise CheckpointError(f"{source}: expected at least {architecture.layers} layers, found "
-                              f"{config.num_hidden_layers}; lower student.architecture.layers")
+    chosen = settings.layers or range(architecture.layers)
+    if chosen[-1] >= config.num_hidden_layers:
+        key = "student.layers" if settings.layers else "student.architecture.layers"
+        raise CheckpointError(f"{source}: expected at least {chosen[-1] + 1} layers, found "
+                              f"{config.num_hidden_layers}; lower {key}")
     sizes = {"width": config.hidden_size, "heads": config.num_attention_heads,
              "feed_forward": config.intermediate_size}
     wrong = [key for key, size in sizes.items() if size != getattr(architecture, key)]
@@ -125,10 +130,14 @@ def first_layers(settings: Student, source: str) -> "PreTrainedModel":
         raise CheckpointError(f"{source}: expected {wrong[0]} {getattr(architecture, wrong[0])} as "
                               f"in student.architecture, found {sizes[wrong[0]]}; set that there, "
                               "or take `start: pca`")
-    config.num_hidden_layers = architecture.layers  # the weights of those above are not loaded
+    config.num_hidden_layers = chosen[-1] + 1  # the weights of those above are not loaded
     config.hidden_dropout_prob, config.attention_probs_dropout_prob = settings.dropout, 0.0
     model = checkpoint.load(AutoModel, source, _fix(settings), revision=settings.revision,
                             config=config, add_pooling_layer=False)
+    encoder = cast(nn.Module, model.encoder)
+    layers = list(cast(nn.ModuleList, encoder.layer))
+    encoder.layer = nn.ModuleList([layers[index] for index in chosen])
+    model.config.num_hidden_layers = len(chosen)
     checkpoint.check_length(model, settings.max_length, source, "lower student.max_length in "
                             "params.yaml")
     return model

@@ -37,7 +37,12 @@ def scratch(_: Path) -> StudentModel:
     return build_student(Student(architecture=sizes, dropout=0.0), list(CODES), list(LABELS), V, 1)
 
 
-def first_layers(kind: str) -> Callable[[Path], StudentModel]:
+def static(_: Path) -> StudentModel:
+    settings = Student(architecture=Architecture(layers=0, width=16), dropout=0.0)
+    return build_student(settings, list(CODES), list(LABELS), V, 1)
+
+
+def started(kind: str) -> Callable[[Path], StudentModel]:
     def build(folder: Path) -> StudentModel:
         source = write_checkpoint(folder / kind, kind)
         model = begun(source, folder / f"start-{kind}", CODES, layers=1)
@@ -48,7 +53,8 @@ def first_layers(kind: str) -> Callable[[Path], StudentModel]:
     return build
 
 
-STUDENTS = {"scratch": scratch, "bert": first_layers("bert"), "roberta": first_layers("roberta")}
+STUDENTS = {"scratch": scratch, "static": static, "bert": started("bert"),
+            "roberta": started("roberta")}
 
 
 class Lesson:

@@ -127,8 +127,10 @@ class TestSizes:
         assert metrics["sizes"]["teachers.en"]["parameters"] == project.about("en")["parameters"]
         assert metrics["sizes"]["student"]["architecture"] == "xlm-roberta, 1 layers"
 
-    def test_of_a_trimmed_vocabulary_and_of_all_of_it(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("layers", [1, 0])
+    def test_of_a_trimmed_vocabulary_and_of_all_of_it(self, tmp_path: Path, layers: int) -> None:
         project = scored(tmp_path, student={
+            "architecture": {"layers": layers},
             "tokenizer": str(tmp_path / "artifacts/teachers/multilingual")})
         sizes = []
         few = {"coverage": 0.3, "at_least": 0}

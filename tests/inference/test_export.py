@@ -200,6 +200,16 @@ class TestRefused:
                            r"the families that can be .*, found xlm-roberta-xl; run it in PyTorch"):
             export.classifier(StudentModel(config), "ko")
 
+    def test_pooling_by_mean(self, own: Path, tmp_path: Path) -> None:
+        folder = Path(shutil.copytree(own, tmp_path / "student"))
+        text = (folder / "config.json").read_text()
+        (folder / "config.json").write_text(text.replace('"first"', '"mean"'))
+        with pytest.raises(CheckpointError, match=r"expected one with pooling: first, .*found mean;"
+                           r" export it with --format onnx, or train one with student\.pooling: f"):
+            export.export(folder, "ko", tmp_path / "to")
+        assert not (tmp_path / "to").exists()
+        export.export_onnx(folder, tmp_path / "to", "onnx")
+
 
 class TestOnnx:
     def test_the_folder(self, own: Path, tmp_path: Path) -> None:

@@ -13,21 +13,23 @@ from transformers import AutoConfig
 
 from amtss.inference import onnx_graph
 from amtss.student.model import StudentConfig, StudentModel
+from amtss.student.static import StaticConfig
 
 CODES = ["en", "fr", "ko"]
 LENGTH = 12
 PAD = 1
 
 
-def make(kind: str = "xlm-roberta", heads: str = "own", layers: int = 2) -> StudentModel:
+def make(kind: str = "xlm-roberta", heads: str = "own", layers: int = 2,
+         pooling: str = "first") -> StudentModel:
     """A student whose every weight matters."""
-    encoder = AutoConfig.for_model(
+    encoder = StaticConfig(60, 32, pad_token_id=PAD) if not layers else AutoConfig.for_model(
         kind, vocab_size=60, hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
         intermediate_size=64, max_position_embeddings=40, pad_token_id=PAD,
         type_vocab_size=2 if kind == "bert" else 1)
     torch.manual_seed(0)
     model = StudentModel(StudentConfig(
-        encoder=encoder, languages=CODES, heads=heads, max_tokens=LENGTH,
+        encoder=encoder, languages=CODES, heads=heads, max_tokens=LENGTH, pooling=pooling,
         id2label=dict(enumerate(LABELS)))).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -59,8 +61,9 @@ def run_graph(made: onnx.ModelProto, feed: dict[str, np.ndarray]) -> np.ndarray:
 class TestLogits:
     @pytest.mark.parametrize("kind", ["bert", "camembert", "roberta", "xlm-roberta"])
     @pytest.mark.parametrize("heads", ["own", "residual"])
-    def test_are_the_students(self, kind: str, heads: str) -> None:
-        model = make(kind, heads)
+    @pytest.mark.parametrize("pooling", ["first", "mean"])
+    def test_are_the_students(self, kind: str, heads: str, pooling: str) -> None:
+        model = make(kind, heads, pooling=pooling)
         made = onnx_graph.build(model, 32)
         onnx.checker.check_model(made)
         for lengths in ([7], [LENGTH], [3, 12, 5, 12, 1, 8, 2]):
@@ -68,10 +71,35 @@ class TestLogits:
             assert np.ptp(expected(model, feed)) > 0.5
             np.testing.assert_allclose(run_graph(made, feed), expected(model, feed), atol=1e-5)
 
-    def test_of_one_layer(self) -> None:
-        model, feed = make(layers=1), texts([4, 9, 2])
+    @pytest.mark.parametrize("pooling", ["first", "mean"])
+    def test_of_one_layer(self, pooling: str) -> None:
+        model, feed = make(layers=1, pooling=pooling), texts([4, 9, 2])
         np.testing.assert_allclose(run_graph(onnx_graph.build(model, 32), feed),
                                    expected(model, feed), atol=1e-5)
+
+    @pytest.mark.parametrize("heads", ["own", "residual"])
+    def test_without_layers(self, heads: str) -> None:
+        model = make(heads=heads, layers=0)
+        with torch.no_grad():  # scores that differ much
+            model.get_input_embeddings().weight[:, -1] = torch.linspace(-30, 50, 60)
+        graph = onnx_graph.build(model, 32)
+        onnx.checker.check_model(graph)
+        for lengths in ([7], [LENGTH], [3, 12, 5, 12, 1, 8, 2]):
+            feed = texts(lengths)
+            assert np.ptp(expected(model, feed)) > 0.3
+            np.testing.assert_allclose(run_graph(graph, feed), expected(model, feed), atol=1e-5)
+
+    def test_without_layers_is_a_few_nodes(self) -> None:
+        operators = {node.op_type for node in onnx_graph.build(make(layers=0), 32).graph.node}
+        assert operators == {"Add", "Cast", "Div", "Gather", "GatherND", "MatMul", "Max", "Mul",
+                             "ReduceSum", "Reshape", "Squeeze", "Tanh", "Unsqueeze"}
+
+    @pytest.mark.parametrize("bits", [8, 4])
+    def test_without_layers_of_whole_numbers_are_near(self, bits: onnx_graph.Bits) -> None:
+        model, feed = make(layers=0), texts([3, 12, 5, 12, 1, 8, 2] * 9)
+        found, right = run_graph(onnx_graph.build(model, bits), feed), expected(model, feed)
+        assert 1e-4 < abs(found - right).max() < 0.15 * np.ptp(right)
+        assert (found.argmax(1) == right.argmax(1)).mean() > 0.9
 
     def test_of_a_text_with_a_padding_token_in_it(self) -> None:
         model, feed = make(), texts([9])
@@ -87,8 +115,10 @@ class TestLogits:
 
     @pytest.mark.parametrize("bits", [8, 4])
     @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
-    def test_of_whole_numbers_are_near(self, kind: str, bits: onnx_graph.Bits) -> None:
-        model, feed = make(kind, "residual"), texts([3, 12, 5, 12, 1, 8, 2] * 9)
+    @pytest.mark.parametrize("pooling", ["first", "mean"])
+    def test_of_whole_numbers_are_near(self, kind: str, bits: onnx_graph.Bits,
+                                       pooling: str) -> None:
+        model, feed = make(kind, "residual", pooling=pooling), texts([3, 12, 5, 12, 1, 8, 2] * 9)
         found, right = run_graph(onnx_graph.build(model, bits), feed), expected(model, feed)
         assert 1e-4 < abs(found - right).max() < 0.15 * np.ptp(right)
         assert (found.argmax(1) == right.argmax(1)).mean() > 0.9

@@ -1,8 +1,11 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from support.training import LABELS, begun, write_checkpoint
 from transformers import AutoModel
@@ -16,9 +19,10 @@ CODES = ["en", "fr", "ru"]
 SMALL = Architecture(layers=2, width=16, heads=2, feed_forward=32, vocabulary=300)
 
 
-def small(heads: str = "own", seed: int = 0) -> StudentModel:
+def small(heads: str = "own", seed: int = 0, pooling: str = "first") -> StudentModel:
     torch.manual_seed(seed)
-    settings = Student.model_validate({"architecture": SMALL, "heads": heads, "max_length": 16})
+    settings = Student.model_validate({"architecture": SMALL, "heads": heads, "max_length": 16,
+                                       "pooling": pooling})
     return build_student(settings, CODES, list(LABELS), vocabulary=50, pad=1).eval()
 
 
@@ -124,12 +128,41 @@ class TestHeads:
         if model.shared is not None:
             assert all(p.grad is not None for p in model.shared.parameters())
 
-    def test_padding_does_not_matter(self) -> None:
-        model, (ids, mask, language) = small(), batch([0, 1, 2])
-        wide = torch.nn.functional.pad(ids, (0, 5), value=1)
-        torch.testing.assert_close(
-            model(wide, torch.nn.functional.pad(mask, (0, 5)), language),
-            model(ids, mask, language))
+
+class TestPooling:
+    @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 6),
+           st.sampled_from(["first", "mean"]))
+    def test_padding_does_not_matter(self, lengths: list[int], more: int, pooling: str) -> None:
+        model, draw = small(pooling=pooling), torch.Generator().manual_seed(len(lengths))
+        mask = (torch.arange(9 + more) < torch.tensor(lengths)[:, None]).long()
+        ids = torch.randint(5, 40, mask.shape, generator=draw)
+        language = torch.arange(len(lengths)) % 3
+        logits = model(ids.masked_fill(mask == 0, 1), mask, language)
+        for row, length in enumerate(lengths):
+            alone = model(ids[row:row + 1, :length], mask[row:row + 1, :length],
+                          language[row:row + 1])
+            torch.testing.assert_close(logits[row:row + 1], alone)
+
+    def test_the_mean_is_of_all_hidden_states(self) -> None:
+        (ids, mask, _), mean = batch([0, 1, 2]), small(pooling="mean")
+        hidden_states = mean.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        expected = [hidden_states[row, :length].mean(dim=0)
+                    for row, length in enumerate(mask.sum(dim=1).tolist())]
+        torch.testing.assert_close(mean.states(ids, mask), torch.stack(expected))
+        torch.testing.assert_close(small().states(ids, mask), hidden_states[:, 0])
+
+    def test_is_saved(self, tmp_path: Path) -> None:
+        model, texts = small(pooling="mean"), batch([0, 1, 2])
+        model.save_pretrained(tmp_path)
+        read = StudentModel.from_pretrained(tmp_path).eval()
+        torch.testing.assert_close(read(*texts), model(*texts))
+
+    def test_a_student_saved_without_the_key_takes_the_first_token(self, tmp_path: Path) -> None:
+        small().save_pretrained(tmp_path)
+        config = json.loads((tmp_path / "config.json").read_text())
+        assert config.pop("pooling") == "first"
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert StudentModel.from_pretrained(tmp_path).config.pooling == "first"
 
 
 class TestStarted:
@@ -168,8 +201,8 @@ class TestStarted:
                            r"params.yaml with, found: size mismatch.*; run `dvc repro start`"):
             self.given(tmp_path)
 
-    @pytest.mark.parametrize("changed", [{}, {"start": "first-layers"}],
-                             ids=["pca", "first-layers"])
+    @pytest.mark.parametrize("changed", [{}, {"start": "layers"}],
+                             ids=["pca", "layers"])
     def test_none(self, tmp_path: Path, changed: dict[str, str]) -> None:
         with pytest.raises(CheckpointError, match="nowhere: expected weights to start"):
             self.given(tmp_path / "nowhere", **changed)

@@ -20,14 +20,14 @@ SMALL = Architecture(layers=1, width=16, heads=2, feed_forward=32, vocabulary=30
 
 
 def registered(heads: str = "own", checkpoint: Path | None = None,
-               vocabulary: int = KNOWN) -> StudentModel:
+               vocabulary: int = KNOWN, sizes: Architecture = SMALL) -> StudentModel:
     """A student whose weights are nowhere as initialised."""
     torch.manual_seed(0)
     if checkpoint:
         model = begun(checkpoint, checkpoint / "start", OLD, layers=1, heads=heads, max_length=16)
     else:
         settings = Student.model_validate(
-            {"architecture": SMALL, "heads": heads, "max_length": 16})
+            {"architecture": sizes, "heads": heads, "max_length": 16})
         model = build_student(settings, OLD, list(LABELS), vocabulary, pad=1)
     model.eval()
     with torch.no_grad():
@@ -56,9 +56,12 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("bert") / "bert", "bert", width=16)
 
 
-@pytest.fixture(params=["xlm-roberta own", "xlm-roberta residual", "bert own", "bert residual"])
+@pytest.fixture(params=["xlm-roberta own", "xlm-roberta residual", "bert own", "bert residual",
+                        "static own", "static residual"])
 def model(request: pytest.FixtureRequest, bert: Path) -> StudentModel:
     kind, heads = request.param.split()
+    if kind == "static":
+        return registered(heads, sizes=Architecture(layers=0, width=16))
     return registered(heads, bert if kind == "bert" else None)
 
 

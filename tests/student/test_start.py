@@ -106,7 +106,7 @@ class TestEmbeddings:
                            r"tokens, \d+ or more, found 40; start from another encoder"):
             write(pca(source), tmp_path / "start")
         settings = pca(source).model_copy(update={
-            "start": "first-layers", "architecture": OWN})
+            "start": "layers", "architecture": OWN})
         with pytest.raises(CheckpointError, match="big: expected embeddings for its tokenizer's"):
             write(settings, tmp_path / "start")
 
@@ -141,9 +141,9 @@ class TestEmbeddings:
             read(Path("nobody/nothing"), 5)
 
 
-class TestFirstLayers:
+class TestLayers:
     def settings(self, source: Path, **changed: Any) -> Student:
-        return Student(checkpoint=str(source), start="first-layers", dropout=0.01,
+        return Student(checkpoint=str(source), start="layers", dropout=0.01,
                        architecture=OWN.model_copy(update=changed))
 
     @pytest.mark.parametrize("kind", ["xlm-roberta", "bert"])
@@ -160,6 +160,28 @@ class TestFirstLayers:
         assert model.config.num_hidden_layers == 2
         assert (model.config.hidden_dropout_prob, model.config.attention_probs_dropout_prob) == (
             0.01, 0.0)
+
+    @pytest.mark.parametrize("chosen", [(0, 3), (1, 2)], ids=str)
+    def test_chosen_ones_keep_their_order(self, tmp_path: Path, chosen: tuple[int, int]) -> None:
+        source = write_checkpoint(tmp_path / "big", "xlm-roberta", layers=4)
+        whole = AutoModelForMaskedLM.from_pretrained(source).base_model.state_dict()
+        settings = self.settings(source).model_copy(update={"layers": chosen})
+        own = AutoModel.from_pretrained(write(settings, tmp_path / "start"),
+                                        add_pooling_layer=False).state_dict()
+        assert not [name for name in own if "layer.2." in name]
+        for name, weight in own.items():
+            for index, layer in enumerate(chosen):
+                if f"layer.{index}." in name:
+                    name = name.replace(f"layer.{index}.", f"layer.{layer}.")
+                    break
+            torch.testing.assert_close(weight, whole[name], rtol=0, atol=0)
+
+    def test_a_chosen_one_that_is_not_there(self, tmp_path: Path) -> None:
+        source = write_checkpoint(tmp_path / "big", "bert")
+        settings = self.settings(source).model_copy(update={"layers": (0, 2)})
+        with pytest.raises(CheckpointError, match="big: expected at least 3 layers, found 2; lower "
+                           r"student\.layers$"):
+            write(settings, tmp_path / "start")
 
     def test_too_few(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "bert")
@@ -185,7 +207,7 @@ class TestFirstLayers:
 
     def test_no_such_folder(self, tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=r"expected a checkpoint, found.*student.check"):
-            student_start.first_layers(self.settings(tmp_path / "none"), str(tmp_path / "none"))
+            student_start.chosen_layers(self.settings(tmp_path / "none"), str(tmp_path / "none"))
 
     def test_no_weights(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "bert")
@@ -220,7 +242,7 @@ class TestFirstLayers:
         config = DistilBertConfig(vocab_size=40, dim=16, hidden_dim=32, n_layers=2, n_heads=2)
         DistilBertModel(config).save_pretrained(tmp_path)
         with pytest.raises(CheckpointError, match=r"encoder of BERT's family .*found distilbert"):
-            student_start.first_layers(self.settings(tmp_path), str(tmp_path))
+            student_start.chosen_layers(self.settings(tmp_path), str(tmp_path))
 
 
 TEACHER = {"teacher": "multilingual"}
@@ -234,7 +256,7 @@ def ids(tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> list[list[int]]:
 class TestStage:
     @pytest.mark.parametrize(("settings", "layers"), [
         ({"start": "pca", "architecture": {"layers": 2, "width": 16}}, 2),
-        ({"start": "first-layers"}, 1)], ids=["pca", "first-layers"])
+        ({"start": "layers"}, 1)], ids=["pca", "layers"])
     def test_student_and_x_lm_tiny_start_with_a_teacher_s(
             self, tmp_path: Path, settings: dict[str, Any], layers: int) -> None:
         project = scored(tmp_path, student=TEACHER | settings)
@@ -265,7 +287,7 @@ class TestStage:
 
         from amtss.distillation import algorithm1
 
-        project = scored(tmp_path, student=TEACHER | {"start": "first-layers"})
+        project = scored(tmp_path, student=TEACHER | {"start": "layers"})
         project.start()
         with stopping_after(2) as stop:
             algorithm1.distil(project.params, project.layout, stop)
@@ -277,7 +299,7 @@ class TestStage:
         assert told[0] == 1
 
     def test_without_it_nothing_is_left_of_one(self, tmp_path: Path) -> None:
-        project = scored(tmp_path, student=TEACHER | {"start": "first-layers"})
+        project = scored(tmp_path, student=TEACHER | {"start": "layers"})
         project.start()
         assert project.layout.start.is_dir()
         project.set(student={"teacher": None, "start": None})
@@ -305,7 +327,7 @@ class TestStage:
 
     def test_an_onboarding_starts_with_the_registered_student(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko")
-        project.set(student=TEACHER | {"start": "first-layers"})
+        project.set(student=TEACHER | {"start": "layers"})
         project.start()
         assert not project.layout.start.exists()
         project.distil()
@@ -318,7 +340,7 @@ class TestStage:
             project.start()
 
     def test_needs_the_teacher(self, tmp_path: Path) -> None:
-        project = Project(tmp_path, student=TEACHER | {"start": "first-layers"}).write()
+        project = Project(tmp_path, student=TEACHER | {"start": "layers"}).write()
         with pytest.raises(CheckpointError, match=r"teachers/multilingual: expected a tokenizer's "
                            r"folder, found none; run `dvc repro`"):
             project.start()
@@ -326,8 +348,8 @@ class TestStage:
 
 @pytest.mark.parametrize(("student", "match"), [
     ({"start": "pca"}, "together with a `checkpoint` or a `teacher`, found one without"),
-    ({"start": "first-layers", "tokenizer": "a/b"}, "expected `start: pca` or `start: firs"),
-    ({"checkpoint": "a/b"}, "expected `start: pca` or `start: first-layers` together with"),
+    ({"start": "layers", "tokenizer": "a/b"}, "expected `start: pca` or `start: layers"),
+    ({"checkpoint": "a/b"}, "expected `start: pca` or `start: layers` together with"),
     ({"teacher": "en", "start": "pca", "revision": "main"}, "expected `revision` beside a"),
     ({"teacher": "nobody", "start": "pca"}, r"student\.teacher: expected one of en, fr, ru, "
                                                  "multilingual, found 'nobody'"),
@@ -335,8 +357,16 @@ class TestStage:
      "expected one of checkpoint, teacher and tokenizer, found checkpoint and teacher"),
     ({"checkpoint": "a/b", "embeddings": "pca"}, r"student\.embeddings: unknown key; remove it"),
     ({"checkpoint": "a/b", "encoder": "first-layers"}, r"student\.encoder: unknown key; remove"),
+    ({"layers": (0,)}, "expected `layers` together with `start: layers`, found `start: random`"),
+    ({"checkpoint": "a/b", "start": "layers", "layers": (0, 1)},
+     r"layers: expected as many as architecture\.layers, 1, found 2; edit"),
+    ({"checkpoint": "a/b", "start": "layers", "layers": (3, 0)},
+     r"layers: expected numbers from 0 in ascending order, each once, found \[3, 0\]; edit"),
+    ({"checkpoint": "a/b", "start": "layers", "layers": (0, 0)}, r"each once, found \[0, 0\]"),
+    ({"checkpoint": "a/b", "start": "layers", "layers": (-1,)}, r"numbers from 0 .*found \[-1\]"),
+    ({"checkpoint": "a/b", "start": "layers", "layers": ()}, "expected as many .*found 0"),
     ({"checkpoint": "a/b", "start": "last-layers"}, r"student\.start: expected 'random', 'pca'")],
     ids=str)
-def test_settings_that_do_not_fit(tmp_path: Path, student: dict[str, str], match: str) -> None:
+def test_settings_that_do_not_fit(tmp_path: Path, student: dict[str, Any], match: str) -> None:
     with pytest.raises(ParamsError, match=match):
         Project(tmp_path, student=student)

@@ -231,8 +231,8 @@ def test_byte_pairs_are_refused(tmp_path: Path) -> None:
         trimming.trim(full, [of("en")], Trimming(at_least=0))
 
 
-@pytest.mark.parametrize("settings", [{"start": "pca"}, {"start": "first-layers"}],
-                         ids=["pca", "first-layers"])
+@pytest.mark.parametrize("settings", [{"start": "pca"}, {"start": "layers"}],
+                         ids=["pca", "layers"])
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
 def test_rows_of_the_kept_tokens_come_along(tmp_path: Path, kind: str,
                                             settings: dict[str, Any]) -> None:

@@ -310,14 +310,14 @@ def write_checkpoint(folder: Path, kind: str, *, labels: Sequence[str] | None = 
 
 
 def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "StudentModel":
-    """A student of `codes` that starts with the first layers of the checkpoint `source`."""
+    """A student of `codes` that starts with layers of the checkpoint `source`."""
     from amtss.config.schema import Architecture, Student
     from amtss.student import start
     from amtss.student.model import build_student
     from amtss.tokenization.tokenizer import load_tokenizer
 
     sizes = read_json(source / "config.json", "write_checkpoint")
-    given = Student(checkpoint=str(source), start="first-layers", architecture=Architecture(
+    given = Student(checkpoint=str(source), start="layers", architecture=Architecture(
         layers=changed.pop("layers", 2), width=sizes["hidden_size"], heads=2,
         feed_forward=2 * sizes["hidden_size"]), **changed)
     tokenizer = load_tokenizer(str(source))
