@@ -75,10 +75,10 @@ def gate() -> None:
 
 @app.command()
 def teach(name: TeacherArgument) -> None:
-    """Fine-tune one teacher."""
+    """Make one teacher: fine-tune it, or fit it, by its kind."""
     params, layout = load_project()
     _known("teacher", name, params.teachers)
-    if processes.launch():
+    if params.most_epochs(name) and processes.launch():  # others need one process alone
         return
     from amtss.registry import tracking
     from amtss.teachers import teach
@@ -230,7 +230,7 @@ def ablate(
     from amtss.table import markdown, rich_table
 
     params, _ = load_project()
-    table = ablation.ablate(params, only or list(ablation.VARIANTS), seed or [0], jobs)
+    table = ablation.ablate(params, only or list(ablation.variants(params)), seed or [0], jobs)
     Console(width=None if sys.stdout.isatty() else 160).print(rich_table(table))
     if output is not None:
         write_text(output, markdown(table))

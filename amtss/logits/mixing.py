@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from amtss.logits.softmax import Array, softmax
 
 Logits = NDArray[np.floating]
-SCALE_DEVIATION = 0.3
-"""`stacked`: how far a teacher's scale lies from its weight, as the standard deviation of a normal
-distribution that is assumed before any row is seen. Fewer validation rows move it less."""
-BIAS_DEVIATION = 0.3
-"""`stacked`: the same for the bias of a class, from 0, in nats."""
+DEVIATION = 0.1
+"""`stacked`: how far the scales of teachers lie from their weights, and the biases of classes from
+0, as the standard deviation of a normal distribution that is assumed before any row is seen."""
 
 
 class Validation(NamedTuple):
@@ -71,8 +69,8 @@ def regress(validation: Validation, weights: Array) -> tuple[Array, Array]:
     """The regression of `stacked`: a scale of at least 0 per teacher and a bias per class.
 
     It is drawn to the geometric mean (the weights as scales, no bias) by the square of its
-    distance, so that few rows hardly move it. Its cross-entropy on validation is at most that of
-    any one teacher plus `1 / (SCALE_DEVIATION ** 2 * V)`.
+    distance, so that few rows hardly move it. On validation its cross-entropy is at most that of
+    the geometric mean, and so, with W by likelihood, at most that of any one teacher.
 
     Returns: *Shapes:* (T,) and (C,)
     """
@@ -82,15 +80,14 @@ def regress(validation: Validation, weights: Array) -> tuple[Array, Array]:
     logits = np.asarray(validation.logits, dtype=np.float64)
     share = np.full(rows, 1.0 / rows)
     centre = np.concatenate([weights, np.zeros(classes)])
-    strength = np.repeat([SCALE_DEVIATION ** -2 / rows, BIAS_DEVIATION ** -2 / rows],
-                         [teachers, classes])
+    strength = DEVIATION ** -2 / rows
 
     def loss(values: Array) -> tuple[float, Array]:
         scores = np.tensordot(values[:teachers], logits, axes=1) + values[teachers:]
         entropy, residual = cross_entropy(scores, validation.gold, share)
         away = values - centre
         gradient = np.concatenate([np.tensordot(logits, residual, axes=2), residual.sum(axis=0)])
-        return entropy + float(strength @ away ** 2) / 2, gradient + strength * away
+        return entropy + strength * float(away @ away) / 2, gradient + strength * away
 
     best = minimize(loss, centre, jac=True, method="L-BFGS-B",
                     bounds=[(0.0, None)] * teachers + [(None, None)] * classes)
