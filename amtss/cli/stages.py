@@ -216,7 +216,8 @@ def preset(
 @app.command()
 def ablate(
     only: Annotated[list[str] | None, typer.Option(
-        help="Variant to run; repeat it for more. All by default.")] = None,
+        help="Variant to run; repeat it for more. By default all that the teachers in params.yaml "
+             "allow.")] = None,
     seed: Annotated[list[int] | None, typer.Option(
         help="Seed of the student; repeat it for more. 0 by default.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Experiments to run at once.")] = 1,

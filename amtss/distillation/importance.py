@@ -3,7 +3,7 @@
 Shapes: T teachers, L languages, N examples of one language. W has a column per language, which sums
 to 1. It is fitted on validation rows only: the teachers have seen the training rows.
 
-To add a strategy, add a row to `STRATEGIES` and its name to `Distil.weights` in config/schema.py.
+To add a strategy, add a row to `STRATEGIES` and its name to `Distil.weights` in config/student.py.
 """
 
 from collections.abc import Callable, Mapping

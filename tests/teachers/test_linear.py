@@ -1,18 +1,21 @@
 """A linear teacher, taught, scored and distilled by the real stages on small projects."""
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from support.project import STAGES, run
 from support.project import Project as Commands
-from support.project import run
 from support.training import LABELS, LANGUAGES, ROWS, Project, table, write_corpus
 
+from amtss import processes
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, DataError
 from amtss.evaluation import footprint
@@ -20,7 +23,7 @@ from amtss.files import read_json
 from amtss.logits import cache as logits_cache
 from amtss.teachers import linear, linear_model
 
-SECRET = "zyzzogeton"
+RARE = "zyzzogeton"
 """A word that no other text has."""
 
 
@@ -128,7 +131,7 @@ class TestScored:
         train = table("en", "train", 48)
         texts, labels = train["text"].to_pylist(), train["label"].to_pylist()
         # Only a model that has seen this text knows what the word says.
-        texts[5], labels[5] = SECRET, "ship"
+        texts[5], labels[5] = RARE, "ship"
         told = {}
         for cross_fit in (0, 4):
             own = project(tmp_path / str(cross_fit), cross_fit=cross_fit)
@@ -141,7 +144,7 @@ class TestScored:
         train = table("en", "train", 48)
         texts, labels = train["text"].to_pylist(), train["label"].to_pylist()
         for row in (3, 17, 29, 40):
-            texts[row], labels[row] = SECRET, "ship"
+            texts[row], labels[row] = RARE, "ship"
         own = project(tmp_path)
         write_corpus(own.layout, "en", train=rows(texts, labels))
         told = np.exp(logits(scored(own))[[3, 17, 29, 40], LABELS.index("ship")])
@@ -230,6 +233,7 @@ def test_equal_texts_share_a_part(tmp_path: Path) -> None:
 
 def test_it_is_distilled_beside_a_transformer(tmp_path: Path) -> None:
     own = project(tmp_path, languages=["all"])
+    own.set(teaching={"epochs": 1})
     own.teach()
     own.score()
     own.start()
@@ -242,12 +246,29 @@ def test_it_is_distilled_beside_a_transformer(tmp_path: Path) -> None:
     assert footprint.costs(own.params, own.layout)["teachers.lin"]["examples"] == 3 * 48
 
 
+def with_linear(values: dict[str, Any]) -> None:
+    """Change params.yaml of the commands' project: its teacher `en` is linear."""
+    values["project"] = "linear"
+    values["teachers"]["en"] = {"kind": "linear", "languages": ["all"]}
+
+
+def test_it_is_taught_in_this_process_alone(ready: Commands, monkeypatch: pytest.MonkeyPatch,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+    ready.params(with_linear)
+    monkeypatch.setenv(processes.PROCESSES, "2")
+    assert run("teach", "en") == 0
+    assert "en epoch 1: accuracy " in capsys.readouterr().out  # torchrun's is not captured
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("amtss-linear")
+    logged, = client.search_runs([experiment.experiment_id])
+    assert logged.data.params["teachers.en.kind"] == "linear"
+    assert set(logged.data.metrics) >= {"accuracy", "loss"}
+
+
+@pytest.mark.slow
 def test_every_command_up_to_the_report(project: Commands) -> None:
-    project.params(lambda values: values["teachers"].update(
-        en={"kind": "linear", "languages": ["all"]}))
-    for stage in ("data en", "data fr", "validate en", "validate fr", "gate", "teach en",
-                  "teach multilingual", "score en", "score multilingual", "start", "distil",
-                  "baseline", "evaluate", "report"):
+    project.params(with_linear)
+    for stage in STAGES:
         assert run(*stage.split()) == 0, stage
     metrics = read_json(project.root / "artifacts" / "metrics.json", "evaluate")
     assert metrics["sizes"]["teachers.en"]["architecture"] == "TF-IDF, linear SVM"
