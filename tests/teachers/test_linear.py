@@ -152,16 +152,16 @@ class TestScored:
 
     def test_a_row_keeps_its_part_when_others_come(self, tmp_path: Path) -> None:
         """A row's label changes the scores of all other parts' rows, and not those of its own."""
-        parts = []
-        for size in (48, 66):
+        parts, whole = [], table("en", "train", 67)
+        for size in (48, 67):  # the new rows come between the others
             own = project(tmp_path / str(size))
-            train = table("en", "train", size)
-            write_corpus(own.layout, "en", train=rows(train["text"].to_pylist(),
-                                                      train["label"].to_pylist()))
+            order = np.random.default_rng(size).permutation(size)
+            train, at = whole.take(order), np.argsort(order)[:48]
+            write_corpus(own.layout, "en", train=train)
             before = logits(scored(own))
-            other = "pay" if train["label"][7].as_py() != "pay" else "chat"
-            write_corpus(own.layout, "en", train=relabelled(train, 7, other))
-            parts.append((before == logits(scored(own))).all(axis=1)[:48])
+            other = "pay" if whole["label"][7].as_py() != "pay" else "chat"
+            write_corpus(own.layout, "en", train=relabelled(train, int(at[7]), other))
+            parts.append((before == logits(scored(own))).all(axis=1)[at])
         np.testing.assert_array_equal(parts[0], parts[1])
         assert parts[0][7]
         assert 4 < parts[0].sum() < 24
