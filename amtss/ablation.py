@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.config.schema import Evaluation, Params
+from amtss.config.schema import Evaluation, LinearTeacher, Params
 from amtss.errors import AmtssError
 from amtss.evaluation.metrics import interval
 from amtss.paths import Layout
@@ -30,12 +30,15 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "uniform": ("distil.weights=uniform",),
     "likelihood": ("distil.weights=likelihood",),
     "boosted": ("distil.weights=boosted",),
+    "geometric": ("distil.mixing=geometric",),
+    "stacked": ("distil.mixing=stacked",),
     "all-languages": ("distil.top_k={languages}",),
     "own-heads": ("student.heads=own",),
     "pca-start": ("student.start=pca", "student.teacher={teacher}", "student.checkpoint=null",
                   "student.tokenizer=null", "student.revision=null"),
 }
-"""Name -> the settings that differ from params.yaml; `adaptive` is params.yaml itself."""
+"""Name -> the settings that differ from params.yaml; `adaptive` is params.yaml itself. Those of
+linear teachers are in `variants`."""
 Scores = list[NDArray[np.float64]]
 """Per language, a score of each test example. *Shape:* each (N,)"""
 PREDICTIONS = "artifacts/evaluation/predictions.csv"
@@ -56,7 +59,7 @@ class Experiment:
     def settings(self, params: Params) -> list[str]:
         """The arguments of `dvc exp run --set-param`."""
         changed = [setting.format(languages=len(params.languages), teacher=params.baseline.teacher)
-                   for setting in VARIANTS[self.variant]]
+                   for setting in variants(params)[self.variant]]
         changed.append(f"distil.seed={self.seed}")
         # Experiments run in temporary folders, where a relative path out of the project is wrong.
         if ".." in Path(params.data.path).parts:
@@ -74,17 +77,38 @@ class Outcome:
     """Training examples that the student saw."""
 
 
-def ablate(params: Params, variants: Sequence[str], seeds: Sequence[int], jobs: int) -> Table:
+def variants(params: Params) -> dict[str, tuple[str, ...]]:
+    """The variants that say something with the teachers of params.yaml, and their settings."""
+    offered = dict(VARIANTS)
+    linear = {name: teacher for name, teacher in params.teachers.items()
+              if isinstance(teacher, LinearTeacher)}
+    if params.baseline.teacher in linear:  # it has no table of embeddings
+        offered.pop("pca-start")
+    if all(sum(code in params.scored_by(name) for name in params.pool) < 2
+           for code in params.languages):
+        offered = {name: settings for name, settings in offered.items()
+                   if name not in ("geometric", "stacked")}
+    if any(teacher.cross_fit for teacher in linear.values()):
+        offered["no-cross-fit"] = tuple(f"teachers.{name}.cross_fit=0" for name in linear)
+    others = [name for name in params.pool if name not in linear]
+    if len(others) < len(params.pool) and all(
+            any(code in params.scored_by(name) for name in others) for code in params.languages):
+        offered["no-linear"] = (f"distil.teachers=[{','.join(others)}]",)
+    return offered
+
+
+def ablate(params: Params, names: Sequence[str], seeds: Sequence[int], jobs: int) -> Table:
     """Run the experiments that have not been run yet, `jobs` at a time; a table of all.
 
     Raises:
         AmtssError: an unknown variant, or an experiment failed.
     """
-    for variant in variants:
-        if variant not in VARIANTS:
-            raise AmtssError(f"--only: expected some of {', '.join(VARIANTS)}, found {variant!r}; "
-                             "name one of them")
-    experiments = [Experiment(variant, seed) for variant in variants for seed in seeds]
+    offered = variants(params)
+    for name in names:
+        if name not in offered:
+            raise AmtssError(f"--only: expected some of {', '.join(offered)}, found {name!r}; "
+                             "name one of them, or add the teachers that it needs to params.yaml")
+    experiments = [Experiment(name, seed) for name in names for seed in seeds]
     finished = _finished()
     waiting = [experiment for experiment in experiments if experiment.name not in finished]
     for experiment in waiting:
@@ -107,15 +131,15 @@ def table(params: Params, outcomes: Mapping[Experiment, Outcome]) -> Table:
 
     Differences are paired with the first variant.
     """
-    variants: dict[str, list[Outcome]] = {}
+    by_variant: dict[str, list[Outcome]] = {}
     for experiment, outcome in outcomes.items():
-        variants.setdefault(experiment.variant, []).append(outcome)
-    first = next(iter(variants))
+        by_variant.setdefault(experiment.variant, []).append(outcome)
+    first = next(iter(by_variant))
     students = {name: _mean_over_seeds(outcome.student for outcome in group)
-                for name, group in variants.items()}
-    tiny = _mean_over_seeds(outcome.baseline for outcome in variants[first])
-    rows = [_row("X-LM-Tiny", tiny, students[first], variants[first], params.evaluation)]
-    rows += [_row(name, scores, None if name == first else students[first], variants[name],
+                for name, group in by_variant.items()}
+    tiny = _mean_over_seeds(outcome.baseline for outcome in by_variant[first])
+    rows = [_row("X-LM-Tiny", tiny, students[first], by_variant[first], params.evaluation)]
+    rows += [_row(name, scores, None if name == first else students[first], by_variant[name],
                   params.evaluation) for name, scores in students.items()]
     seeds = sorted({experiment.seed for experiment in outcomes})
     return Table(

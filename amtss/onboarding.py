@@ -30,7 +30,7 @@ class Request:
     data: str | None = None
     """The new language's folder or config in the source, if that is not its code."""
     checkpoint: str | None = None
-    """What its teacher is fine-tuned from; None for the same as most teachers."""
+    """What its teacher is fine-tuned from, or `linear`; None for the same as most teachers."""
     changes: tuple[str, ...] = ()
     """`key=value` for params.yaml."""
 

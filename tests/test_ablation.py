@@ -3,15 +3,17 @@
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from support.project import ROOT
 
 from amtss import ablation
-from amtss.ablation import VARIANTS, Experiment, Outcome
-from amtss.config.params import load_params
-from amtss.config.schema import Params
+from amtss.ablation import VARIANTS, Experiment, Outcome, variants
+from amtss.config import yaml
+from amtss.config.params import _tuples, load_params
+from amtss.config.schema import LinearTeacher, Params
 from amtss.errors import AmtssError
 
 
@@ -28,13 +30,61 @@ def predictions(rows: list[tuple[str, str, str, str]]) -> str:
     return text.getvalue()
 
 
-def test_variants_set_keys_that_params_have(params: Params) -> None:
-    for variant in VARIANTS:
+@pytest.fixture
+def with_linear(params: Params) -> Params:
+    """The same with a linear teacher for all languages, and one that only English has."""
+    return params.model_copy(update={"teachers": params.teachers | {
+        "lin": LinearTeacher(kind="linear", languages=("all",)),
+        "words": LinearTeacher(kind="linear", languages=("en",), cross_fit=0)}})
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_variants_set_keys_that_params_have(params: Params, with_linear: Params,
+                                            linear: bool) -> None:
+    params = with_linear if linear else params
+    for variant in variants(params):
         for setting in Experiment(variant, 3).settings(params):
             key, value = setting.split("=")
-            section, name = key.split(".")
-            assert hasattr(getattr(params, section), name)
+            section: Any = params
+            for name in key.split("."):
+                section = section[name] if isinstance(section, dict) else getattr(section, name)
             assert value
+
+
+def test_all_variants_are_offered_with_linear_teachers(with_linear: Params) -> None:
+    assert set(variants(with_linear)) == {*VARIANTS, "no-cross-fit", "no-linear"}
+    assert Experiment("no-cross-fit", 0).settings(with_linear)[:2] == [
+        "teachers.lin.cross_fit=0", "teachers.words.cross_fit=0"]
+    setting = Experiment("no-linear", 0).settings(with_linear)[0]
+    after = load_changed(with_linear, setting)
+    assert set(after.pool) == {name for name in with_linear.teachers
+                               if name not in ("lin", "words")}
+
+
+def load_changed(params: Params, setting: str) -> Params:
+    """`params` with a setting, which is read as the command line reads it."""
+    key, value = setting.split("=")
+    section, name = key.split(".")
+    values = params.model_dump(mode="json")
+    values[section][name] = yaml.load(value)
+    return Params.model_validate(_tuples(values))
+
+
+def test_without_linear_teachers_theirs_are_not_offered(params: Params) -> None:
+    assert set(variants(params)) == set(VARIANTS)
+    with pytest.raises(AmtssError, match=r"found 'no-linear'; .*add the teachers that it needs"):
+        ablation.ablate(params, ["no-linear"], [0], 1)
+
+
+def test_variants_that_need_other_teachers_are_not_offered(with_linear: Params) -> None:
+    alone = with_linear.model_copy(update={
+        "teachers": {"lin": with_linear.teachers["lin"]},
+        "baseline": with_linear.baseline.model_copy(update={"teacher": "lin"})})
+    assert set(VARIANTS) - set(variants(alone)) == {"geometric", "stacked", "pca-start"}
+    assert set(variants(alone)) - set(VARIANTS) == {"no-cross-fit"}
+    fitted = alone.model_copy(update={"teachers": {
+        "lin": LinearTeacher(kind="linear", languages=("all",), cross_fit=0)}})
+    assert "no-cross-fit" not in variants(fitted)
 
 
 def test_top_k_off_trains_on_every_language(params: Params) -> None:

@@ -82,6 +82,11 @@ class TestPrepare:
         assert made.data.configs == {"ko": "korean"}
         assert made.teachers["ko"].checkpoint == "some/hub-id"
 
+    def test_a_linear_teacher(self, champion: Project) -> None:
+        made = prepared(champion, "ko", checkpoint="linear")
+        assert made.teachers["ko"].kind == "linear"
+        assert made.taught_on("ko") == made.scored_by("ko") == ("ko",)
+
     def test_goes_on_from_where_it_was(self, champion: Project) -> None:
         asked = {"changes": ("continuation.max_epochs=3",)}
         first = prepared(champion, "ko", **asked)

@@ -132,7 +132,8 @@ def onboard_language(
         help="The language's folder or config in the data source, if that is not its code.")
         ] = None,
     teacher: Annotated[str | None, typer.Option(
-        help="Checkpoint of its teacher; by default it starts as most other teachers do.")] = None,
+        metavar="CHECKPOINT|linear", help="What its teacher is fine-tuned from, or `linear` for a "
+        "linear teacher; by default it is made as most other teachers are.")] = None,
     change: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="Setting to change in params.yaml; may be repeated.")
         ] = None,

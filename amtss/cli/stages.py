@@ -75,10 +75,10 @@ def gate() -> None:
 
 @app.command()
 def teach(name: TeacherArgument) -> None:
-    """Fine-tune one teacher."""
+    """Make one teacher: fine-tune it, or fit it, by its kind."""
     params, layout = load_project()
     _known("teacher", name, params.teachers)
-    if processes.launch():
+    if params.most_epochs(name) and processes.launch():  # others need one process alone
         return
     from amtss.registry import tracking
     from amtss.teachers import teach
@@ -216,7 +216,8 @@ def preset(
 @app.command()
 def ablate(
     only: Annotated[list[str] | None, typer.Option(
-        help="Variant to run; repeat it for more. All by default.")] = None,
+        help="Variant to run; repeat it for more. By default all that the teachers in params.yaml "
+             "allow.")] = None,
     seed: Annotated[list[int] | None, typer.Option(
         help="Seed of the student; repeat it for more. 0 by default.")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Experiments to run at once.")] = 1,
@@ -230,7 +231,7 @@ def ablate(
     from amtss.table import markdown, rich_table
 
     params, _ = load_project()
-    table = ablation.ablate(params, only or list(ablation.VARIANTS), seed or [0], jobs)
+    table = ablation.ablate(params, only or list(ablation.variants(params)), seed or [0], jobs)
     Console(width=None if sys.stdout.isatty() else 160).print(rich_table(table))
     if output is not None:
         write_text(output, markdown(table))

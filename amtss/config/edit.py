@@ -11,6 +11,9 @@ from amtss.config import yaml
 from amtss.config.schema import ALL, Onboarding, Params
 from amtss.errors import ParamsError
 
+LINEAR = "linear"
+"""In place of a checkpoint: a linear teacher."""
+
 
 def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
            checkpoint: str | None) -> str:
@@ -24,7 +27,8 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
         params: the settings in `text`.
         origin: the registered version that the student resumes from, and the new languages.
         data: the new language's config or folder in the source; None if that is its code.
-        checkpoint: the checkpoint of the new teacher; None for one like the other teachers.
+        checkpoint: the checkpoint of the new teacher, or `LINEAR` for one without; None for one
+            like the other teachers.
     """
     document = yaml.load_document(text, "params.yaml")
     old = list(params.languages)
@@ -47,16 +51,22 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
 
 
 def _teacher(document: Any, params: Params, code: str, checkpoint: str | None) -> Any:
-    """Settings of a teacher of `code`: those that most teachers of one language have."""
-    single = [name for name in params.teachers if len(params.taught_on(name)) == 1]
+    """Settings of a teacher of `code`: those that most teachers of its kind and of one language
+    have."""
+    kind = None if checkpoint is None else LINEAR if checkpoint == LINEAR else "transformer"
+    names = [name for name in params.teachers if kind in (None, params.teachers[name].kind)]
+    single = [name for name in names if len(params.taught_on(name)) == 1]
     settings = {name: params.teachers[name].model_dump_json(exclude={"languages", "scores"})
-                for name in single or params.teachers}
-    commonest = Counter(settings.values()).most_common(1)[0][0]
-    model = next(name for name in settings if settings[name] == commonest)
+                for name in single or names}
     teacher: dict[str, Any] = {"languages": _flow([code])}
-    teacher |= {key: deepcopy(value) for key, value in document["teachers"][model].items()
-                if key not in ("languages", "scores")}
-    if checkpoint is not None:
+    if settings:
+        commonest = Counter(settings.values()).most_common(1)[0][0]
+        model = next(name for name in settings if settings[name] == commonest)
+        teacher |= {key: deepcopy(value) for key, value in document["teachers"][model].items()
+                    if key not in ("languages", "scores")}
+    if kind == LINEAR:
+        teacher["kind"] = LINEAR
+    elif kind is not None:
         teacher.pop("architecture", None)
         teacher.pop("revision", None)
         teacher["checkpoint"] = checkpoint

@@ -116,6 +116,10 @@ class Params(Section):
         if self.student.teacher not in (None, *self.teachers):
             raise ValueError(f"student.teacher: expected one of {', '.join(self.teachers)}, "
                              f"found {self.student.teacher!r}")
+        if self.student.teacher and not isinstance(self.teachers[self.student.teacher],
+                                                   TransformerTeacher):
+            raise ValueError("student.teacher: expected a teacher of kind transformer, found "
+                             f"{self.student.teacher!r}")
 
     def _check_pool(self) -> None:
         if self.distil.teachers == ():

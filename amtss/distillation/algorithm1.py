@@ -58,7 +58,8 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
         finished = margin.finished(margins, settings.margin_threshold)             # line 12
         report = {**losses, "margin": {code: margins[code].points for code in languages},
                   "rank": {code: ranked.index(code) for code in languages},
-                  "selected": state.selected, "weights": _by_teacher(params, state.weights)}
+                  "selected": state.selected, "mixing": settings.mixing,
+                  "weights": _by_teacher(params, state.weights)}
         record(progress, epoch, len(rows), time.perf_counter() - started, outcomes, report)
         state = learner.agreed(State(weights, selected, finished))
         progress.state = asdict(state)

@@ -3,13 +3,15 @@
 Shapes: T teachers, L languages, N examples of one language. W has a column per language, which sums
 to 1. It is fitted on validation rows only: the teachers have seen the training rows.
 
-To add a strategy, add a row to `STRATEGIES` and its name to `Distil.weights` in config/schema.py.
+To add a strategy, add a row to `STRATEGIES` and its name to `Distil.weights` in config/student.py.
 """
 
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
+from amtss.logits.mixing import LOG_LINEAR, cross_entropy
 from amtss.logits.pool import LanguagePool, Pool, Weights
 from amtss.logits.softmax import Array
 
@@ -40,7 +42,7 @@ def uniform(teachers: int) -> Array:
 
 
 def likelihood(gold: Array, examples: Array | None = None) -> Array:
-    """The mixture weights that maximise the (weighted) likelihood of the gold labels, by EM.
+    """The weights under which the arithmetic mixture makes the gold labels likeliest, by EM.
 
     The problem is convex, so the result does not depend on where EM starts.
 
@@ -51,8 +53,7 @@ def likelihood(gold: Array, examples: Array | None = None) -> Array:
     Returns: a column of W. *Shape:* (T,)
     """
     gold = np.maximum(gold, np.finfo(np.float64).tiny)
-    share = np.ones(gold.shape[1]) if examples is None else np.asarray(examples, dtype=np.float64)
-    share = share / share.sum() if share.sum() > 0 else np.full(len(share), 1.0 / len(share))
+    share = _shares(gold.shape[1], examples)
     weights = uniform(len(gold))
     for _ in range(MAX_STEPS):
         joint = weights[:, None] * gold
@@ -65,11 +66,55 @@ def likelihood(gold: Array, examples: Array | None = None) -> Array:
     return weights
 
 
+def log_linear(logits: NDArray[np.floating], gold: NDArray[np.int64],
+               examples: Array | None = None) -> Array:
+    """The weights under which the geometric mixture makes the gold labels likeliest.
+
+    The problem is convex (log-linear pooling on the simplex); solved by sequential quadratic
+    programming from equal weights.
+
+    Args:
+        logits: of each teacher. *Shape:* (T, N, C)
+        gold: label index of each example. *Shape:* (N,)
+        examples: as in `likelihood`.
+
+    Returns: a column of W. *Shape:* (T,)
+    """
+    from scipy.optimize import minimize
+
+    teachers, values = len(logits), np.asarray(logits, dtype=np.float64)
+    share = _shares(len(gold), examples)
+
+    def loss(weights: Array) -> tuple[float, Array]:
+        entropy, residual = cross_entropy(np.tensordot(weights, values, axes=1), gold, share)
+        return entropy, np.tensordot(values, residual, axes=2)
+
+    best = minimize(loss, uniform(teachers), jac=True, method="SLSQP",
+                    bounds=[(0.0, 1.0)] * teachers, options={"ftol": 1e-10, "maxiter": MAX_STEPS},
+                    constraints={"type": "eq", "fun": lambda weights: weights.sum() - 1.0,
+                                 "jac": np.ones_like})
+    weights = np.maximum(best.x, 0.0)
+    return np.asarray(weights / weights.sum())
+
+
+def _shares(count: int, examples: Array | None) -> Array:
+    """Weights of examples, scaled to sum 1; equal ones where there are none or all are 0."""
+    weights = np.ones(count) if examples is None else np.asarray(examples, dtype=np.float64)
+    return weights / weights.sum() if weights.sum() > 0 else np.full(count, 1.0 / count)
+
+
+def _likeliest(teachers: LanguagePool, examples: Array | None) -> Array:
+    """The weights that maximise the likelihood of validation labels under the pool's mixing."""
+    if teachers.mixing in LOG_LINEAR:
+        return log_linear(teachers.logits["validation"], teachers.gold, examples)
+    return likelihood(teachers.gold_probabilities(), examples)
+
+
 STRATEGIES: dict[str, Callable[[LanguagePool, Array | None], Array]] = {
     "own": lambda teachers, losses: own(np.array(teachers.taught), teachers.accuracy()),
     "uniform": lambda teachers, losses: uniform(len(teachers.teachers)),
-    "likelihood": lambda teachers, losses: likelihood(teachers.gold_probabilities()),
-    "boosted": lambda teachers, losses: likelihood(teachers.gold_probabilities(), losses),
+    "likelihood": lambda teachers, losses: _likeliest(teachers, None),
+    "boosted": _likeliest,
 }
 """Strategy -> a language's column of W ((T,)) from its teachers and the student's losses.
 

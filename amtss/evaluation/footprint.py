@@ -1,44 +1,53 @@
 """Sizes of the models and what their training has cost."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from amtss.config.schema import Params
 from amtss.files import read_json
 from amtss.paths import Layout
 from amtss.tokenization.tokenizer import trimmed_tokens
 
-if TYPE_CHECKING:
-    from huggingface_hub.utils import SafetensorsRepoMetadata
-
 
 def sizes(params: Params, layout: Layout) -> dict[str, dict[str, Any]]:
     """Table 3: the size of every model, by its name in metrics.json."""
-    folders = {"student": layout.student, "baseline": layout.baseline,
-               **{f"teachers.{name}": layout.teacher(name) for name in params.teachers}}
-    return {name: _size(folder) for name, folder in folders.items()}
+    return {"student": _student(layout.student), "baseline": _student(layout.baseline),
+            **{f"teachers.{name}": _teacher(layout, name) for name in params.teachers}}
 
 
-def _size(folder: Path) -> dict[str, Any]:
-    """Parameters, bytes of weights on disk and architecture of a model; where its vocabulary is
-    trimmed, also the parameters with the full vocabulary."""
-    from huggingface_hub import get_local_safetensors_metadata
-
-    weights = get_local_safetensors_metadata(folder)
-    parameters = sum(weights.parameter_count.values())
-    config = read_json(folder / "config.json", "dvc repro")
-    encoder = config.get("encoder", config)
-    size = {"parameters": parameters,
-            "bytes": sum((folder / name).stat().st_size for name in weights.files_metadata),
-            "architecture": f"{encoder['model_type']}, {encoder.get('num_hidden_layers')} layers"}
+def _student(folder: Path) -> dict[str, Any]:
+    """Size and architecture of a student; where its vocabulary is trimmed, also the parameters with
+    the full vocabulary."""
+    encoder = read_json(folder / "config.json", "dvc repro")["encoder"]
+    size = _weights(folder) | {
+        "architecture": f"{encoder['model_type']}, {encoder.get('num_hidden_layers')} layers"}
     trimmed = trimmed_tokens(folder)
     if trimmed:
-        size["full_vocabulary"] = parameters + trimmed * _row_length(weights)
+        size["full_vocabulary"] = size["parameters"] + trimmed * _row_length(folder)
     return size
 
 
-def _row_length(weights: "SafetensorsRepoMetadata") -> int:
+def _teacher(layout: Layout, name: str) -> dict[str, Any]:
+    """Size and architecture of a teacher; those without layers have no number of them."""
+    about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
+    layers = f", {about['layers']} layers" if about["layers"] else ""
+    return _weights(layout.teacher(name)) | {"architecture": about["architecture"] + layers}
+
+
+def _weights(folder: Path) -> dict[str, int]:
+    """Parameters of a model, and bytes of its weights on disk."""
+    from huggingface_hub import get_local_safetensors_metadata
+
+    weights = get_local_safetensors_metadata(folder)
+    return {"parameters": sum(weights.parameter_count.values()),
+            "bytes": sum((folder / file).stat().st_size for file in weights.files_metadata)}
+
+
+def _row_length(folder: Path) -> int:
     """Parameters of one token: the columns of the embedding table."""
+    from huggingface_hub import get_local_safetensors_metadata
+
+    weights = get_local_safetensors_metadata(folder)
     return next(tensor.shape[1] for file in weights.files_metadata.values()
                 for name, tensor in file.tensors.items() if name.endswith("word_embeddings.weight"))
 

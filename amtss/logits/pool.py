@@ -1,4 +1,4 @@
-"""Equation 4: soft targets, the W-weighted mixture of the probabilities that teachers give.
+"""Equation 4: soft targets, the W-weighted mixture of the answers that teachers give.
 
 The teachers' logits come from their caches, and follow the corpora by key.
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from amtss.config.schema import Params
 from amtss.data.corpus import Corpus
 from amtss.logits import cache as logits_cache
+from amtss.logits.mixing import MIXINGS, Validation
 from amtss.logits.softmax import Array, softmax
 from amtss.paths import Layout
 
@@ -32,10 +33,12 @@ class LanguagePool:
     """Split -> raw logits. *Shape:* (T_l, N, C)"""
     gold: NDArray[np.int64]
     """Label index of each validation example. *Shape:* (N,)"""
+    mixing: str
+    """One of `MIXINGS`."""
 
     def soft_targets(self, split: str, column: Mapping[str, float],
                      temperature: float = 1.0) -> Array:
-        """Equation 4 on a split.
+        """Equation 4, or the pool's other mixing, on a split.
 
         Args:
             column: this language's column of W, by teacher.
@@ -43,7 +46,8 @@ class LanguagePool:
         Returns: *Shape:* (N, C)
         """
         weights = np.array([column[name] for name in self.teachers])
-        return soft_targets(softmax(self.logits[split], temperature), weights)
+        validation = Validation(self.logits["validation"], self.gold)
+        return MIXINGS[self.mixing](self.logits[split], weights, temperature, validation)
 
     def gold_probabilities(self) -> Array:
         """Each teacher's probability of each validation example's label. *Shape:* (T_l, N)"""
@@ -78,17 +82,6 @@ def load(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Sequ
         taught = tuple(len(params.taught_on(name)) if language in params.taught_on(name) else 0
                        for name in names)
         pool[language] = LanguagePool(names, taught, logits,
-                                      corpus.label_ids("validation", labels))
+                                      corpus.label_ids("validation", labels),
+                                      params.distil.mixing)
     return pool
-
-
-def soft_targets(probabilities: Array, weights: Array) -> Array:
-    """Equation 4: the W-weighted mixture of teachers' probabilities.
-
-    Args:
-        probabilities: *Shape:* (T, N, C)
-        weights: this language's column of W. *Shape:* (T,)
-
-    Returns: *Shape:* (N, C)
-    """
-    return np.tensordot(weights, probabilities, axes=1)

@@ -55,7 +55,8 @@ def weights(epoch: Mapping[str, Any], languages: Sequence[str]) -> Table:
             for name, row in epoch["weights"].items())
     return Table(f"Importance weights W after epoch {epoch['epoch']}", ("Teacher", *languages),
                  tuple(rows), (f"{NONE}: the teacher does not score the language. The weights of a "
-                               "language sum to 1.",))
+                               f"language sum to 1. The answers are mixed by "
+                               f"`mixing: {epoch.get('mixing', 'arithmetic')}`.",))
 
 
 def display_name(key: str, metrics: Metrics) -> str:

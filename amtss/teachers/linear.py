@@ -6,7 +6,7 @@ the others.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,15 +34,14 @@ def teach(task: Task) -> Taught:
     assert isinstance(teacher, LinearTeacher)
     started = time.perf_counter()
     models, scored = {}, {}
-    for number, corpus in enumerate(task.corpora, start=1):
+    for corpus in task.corpora:
         language = corpus.language
         _check(corpus, task.labels, teacher.cross_fit)
         models[language] = fit(corpus, task.labels, teacher.regularisation)
         if teacher.cross_fit:
             scored[f"{language}.keys"] = corpus["train"]["key"].to_numpy()
             scored[f"{language}.logits"] = cross_fit(corpus, task.labels, teacher)
-        accuracy = _accuracy(models[language], corpus, task.labels)
-        task.on_epoch(number, {"accuracy": accuracy})
+    task.on_epoch(1, _measure(models, task.corpora, task.labels))
 
     def save(folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -53,28 +52,33 @@ def teach(task: Task) -> Taught:
     rows = sum(len(corpus["train"]) for corpus in task.corpora)
     return Taught(save, {
         "architecture": "TF-IDF, linear SVM", "layers": None,
-        "parameters": sum(model.weights.size + model.bias.size for model in models.values()),
+        "parameters": sum(model.parameters for model in models.values()),
         "examples": rows, "epochs": 1, "best_epoch": 1,
         "seconds": round(time.perf_counter() - started, 3)})
 
 
 def fit(corpus: Corpus, labels: Sequence[str], candidates: Sequence[float],
         rows: NDArray[np.int64] | None = None) -> LinearModel:
-    """A model of a language's training rows, or of some of them."""
+    """A model of a language's training rows, or of some of them.
+
+    Raises:
+        DataError: their texts have no words.
+    """
     texts, gold = joined(corpus, "train"), corpus.label_ids("train", labels)
     if rows is not None:
         texts, gold = [texts[row] for row in rows.tolist()], gold[rows]
-    return linear_model.fit(texts, gold, joined(corpus, "validation"),
-                            corpus.label_ids("validation", labels), len(labels), candidates)
+    try:
+        return linear_model.fit(texts, gold, joined(corpus, "validation"),
+                                corpus.label_ids("validation", labels), len(labels), candidates)
+    except ValueError as error:
+        raise DataError(f"{corpus.language}/train: expected texts to teach a linear model on, "
+                        f"found: {first_line(error)}; correct the source, or teach this language "
+                        "with another kind of teacher") from error
 
 
 def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> NDArray[np.float32]:
-    """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)
-
-    A row's key decides which part it belongs to, so that a row stays in its part when others come.
-    """
-    parts = corpus["train"]["key"].to_numpy() % teacher.cross_fit
-    texts = joined(corpus, "train")
+    """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)"""
+    parts, texts = parts_of(corpus, teacher.cross_fit), joined(corpus, "train")
     result = np.empty((len(texts), len(labels)), dtype=np.float32)
     for part in range(teacher.cross_fit):
         held_out = np.flatnonzero(parts == part)
@@ -82,6 +86,18 @@ def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> 
             model = fit(corpus, labels, teacher.regularisation, np.flatnonzero(parts != part))
             result[held_out] = model.log_probabilities([texts[row] for row in held_out.tolist()])
     return result
+
+
+def parts_of(corpus: Corpus, parts: int) -> NDArray[np.int64]:
+    """The part that each training row belongs to. *Shape:* (N,)
+
+    The key of a text's first row decides, so that equal texts share a part, and rows stay in
+    theirs when others come.
+    """
+    keys, first = corpus["train"]["key"].to_pylist(), dict[str, int]()
+    return np.array([first.setdefault(text, key) % parts
+                     for text, key in zip(joined(corpus, "train"), keys, strict=True)],
+                    dtype=np.int64)
 
 
 def joined(corpus: Corpus, split: str) -> list[str]:
@@ -93,21 +109,31 @@ def joined(corpus: Corpus, split: str) -> list[str]:
 
 
 def _check(corpus: Corpus, labels: Sequence[str], parts: int) -> None:
-    """Every part of the rows must leave two labels to the model of the others."""
+    """There must be validation rows, and rows of two labels outside every part of the training
+    rows."""
+    if not len(corpus["validation"]):
+        raise DataError(f"{corpus.language}/validation: expected rows to choose a linear model by, "
+                        "found none; correct the source, then run `dvc repro`")
     gold = corpus.label_ids("train", labels)
-    part_of = corpus["train"]["key"].to_numpy() % max(1, parts)
-    fewest = min((len(set(gold[part_of != part])) for part in range(parts)),
-                 default=len(set(gold)))
-    if fewest < 2:
+    if len(set(gold)) < 2:
         raise DataError(f"{corpus.language}/train: expected rows of two labels or more to teach a "
-                        f"linear model on, found {fewest} in a part of {len(gold)} rows; add "
-                        "labelled rows, or set the teacher's cross_fit to 0")
+                        f"linear model on, found {len(set(gold))} in {len(gold)} rows; add "
+                        "labelled rows")
+    part_of = parts_of(corpus, max(1, parts))
+    if any(len(set(gold[part_of != part])) < 2 for part in range(parts)):
+        raise DataError(f"{corpus.language}/train: expected rows of two labels or more outside "
+                        f"each of {parts} parts, found fewer in {len(gold)} rows; add labelled "
+                        "rows, or set the teacher's cross_fit to 0")
 
 
-def _accuracy(model: LinearModel, corpus: Corpus, labels: Sequence[str]) -> float:
-    """On validation, in points."""
-    chosen = model.log_probabilities(joined(corpus, "validation")).argmax(axis=1)
-    return 100.0 * float((chosen == corpus.label_ids("validation", labels)).mean())
+def _measure(models: Mapping[str, LinearModel], corpora: Sequence[Corpus],
+             labels: Sequence[str]) -> dict[str, float]:
+    """Accuracy in points and cross-entropy in nats on the validation rows of all languages."""
+    scores = np.concatenate([models[corpus.language].log_probabilities(
+        joined(corpus, "validation")) for corpus in corpora])
+    gold = np.concatenate([corpus.label_ids("validation", labels) for corpus in corpora])
+    return {"accuracy": 100.0 * float((scores.argmax(axis=1) == gold).mean()),
+            "loss": -float(scores[np.arange(len(gold)), gold].mean(dtype=np.float64))}
 
 
 def scorer(params: Params, layout: Layout, name: str) -> Scorer:

@@ -43,6 +43,12 @@ class LinearModel:
     unseen_probability: float
     """Probability of each class that they had not."""
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learnt, those of TF-IDF included."""
+        return int(self.weights.size + self.bias.size
+                   + sum(vectorizer.idf_.size for vectorizer in self.vectorizers.values()))
+
     def log_probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated log-probabilities of every class. *Shape:* (N, C)"""
         scores = _features(self.vectorizers, texts) @ self.weights.T + self.bias
@@ -127,7 +133,10 @@ def fit(texts: Sequence[str], labels: NDArray[np.int64], held_out: Sequence[str]
 
 
 def _calibrate(scores: Array, labels: NDArray[np.int64]) -> float:
-    """The factor of `scores` that makes the labels likeliest (temperature scaling, Guo 2017)."""
+    """The factor of `scores` that makes the labels likeliest (temperature scaling, Guo 2017); 1
+    where there are no labels."""
+    if not len(labels):
+        return 1.0
     from scipy.optimize import minimize_scalar
 
     rows = np.arange(len(labels))

@@ -8,7 +8,7 @@ from support.project import ROOT
 
 from amtss.config import edit
 from amtss.config.params import load_params
-from amtss.config.schema import Onboarding, Params
+from amtss.config.schema import LinearTeacher, Onboarding, Params
 from amtss.errors import ParamsError
 
 PRESETS = sorted((ROOT / "params").glob("*.yaml"))
@@ -86,6 +86,35 @@ def test_the_new_teacher_is_like_most_teachers() -> None:
 def test_the_new_teacher_has_its_own_checkpoint() -> None:
     after = read(pinned("ko", checkpoint="hub/klue")).teachers["ko"]
     assert (after.checkpoint, after.languages) == ("hub/klue", ("ko",))
+
+
+LINEAR = BASE.replace("  large:", """\
+  words: {kind: linear, languages: [en], cross_fit: 3}
+  more: {kind: linear, languages: [fr], cross_fit: 3}
+  old: {kind: linear, languages: [fr]}
+  large:""")
+
+
+def test_the_word_linear_makes_a_linear_teacher() -> None:
+    teacher = read(pinned("ko", checkpoint="linear")).teachers["ko"]
+    assert teacher == LinearTeacher(kind="linear", languages=("ko",))
+
+
+def test_a_linear_teacher_is_like_most_linear_ones() -> None:
+    teacher = read(pinned("ko", checkpoint="linear", text=LINEAR)).teachers["ko"]
+    assert teacher == LinearTeacher(kind="linear", languages=("ko",), cross_fit=3)
+    assert read(pinned("ko", text=LINEAR)).teachers["ko"] == teacher  # the first of those alike
+
+
+def test_a_checkpoint_beside_linear_teachers() -> None:
+    text = LINEAR.replace("  fr2: {<<: *small, languages: [fr]}\n", "")
+    teacher = read(pinned("ko", checkpoint="hub/klue", text=text)).teachers["ko"]
+    assert (teacher.kind, teacher.checkpoint) == ("transformer", "hub/klue")
+    only = "languages: [en]\nteachers: {lin: {kind: linear, languages: [en]}}\nbaseline: " \
+           "{teacher: lin}\ndistil: {top_k: 1}\n"
+    teacher = read(pinned("ko", checkpoint="hub/klue", text=only)).teachers["ko"]
+    assert (teacher.kind, teacher.checkpoint) == ("transformer", "hub/klue")
+    assert read(pinned("ko", text=only)).teachers["ko"].kind == "linear"
 
 
 def test_the_new_languages_data_has_another_name() -> None:

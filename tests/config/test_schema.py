@@ -118,6 +118,15 @@ def test_languages_that_teachers_are_taught_and_score() -> None:
     assert params(distil={"teachers": ["multilingual"], "top_k": 1}).pool == ("multilingual",)
 
 
+def test_the_student_starts_from_a_transformer() -> None:
+    teachers = PARAMS["teachers"] | {"lin": {"kind": "linear", "languages": ["all"]}}
+    student = PARAMS["student"] | {"start": "pca"}
+    assert params(teachers=teachers, student=student | {"teacher": "en"}).student.teacher == "en"
+    with pytest.raises(ValidationError, match=r"student\.teacher: expected a teacher of kind "
+                                              r"transformer, found 'lin'"):
+        params(teachers=teachers, student=student | {"teacher": "lin"})
+
+
 def test_a_column_may_be_one_name_or_several() -> None:
     columns = schema.Columns.model_validate({"text": "utterance", "label": ("a", "b")})
     assert (columns.text, columns.label) == (("utterance",), ("a", "b"))

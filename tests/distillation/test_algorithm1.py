@@ -35,6 +35,7 @@ from amtss.distillation.results import measure_on_validation
 from amtss.errors import AmtssError, CheckpointError
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
+from amtss.logits.mixing import MIXINGS
 
 ROWS = {"en": 48, "fr": 48, "ru": 68}
 """Training rows of each language, chat logs included."""
@@ -188,6 +189,24 @@ class TestWeights:
         students = {strategy: (project := scored(tmp_path / strategy)).distil(weights=strategy)
                     and project.student for strategy in ("own", "uniform")}
         assert students["own"] != students["uniform"]
+
+    @pytest.mark.parametrize("mixing", MIXINGS)
+    def test_the_mixing_gives_the_soft_targets_and_the_margins(self, tmp_path: Path,
+                                                               mixing: str) -> None:
+        project = scored(tmp_path, distil={"mixing": mixing, "weights": "uniform"})
+        row = project.distil(max_epochs=1)[0]
+        assert row["mixing"] == mixing
+        teachers = pool.load(project.params, project.layout, project.corpora(), LABELS,
+                             project.params.pool)
+        for code, members in teachers.items():
+            mixture = members.soft_targets("validation", {code: 0.5, "multilingual": 0.5})
+            accuracy = 100.0 * (mixture.argmax(axis=1) == members.gold).mean()
+            assert row["margin"][code] == pytest.approx(accuracy - row["accuracy"][code])
+
+    def test_mixings_make_different_students(self, tmp_path: Path) -> None:
+        students = {mixing: (project := scored(tmp_path / mixing)).distil(
+            mixing=mixing, max_epochs=1) and project.student for mixing in MIXINGS}
+        assert len(set(students.values())) == len(MIXINGS)
 
     def test_a_pool_of_some_teachers(self, tmp_path: Path) -> None:
         project = scored(tmp_path)

@@ -7,14 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import logsumexp
 from support.training import LABELS, LANGUAGES, Project, rewrite_logits, scored
 
 from amtss.config.schema import Distil
 from amtss.distillation import importance
 from amtss.distillation.importance import fit
 from amtss.logits import pool
-from amtss.logits.pool import Pool, soft_targets
+from amtss.logits.mixing import MIXINGS, arithmetic
+from amtss.logits.pool import Pool
 from amtss.logits.softmax import Array, softmax
 
 shares = st.floats(0.01, 1)
@@ -95,6 +98,54 @@ def test_likelihood_of_zero_probabilities() -> None:
     assert on_simplex(importance.likelihood(np.array([[0.0, 0.0], [0.0, 0.5]])))
 
 
+gold_and_logits = st.tuples(logits_of, arrays(np.int64, 6, elements=st.integers(0, 3)))
+
+
+def geometric_likelihood(weights: Array, logits: Array, gold: NDArray[np.int64],
+                         examples: Array | None = None) -> float:
+    scores = np.tensordot(weights, logits, axes=1)
+    scores = scores - logsumexp(scores, axis=1, keepdims=True)
+    return float(np.average(scores[np.arange(len(gold)), gold], weights=examples))
+
+
+@given(gold_and_logits)
+def test_log_linear_is_at_least_as_likely_as_any_teacher(
+        case: tuple[Array, NDArray[np.int64]]) -> None:
+    logits, gold = case
+    weights = importance.log_linear(logits, gold)
+    assert on_simplex(weights)
+    best = geometric_likelihood(weights, logits, gold)
+    for other in [*np.eye(3), importance.uniform(3)]:
+        assert best >= geometric_likelihood(other, logits, gold) - 1e-4
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_log_linear_agrees_with_a_grid(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    gold, examples = draw.integers(0, 4, 30), draw.uniform(0, 1, 30)
+    logits = draw.normal(size=(2, 30, 4)) + np.eye(4)[gold] * draw.uniform(0, 3, (2, 1, 1))
+    grid = [np.array([share, 1 - share]) for share in np.linspace(0, 1, 1001)]
+    best = max(geometric_likelihood(w, logits, gold, examples) for w in grid)
+    weights = importance.log_linear(logits, gold, examples)
+    assert geometric_likelihood(weights, logits, gold, examples) == pytest.approx(best, abs=1e-5)
+
+
+@given(gold_and_logits, st.permutations(range(3)))
+def test_log_linear_does_not_depend_on_the_order_of_teachers(
+        case: tuple[Array, NDArray[np.int64]], order: list[int]) -> None:
+    logits, gold = case
+    assert geometric_likelihood(importance.log_linear(logits[order], gold), logits[order],
+                                gold) == pytest.approx(geometric_likelihood(
+                                    importance.log_linear(logits, gold), logits, gold), abs=1e-4)
+
+
+def test_log_linear_prefers_the_teacher_of_the_heavier_examples() -> None:
+    logits = np.log(np.array([[[0.9, 0.1], [0.1, 0.9]], [[0.1, 0.9], [0.9, 0.1]]]))
+    light, heavy = importance.log_linear(logits, np.array([0, 0]), np.array([0.1, 3.0]))
+    assert heavy > light
+    assert importance.log_linear(logits, np.array([0, 0]), np.zeros(2)) == pytest.approx([0.5, 0.5])
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), shares), min_size=1, max_size=6))
 def test_own_is_one_teacher(pool: list[tuple[int, float]]) -> None:
     taught, accuracy = (np.array(column) for column in zip(*pool, strict=True))
@@ -119,7 +170,7 @@ def test_uniform(teachers: int) -> None:
 @given(logits_of, st.floats(0.5, 10))
 def test_soft_targets_are_distributions(logits: Array, temperature: float) -> None:
     weights = importance.likelihood(softmax(logits)[:, :, 0])
-    targets = soft_targets(softmax(logits, temperature), weights)
+    targets = arithmetic(logits, weights, temperature)
     assert targets.shape == (6, 4)
     assert (targets >= 0).all()
     assert targets.sum(axis=-1) == pytest.approx(1)
@@ -173,6 +224,20 @@ class TestFit:
         rewrite_logits(project, "fr", "fr", "validation", sure)
         weights = fit(load_pool(project), "likelihood")
         assert weights["fr"]["fr"] > 0.99
+
+    @pytest.mark.parametrize("mixing", MIXINGS)
+    def test_likelihood_is_that_of_the_mixing(self, tmp_path: Path, mixing: str) -> None:
+        teachers = load_pool(scored(tmp_path, distil={"mixing": mixing}))
+        geometric = mixing != "arithmetic"
+        for strategy in ("likelihood", "boosted"):
+            losses = {code: np.linspace(0.1, 2.0, 24) for code in LANGUAGES}
+            weights = fit(teachers, strategy, losses)
+            for code, members in teachers.items():
+                examples = losses[code] if strategy == "boosted" else None
+                expected = (importance.log_linear(members.logits["validation"], members.gold,
+                                                  examples) if geometric
+                            else importance.likelihood(members.gold_probabilities(), examples))
+                assert list(weights[code].values()) == expected.tolist()
 
     def test_likelihood_does_not_read_training_rows(self, tmp_path: Path) -> None:
         project = scored(tmp_path)

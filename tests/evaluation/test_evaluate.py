@@ -22,6 +22,7 @@ from amtss.errors import AmtssError, CheckpointError
 from amtss.evaluation import evaluate, footprint
 from amtss.files import read_json
 from amtss.inference.pytorch_predictor import PytorchPredictor
+from amtss.logits import pool
 from amtss.models import checkpoint
 
 
@@ -94,6 +95,20 @@ class TestFigures:
                 for teacher in (code, "multilingual"))
             right = np.asarray(mixture).argmax(axis=1) == project.gold(code, "test")
             assert metrics["mixture"]["accuracy"][code] == pytest.approx(100.0 * right.mean())
+
+    @pytest.mark.parametrize("mixing", ["geometric", "stacked"])
+    def test_of_another_mixing(self, tmp_path: Path, mixing: str) -> None:
+        made = distilled(tmp_path)
+        made.distil(mixing=mixing, max_epochs=1)
+        made.baseline()
+        evaluate.evaluate(made.params, made.layout)
+        teachers = pool.load(made.params, made.layout, made.corpora(), LABELS, made.params.pool)
+        weights, found = made.history("distil")[0]["weights"], read_json(made.layout.metrics, "x")
+        for code, members in teachers.items():
+            mixture = members.soft_targets("test", {name: weights[name][code]
+                                                    for name in (code, "multilingual")})
+            right = mixture.argmax(axis=1) == made.gold(code, "test")
+            assert found["mixture"]["accuracy"][code] == pytest.approx(100.0 * right.mean())
 
     def test_paired_with_the_baseline(self, metrics: dict[str, Any]) -> None:
         for name in ("average", *LANGUAGES):

@@ -14,6 +14,11 @@ class TestTasks:
         assert [tasks.max_epochs(params, target) for target in (
             "teach@en", "score@en", "distil", "baseline", "evaluate")] == [1, 0, 2, 2, 0]
 
+    def test_a_linear_teacher_has_no_progress_to_show(self) -> None:
+        values = tiny()
+        values["teachers"]["lin"] = {"kind": "linear", "languages": ["all"]}
+        assert tasks.max_epochs(Params.model_validate(_tuples(values)), "teach@lin") == 0
+
     @pytest.mark.parametrize(("error", "retried"), [
         (CommandError("exited with -9"), True), (CommandError("exited with 1"), False),
         (RegistryError("MLFLOW_TRACKING_URI: expected MLflow to answer at h, found: no"), True),

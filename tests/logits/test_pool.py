@@ -10,6 +10,7 @@ from amtss.errors import CacheError
 from amtss.logits import cache as logits_cache
 from amtss.logits import pool
 from amtss.logits.cache import Logits
+from amtss.logits.mixing import MIXINGS, Validation
 from amtss.logits.pool import Pool
 from amtss.logits.softmax import softmax
 
@@ -73,11 +74,6 @@ class TestLoad:
 
 
 class TestSoftTargets:
-    def test_equation_4(self) -> None:
-        probabilities = np.array([[[0.8, 0.2]], [[0.4, 0.6]]])
-        assert pool.soft_targets(probabilities, np.array([0.75, 0.25])) == pytest.approx(
-            np.array([[0.7, 0.3]]))
-
     def test_are_the_weighted_mixture(self, tmp_path: Path) -> None:
         project = scored(tmp_path)
         members = loaded(project)["en"]
@@ -93,6 +89,16 @@ class TestSoftTargets:
                         + 0.75 * probabilities(every, temperature))
             targets = members.soft_targets("train", {"en": 0.25, "multilingual": 0.75}, temperature)
             np.testing.assert_allclose(targets, expected, atol=1e-12)
+
+    @pytest.mark.parametrize("name", MIXINGS)
+    def test_are_of_the_mixing_in_params_yaml(self, tmp_path: Path, name: str) -> None:
+        project = scored(tmp_path, distil={"mixing": name})
+        members, weights = loaded(project)["ru"], np.array([0.25, 0.75])
+        validation = Validation(members.logits["validation"], project.gold("ru", "validation"))
+        for split in ("train", "unlabelled", "validation", "test"):
+            np.testing.assert_array_equal(
+                members.soft_targets(split, {"ru": 0.25, "multilingual": 0.75}, 2.0),
+                MIXINGS[name](members.logits[split], weights, 2.0, validation))
 
 
 class TestGoldProbabilities:

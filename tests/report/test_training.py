@@ -45,6 +45,7 @@ def test_weights_leave_a_dash_where_a_teacher_does_not_score() -> None:
     assert cell(table, "ar", "ar") == "0.35"
     assert cell(table, "ar", "en") == NONE
     assert cell(table, "multilingual", "en") == "0.65"
+    assert "`mixing: geometric`" in table.notes[0]
 
 
 def test_models_have_their_display_names() -> None:

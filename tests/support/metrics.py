@@ -64,7 +64,7 @@ def history(languages: tuple[str, ...] = FIVE, epochs: int = 6) -> list[dict[str
             "hard_loss": 1 / epoch, "soft_loss": 2 / epoch, "learning_rate": 1e-3,
             "accuracy": accuracy, "average": sum(accuracy.values()) / len(accuracy),
             "margin": margin, "rank": {code: i for i, code in enumerate(ranked)},
-            "selected": selected,
+            "selected": selected, "mixing": "geometric",
             "weights": {**{code: {code: 0.35} for code in languages},
                         "multilingual": dict.fromkeys(languages, 0.65)},
             "best": epoch in (1, 3, epochs - 1)})
