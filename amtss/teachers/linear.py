@@ -41,8 +41,7 @@ def teach(task: Task) -> Taught:
         if teacher.cross_fit:
             scored[f"{language}.keys"] = corpus["train"]["key"].to_numpy()
             scored[f"{language}.logits"] = cross_fit(corpus, task.labels, teacher)
-        accuracy = _accuracy(models[language], corpus, task.labels)
-        task.on_epoch(number, {"accuracy": accuracy})
+        task.on_epoch(number, {"accuracy": accuracy(models[language], corpus, task.labels)})
 
     def save(folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -52,7 +51,7 @@ def teach(task: Task) -> Taught:
 
     rows = sum(len(corpus["train"]) for corpus in task.corpora)
     return Taught(save, {
-        "architecture": "TF-IDF, linear SVM", "layers": None,
+        "architecture": linear_model.ARCHITECTURE, "layers": None,
         "parameters": sum(model.weights.size + model.bias.size for model in models.values()),
         "examples": rows, "epochs": 1, "best_epoch": 1,
         "seconds": round(time.perf_counter() - started, 3)})
@@ -60,12 +59,20 @@ def teach(task: Task) -> Taught:
 
 def fit(corpus: Corpus, labels: Sequence[str], candidates: Sequence[float],
         rows: NDArray[np.int64] | None = None) -> LinearModel:
-    """A model of a language's training rows, or of some of them."""
+    """A model of a language's training rows, or of some of them.
+
+    Raises:
+        DataError: there are too few texts to find features in them.
+    """
     texts, gold = joined(corpus, "train"), corpus.label_ids("train", labels)
     if rows is not None:
         texts, gold = [texts[row] for row in rows.tolist()], gold[rows]
-    return linear_model.fit(texts, gold, joined(corpus, "validation"),
-                            corpus.label_ids("validation", labels), len(labels), candidates)
+    try:
+        return linear_model.fit(texts, gold, joined(corpus, "validation"),
+                                corpus.label_ids("validation", labels), len(labels), candidates)
+    except ValueError as error:
+        raise DataError(f"{corpus.language}/train: expected texts to teach a linear model on, "
+                        f"found: {first_line(error)}; add labelled rows") from error
 
 
 def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> NDArray[np.float32]:
@@ -92,6 +99,12 @@ def joined(corpus: Corpus, split: str) -> list[str]:
     return [f"{text} \n {pair}" for text, pair in zip(first, second, strict=True)]
 
 
+def accuracy(model: LinearModel, corpus: Corpus, labels: Sequence[str]) -> float:
+    """Of a language's model on validation, in percent."""
+    chosen = model.log_probabilities(joined(corpus, "validation")).argmax(axis=1)
+    return 100.0 * float((chosen == corpus.label_ids("validation", labels)).mean())
+
+
 def _check(corpus: Corpus, labels: Sequence[str], parts: int) -> None:
     """Every part of the rows must leave two labels to the model of the others."""
     gold = corpus.label_ids("train", labels)
@@ -102,12 +115,6 @@ def _check(corpus: Corpus, labels: Sequence[str], parts: int) -> None:
         raise DataError(f"{corpus.language}/train: expected rows of two labels or more to teach a "
                         f"linear model on, found {fewest} in a part of {len(gold)} rows; add "
                         "labelled rows, or set the teacher's cross_fit to 0")
-
-
-def _accuracy(model: LinearModel, corpus: Corpus, labels: Sequence[str]) -> float:
-    """On validation, in points."""
-    chosen = model.log_probabilities(joined(corpus, "validation")).argmax(axis=1)
-    return 100.0 * float((chosen == corpus.label_ids("validation", labels)).mean())
 
 
 def scorer(params: Params, layout: Layout, name: str) -> Scorer:
