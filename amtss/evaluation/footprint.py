@@ -14,28 +14,28 @@ def sizes(params: Params, layout: Layout) -> dict[str, dict[str, Any]]:
     """Table 3: the size of every model, by its name in metrics.json."""
     folders = {"student": layout.student, "baseline": layout.baseline, "floor": layout.floor,
                **{f"teachers.{name}": layout.teacher(name) for name in params.teachers}}
-    return {name: _size(folder) for name, folder in folders.items()}
+    return {name: size(folder) for name, folder in folders.items()}
 
 
-def _size(folder: Path) -> dict[str, Any]:
+def size(folder: Path) -> dict[str, Any]:
     """Parameters, bytes of weights on disk and architecture of a model; where its vocabulary is
     trimmed, also the parameters with the full vocabulary."""
     from huggingface_hub import get_local_safetensors_metadata
 
     weights = get_local_safetensors_metadata(folder)
     parameters = sum(weights.parameter_count.values())
-    size: dict[str, Any] = {
+    found: dict[str, Any] = {
         "parameters": parameters,
         "bytes": sum((folder / name).stat().st_size for name in weights.files_metadata)}
     if (folder / linear_model.FEATURES).is_file():
-        return size | {"architecture": linear_model.ARCHITECTURE}
+        return found | {"architecture": linear_model.ARCHITECTURE}
     config = read_json(folder / "config.json", "dvc repro")
     encoder = config.get("encoder", config)
-    size["architecture"] = f"{encoder['model_type']}, {encoder.get('num_hidden_layers')} layers"
+    found["architecture"] = f"{encoder['model_type']}, {encoder.get('num_hidden_layers')} layers"
     trimmed = trimmed_tokens(folder)
     if trimmed:
-        size["full_vocabulary"] = parameters + trimmed * encoder["hidden_size"]
-    return size
+        found["full_vocabulary"] = parameters + trimmed * encoder["hidden_size"]
+    return found
 
 
 def costs(params: Params, layout: Layout) -> dict[str, dict[str, float]]:
