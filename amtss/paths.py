@@ -59,6 +59,11 @@ class Layout:
         return self.artifacts / "logits" / teacher / f"{language}.safetensors"
 
     @property
+    def floor(self) -> Path:
+        """Folder of the linear floor: a model per language, and `floor.json` about them."""
+        return self.artifacts / "floor"
+
+    @property
     def tokenizer(self) -> Path:
         """The tokenizer of the student and of X-LM-Tiny."""
         return self.artifacts / "tokenizer"

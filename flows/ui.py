@@ -81,10 +81,11 @@ def rows(languages: Sequence[str], metrics: Mapping[str, Any],
     rival = accuracy.rival(metrics)
     table = [{"language": code, "student": metrics["student"]["accuracy"][code],
               rival: metrics["baseline"]["accuracy"].get(code),
+              "linear floor": metrics["floor"]["accuracy"][code],
               "best teacher": best(code), "its name": metrics["best_teacher"][code],
               "champion": champion.get(code)} for code in languages]
     mean = {name: _mean(row[name] for row in table)
-            for name in ("student", rival, "best teacher", "champion")}
+            for name in ("student", rival, "linear floor", "best teacher", "champion")}
     return [{name: f"{value:.2f}" if isinstance(value, float) else value or ""
              for name, value in row.items()}
             for row in [*table, {"language": "average", **mean, "its name": None}]]

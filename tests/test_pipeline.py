@@ -26,8 +26,8 @@ STARTS = {
     "sources": ("data/sources.py",),
     "data": ("data/corpus.py", "data/sampling.py", "data/sources.py"),
     "validate": ("validation/expectations.py",), "fetch": ("registry/fetch.py",),
-    "gate": ("validation/gate.py",), "teach": ("teachers/teach.py",),
-    "score": ("logits/score.py",), "start": ("student/start.py",),
+    "gate": ("validation/gate.py",), "floor": ("evaluation/floor.py",),
+    "teach": ("teachers/teach.py",), "score": ("logits/score.py",), "start": ("student/start.py",),
     "distil": ("distillation/algorithm1.py",), "baseline": ("distillation/baseline.py",),
     "evaluate": ("evaluation/evaluate.py",), "report": ("report/report.py",)}
 """Stage -> the modules that its command calls."""
@@ -164,7 +164,7 @@ def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> 
     assert sorted(ran) == sorted([
         "sources", *(f"{stage}@{code}" for stage in ("data", "validate") for code in codes), "gate",
         *(f"{stage}@{name}" for stage in ("teach", "score") for name in (*codes, "multilingual")),
-        "fetch", *LAST])
+        "floor", "fetch", *LAST])
     assert json.loads((tmp_path / "artifacts/registered/origin.json").read_text()) == {}
 
     assert pipeline.repro() == []
@@ -183,7 +183,7 @@ def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> 
     difference = json.loads(pipeline.run("dvc", "params", "diff", "--json"))["params.yaml"]
     assert difference["languages"]["new"] == str([*codes, "ru"])
     ran = pipeline.repro()
-    assert sorted(ran) == sorted(["sources", "data@ru", "validate@ru", "gate", "teach@ru",
+    assert sorted(ran) == sorted(["sources", "data@ru", "validate@ru", "gate", "floor", "teach@ru",
                                   "score@ru", "score@multilingual", *LAST])
     pipeline.commit()
 
@@ -252,6 +252,8 @@ elif stage in ("teach", "score"):
     gate = json.loads((A / "gate.json").read_text())
     folder = {{"teach": "teachers", "score": "logits"}}[stage]
     write(f"{{folder}}/{{rest[0]}}/x", gate[stage][rest[0]])
+elif stage == "floor":
+    write("floor/x", key(languages))
 elif stage == "fetch":
     write("registered/x", stage)
 else:
@@ -298,7 +300,7 @@ def test_twenty_languages_and_one_more(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path / "project", demo(*CODES, scores=["all"]), stand_in.parent)
     twenty(pipeline, *CODES)
     ran = pipeline.repro()
-    assert len(ran) == 1 + 2 * 20 + 1 + 2 * 21 + 1 + 5
+    assert len(ran) == 1 + 2 * 20 + 1 + 1 + 2 * 21 + 1 + 5
     pipeline.commit()
 
     assert pipeline.repro() == []
@@ -306,12 +308,12 @@ def test_twenty_languages_and_one_more(tmp_path: Path) -> None:
     twenty(pipeline, *CODES, "uk", new=("uk",))
     ran = pipeline.repro()
     assert sorted(ran) == sorted([
-        "sources", "data@uk", "validate@uk", "gate", "teach@uk", "score@uk",
+        "sources", "data@uk", "validate@uk", "gate", "floor", "teach@uk", "score@uk",
         "score@multilingual", "fetch", *LAST])
 
     # changed texts of a language rerun its stages and those that read it; `fetch` does not run
     (pipeline.root / "data" / "fi" / "train.csv").write_text("text,label\nchanged,a\n")
     ran = pipeline.repro()
     assert sorted(ran) == sorted([
-        "sources", "data@fi", "validate@fi", "gate", "teach@fi", "score@fi", "teach@multilingual",
-        "score@multilingual", *LAST])
+        "sources", "data@fi", "validate@fi", "gate", "floor", "teach@fi", "score@fi",
+        "teach@multilingual", "score@multilingual", *LAST])

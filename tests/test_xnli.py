@@ -92,7 +92,7 @@ def stages() -> list[str]:
     teachers = list(XNLI.teachers)
     return ["sources", *(f"{stage} {code}" for stage in ("data", "validate") for code in LANGUAGES),
             "gate", *(f"{stage} {name}" for stage in ("teach", "score") for name in teachers),
-            "fetch", "start", "distil", "baseline", "evaluate", "report"]
+            "floor", "fetch", "start", "distil", "baseline", "evaluate", "report"]
 
 
 @pytest.mark.slow

@@ -74,6 +74,14 @@ def gate() -> None:
 
 
 @app.command()
+def floor() -> None:
+    """Teach a linear model per language, the floor that every student is held against."""
+    from amtss.evaluation import floor
+
+    floor.teach(*load_project())
+
+
+@app.command()
 def teach(name: TeacherArgument) -> None:
     """Make one teacher: fine-tune it, or fit it, by its kind."""
     params, layout = load_project()

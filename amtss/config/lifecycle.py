@@ -27,6 +27,10 @@ class Promotion(Section):
     """Most that any of the champion's languages may fall."""
     required: Languages = ()
     """Languages that a version must serve besides the champion's."""
+    floor: Literal["warn", "refuse", "off"] = "warn"
+    """What happens to a version that is below the linear floor (`amtss floor`) on average or in a
+    language: `warn` says so, `refuse` keeps it from becoming champion, `off` says nothing. The
+    floor of a version that was registered before versions had one is unknown, and it passes."""
 
 
 class Serving(Section):

@@ -1,5 +1,5 @@
-"""Stage `evaluate`: read the test split once, for the student, X-LM-Tiny, every teacher and the
-mixture of the teachers weighted by W."""
+"""Stage `evaluate`: read the test split once, for the student, X-LM-Tiny, every teacher, the
+mixture of the teachers weighted by W, and the linear floor."""
 
 import csv
 import io
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import Evaluation, Params
 from amtss.data.corpus import Corpus, load, test_fingerprint
-from amtss.evaluation import footprint
+from amtss.evaluation import floor, footprint
 from amtss.evaluation.metrics import (
     accuracy,
     calibration_error,
@@ -54,6 +54,7 @@ def evaluate(params: Params, layout: Layout) -> None:
     metrics: dict[str, Any] = {
         "student": measure(student, gold, settings), "baseline": measure(baseline, gold, settings),
         "mixture": measure(mixture, gold, settings),
+        "floor": measure(floor.predict_test(layout, corpora), gold, settings),
         "teachers": {name: measure(_of_teacher(teachers, name), gold, settings)
                      for name in params.teachers},
         "best_teacher": {language: _best(members) for language, members in teachers.items()},

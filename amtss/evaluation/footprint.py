@@ -6,12 +6,14 @@ from typing import Any
 from amtss.config.schema import Params
 from amtss.files import read_json
 from amtss.paths import Layout
+from amtss.teachers import linear_model
 from amtss.tokenization.tokenizer import trimmed_tokens
 
 
 def sizes(params: Params, layout: Layout) -> dict[str, dict[str, Any]]:
     """Table 3: the size of every model, by its name in metrics.json."""
     return {"student": _student(layout.student), "baseline": _student(layout.baseline),
+            "floor": {**_weights(layout.floor), "architecture": linear_model.ARCHITECTURE},
             **{f"teachers.{name}": _teacher(layout, name) for name in params.teachers}}
 
 
@@ -19,7 +21,8 @@ def _student(folder: Path) -> dict[str, Any]:
     """Size and architecture of a student; where its vocabulary is trimmed, also the parameters with
     the full vocabulary."""
     encoder = read_json(folder / "config.json", "dvc repro")["encoder"]
-    size = _weights(folder) | {
+    size: dict[str, Any] = {
+        **_weights(folder),
         "architecture": f"{encoder['model_type']}, {encoder.get('num_hidden_layers')} layers"}
     trimmed = trimmed_tokens(folder)
     if trimmed:
@@ -31,7 +34,7 @@ def _teacher(layout: Layout, name: str) -> dict[str, Any]:
     """Size and architecture of a teacher; those without layers have no number of them."""
     about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
     layers = f", {about['layers']} layers" if about["layers"] else ""
-    return _weights(layout.teacher(name)) | {"architecture": about["architecture"] + layers}
+    return {**_weights(layout.teacher(name)), "architecture": about["architecture"] + layers}
 
 
 def _weights(folder: Path) -> dict[str, int]:
@@ -53,10 +56,16 @@ def _row_length(folder: Path) -> int:
 
 
 def costs(params: Params, layout: Layout) -> dict[str, dict[str, float]]:
-    """Examples, seconds and epochs of training by model, by its name in metrics.json."""
+    """Examples, seconds and epochs of training by model, by its name in metrics.json.
+
+    The floor's seconds are CPU seconds; the others' are those of a clock.
+    """
     found = {"student": read_json(layout.training("distil") / "cost.json", "dvc repro distil"),
              "baseline": read_json(layout.training("baseline") / "cost.json",
                                    "dvc repro baseline")}
+    floor = read_json(layout.floor / "floor.json", "dvc repro floor")
+    found["floor"] = {"examples": sum(floor["rows"].values()), "seconds": floor["seconds"],
+                      "epochs": 1, "best_epoch": 1}
     for name in params.teachers:
         about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
         found[f"teachers.{name}"] = {

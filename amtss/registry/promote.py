@@ -27,10 +27,12 @@ from amtss.table import rich_table
 
 
 def show(verdict: Verdict) -> None:
-    """Print the comparison."""
+    """Print the comparison, and a warning if a rule that only warns is broken."""
     from rich.console import Console
 
     Console(width=None if sys.stdout.isatty() else 160).print(rich_table(verdict_table(verdict)))
+    if verdict.warning:
+        print(f"amtss: warning: {verdict.warning}", file=sys.stderr)
 
 
 def promote(params: Params, layout: Layout, reference: str | int = CHALLENGER,
@@ -128,8 +130,8 @@ def _judge(params: Params, layout: Layout, candidate: Version, against: int | No
     measured = _measured(params, layout, champion, candidate)
     again = [code for code in champion.languages if measured.test[code] != champion.test[code]]
     verdict = compare(candidate, measured, params)
-    return replace(verdict, notes=(f"Version {against} was evaluated again on the test rows of "
-                                   f"{', '.join(again)}.",)) if again else verdict
+    note = f"Version {against} was evaluated again on the test rows of {', '.join(again)}."
+    return replace(verdict, notes=(note, *verdict.notes)) if again else verdict
 
 
 def _measured(params: Params, layout: Layout, champion: Version, candidate: Version) -> Version:

@@ -61,6 +61,7 @@ def _evaluated(params: Params, layout: Layout) -> Version:
                             f"found {measured['student']}; run `dvc repro`")
     languages = tuple(measured["test"])
     config = read_json(layout.student / "config.json", "dvc repro -f distil")
+    floor = metrics["floor"]["accuracy"] if "floor" in metrics else None
     return Version(
         number=0, fingerprint=fingerprint, parent=metrics.get("onboarded", {}).get("version"),
         languages=languages, labels=tuple(config["id2label"].values()),
@@ -70,7 +71,8 @@ def _evaluated(params: Params, layout: Layout) -> Version:
                                 f"dvc repro validate@{code}")["errors"] for code in languages},
         commit=git.head(layout.root), lock=tracking.lock(layout),
         dirty=", ".join(git.changed(layout.root, LINEAGE)) or None,
-        runtime=params.serving.runtime)
+        runtime=params.serving.runtime,
+        floor=floor and {code: floor[code] for code in languages})
 
 
 def _create(params: Params, layout: Layout, student: Version) -> int:

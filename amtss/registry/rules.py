@@ -1,11 +1,13 @@
 """The rules of promotion, and the verdict on a version. Pure: nothing is read or written."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from amtss.config.schema import ALL, Params
 from amtss.errors import RegistryError
 from amtss.evaluation import metrics
+from amtss.report.floor import ADVICE
 from amtss.table import NONE, Table
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
 AVERAGE_DROP, LANGUAGE_DROP = "max_average_drop", "max_language_drop"
 REQUIRED, VALIDATION, LABELS, TEST = "required", "validation", "labels", "test"
+FLOOR = "floor"
 
 
 class Check(NamedTuple):
@@ -26,6 +29,16 @@ class Check(NamedTuple):
     """Points of test accuracy, if the rule is about accuracy."""
     allowed: float | None = None
     """How many points the candidate may be worse."""
+    only_warns: bool = False
+    """Whether the candidate may become champion even if it breaks the rule."""
+
+    @property
+    def fails(self) -> bool:
+        return not self.passed and not self.only_warns
+
+    @property
+    def warns(self) -> bool:
+        return not self.passed and self.only_warns
 
     @property
     def difference(self) -> float | None:
@@ -46,7 +59,13 @@ class Verdict:
 
     @property
     def failed(self) -> tuple[Check, ...]:
-        return tuple(check for check in self.checks if not check.passed)
+        return tuple(check for check in self.checks if check.fails)
+
+    @property
+    def warning(self) -> str | None:
+        """One line about the broken rules that only warn; None if there are none."""
+        broken = [check for check in self.checks if check.warns]
+        return f"version {self.candidate.number}: {_summary(broken, self)}" if broken else None
 
     def enforce(self) -> None:
         """
@@ -54,10 +73,8 @@ class Verdict:
             RegistryError: a rule is broken. The message names the first, its language and figures.
         """
         if self.failed:
-            more = f" (and {len(self.failed) - 1} more)" if self.failed[1:] else ""
-            expectation, fix = _explain(self.failed[0], self)
             raise RegistryError(f"version {self.candidate.number} does not pass the rules: "
-                                f"{self.failed[0].rule}: {expectation}{more}; {fix}")
+                                f"{_summary(self.failed, self)}")
 
 
 def compare(candidate: "Version", champion: "Version | None", params: Params) -> Verdict:
@@ -77,7 +94,27 @@ def compare(candidate: "Version", champion: "Version | None", params: Params) ->
                                 _mean(champion, shared), rules.max_average_drop))
         checks += [_drop(LANGUAGE_DROP, code, candidate.accuracy[code], champion.accuracy[code],
                          rules.max_language_drop) for code in shared]
-    return Verdict(candidate, champion, tuple(checks))
+    notes: tuple[str, ...] = ()
+    if rules.floor != "off" and candidate.floor is None:
+        notes = (f"The linear floor of version {candidate.number} is unknown: it was registered "
+                 "before versions had one.",)
+    elif rules.floor != "off":
+        checks += _above_floor(candidate, only_warns=rules.floor == "warn")
+    return Verdict(candidate, champion, tuple(checks), notes)
+
+
+def _above_floor(candidate: "Version", only_warns: bool) -> list[Check]:
+    """A check of the average over its languages, then one of each language."""
+    figures = {ALL: candidate.average, **candidate.accuracy}
+    return [Check(FLOOR, code, own - _floor(candidate, code) >= -metrics.ROUNDING, own,
+                  only_warns=only_warns) for code, own in figures.items()]
+
+
+def _floor(candidate: "Version", code: str) -> float:
+    """The linear floor's accuracy in a language, or on average."""
+    assert candidate.floor is not None
+    return (sum(candidate.floor.values()) / len(candidate.floor) if code == ALL
+            else candidate.floor[code])
 
 
 def _drop(rule: str, language: str, candidate: float, champion: float, allowed: float) -> Check:
@@ -89,6 +126,13 @@ def _mean(version: "Version", languages: list[str]) -> float:
     return sum(version.accuracy[code] for code in languages) / len(languages)
 
 
+def _summary(broken: Sequence[Check], verdict: Verdict) -> str:
+    """The first broken rule, how many others there are, and what fixes it."""
+    more = f" (and {len(broken) - 1} more)" if broken[1:] else ""
+    expectation, fix = _explain(broken[0], verdict)
+    return f"{broken[0].rule}: {expectation}{more}; {fix}"
+
+
 def _explain(check: Check, verdict: Verdict) -> tuple[str, str]:
     """What a broken rule expected and found, and what fixes it."""
     candidate, champion, code = verdict.candidate, verdict.champion, check.language
@@ -98,6 +142,11 @@ def _explain(check: Check, verdict: Verdict) -> tuple[str, str]:
     if check.rule == VALIDATION:
         return (f"expected no errors in the validation of {code}, found {candidate.errors[code]}",
                 "correct the data, then run `dvc repro` and `amtss register`")
+    what = "on average over its languages" if code == ALL else f"in {code}"
+    if check.rule == FLOOR:
+        floor, own = _floor(candidate, code), check.candidate or 0.0
+        return (f"expected at least the linear floor's {floor:.2f} {what}, found {own:.2f} "
+                f"({own - floor:+.2f})", f"{ADVICE}, or change promotion.floor in params.yaml")
     assert champion is not None
     if check.rule == LABELS:
         others = sorted({*candidate.labels} ^ {*champion.labels})
@@ -108,7 +157,6 @@ def _explain(check: Check, verdict: Verdict) -> tuple[str, str]:
                 f"that this one was measured on ({candidate.test[code]}), found others "
                 f"({champion.test[code]}), and artifacts/data has neither",
                 "run `dvc repro` and `amtss register` again")
-    what = "on average over its languages" if code == ALL else f"in {code}"
     return (f"expected at most {check.allowed:.2f} points below version {champion.number}'s "
             f"{check.champion:.2f} {what}, found {check.candidate:.2f} ({check.difference:+.2f})",
             f"train a better student, or raise promotion.{check.rule} in params.yaml")
@@ -124,10 +172,12 @@ def verdict_table(verdict: Verdict) -> Table:
         own = candidate.average if code == ALL else candidate.accuracy.get(code)
         figures = next((check for check in checks if check.champion is not None),
                        Check("", code, True, own))
-        failed = ", ".join(check.rule for check in checks if not check.passed)
+        failed = ", ".join(check.rule for check in checks if check.fails)
+        warns = ", ".join(check.rule for check in checks if check.warns)
+        outcome = f"fails: {failed}" if failed else f"warns: {warns}" if warns else "passes"
         rows.append(("average" if code == ALL else code, _points(figures.champion),
                      _points(figures.candidate), _points(figures.difference, "+"),
-                     _points(figures.allowed), f"fails: {failed}" if failed else "passes"))
+                     _points(figures.allowed), outcome))
     return Table(f"Version {candidate.number} against {against if champion else 'no champion yet'}",
                  ("language", against, f"version {candidate.number}", "difference",
                   "allowed drop", "verdict"), tuple(rows), verdict.notes)

@@ -86,9 +86,9 @@ class Run:
                 self.epoch(row)
 
     def evaluated(self, metrics: Mapping[str, Any]) -> None:
-        """Log the figures of the student and of X-LM-Tiny in `metrics.json`."""
+        """Log the figures of the student, X-LM-Tiny and the floor in `metrics.json`."""
         self._metrics({model: {key: metrics[model][key] for key in ("accuracy", "macro_f1", "ece")}
-                       for model in ("student", "baseline")})
+                       for model in ("student", "baseline", "floor")})
         fingerprint = metrics["measured"]["student"]
         self._log(lambda client: client.set_tag(self._id, "student", fingerprint))
 

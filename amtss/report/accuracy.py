@@ -6,7 +6,7 @@ Accuracies are in percent, differences in points; `metrics` is the content of me
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from amtss.report import paper
+from amtss.report import floor, paper
 from amtss.table import NONE, Best, Table
 
 Metrics = Mapping[str, Any]
@@ -31,14 +31,17 @@ def verdict(pair: Mapping[str, float]) -> str:
 
 
 def headline(metrics: Metrics) -> str:
-    """The measured result in two sentences."""
+    """The measured result: first beside the linear floor, then beside X-LM-Tiny and the teachers.
+    """
     pair = metrics["paired"][AVERAGE]
     side = "above" if pair["difference"] >= 0 else "below"
     conclusion = {"above": "it is better", "below": "it is worse",
                   "not shown": "no difference was shown"}[verdict(pair)]
     p = _p(pair["p"]) if pair["p"] < 0.001 else f"= {_p(pair['p'])}"
     over = f" over the languages of {rival(metrics)}" if "onboarded" in metrics else ""
-    return (f"The student is {abs(pair['difference']):.2f} points {side} {rival(metrics)} on "
+    beside_floor = floor.sentence(metrics["student"]["accuracy"], metrics["floor"]["accuracy"])
+    return (f"{beside_floor} "
+            f"The student is {abs(pair['difference']):.2f} points {side} {rival(metrics)} on "
             f"average{over} (95% interval {_between(pair)}, p {p}): {conclusion}. Its average "
             f"test accuracy is {metrics['student']['accuracy'][AVERAGE]:.2f}; that of the best "
             f"single teachers is {_best_single(metrics)[AVERAGE]:.2f}, and that of the teachers "
@@ -83,6 +86,7 @@ def _results(metrics: Metrics, columns: Sequence[str]) -> tuple[tuple[str, ...],
         baseline = {code: value for code, value in baseline.items() if code != AVERAGE}
     pairs = [metrics["paired"][code] if code in baseline else None for code in columns]
     return (
+        (floor.NAME, *_accuracies(metrics["floor"]["accuracy"], columns)),
         ("Best single teachers", *_accuracies(_best_single(metrics), columns)),
         (MIXTURE, *_accuracies(metrics["mixture"]["accuracy"], columns)),
         (rival(metrics), *_accuracies(baseline, columns, than=student)),
@@ -105,7 +109,7 @@ def _paper(published: paper.Results, columns: Sequence[str]) -> tuple[tuple[str,
 def detail(metrics: Metrics, languages: Sequence[str]) -> Table:
     """Every metric of every model, language by language."""
     models = {STUDENT: metrics["student"], rival(metrics): metrics["baseline"],
-              MIXTURE: metrics["mixture"]}
+              MIXTURE: metrics["mixture"], floor.NAME: metrics["floor"]}
     models |= {f"teacher {name}": teacher for name, teacher in metrics["teachers"].items()}
     rows = []
     for code in (AVERAGE, *languages):
@@ -148,6 +152,7 @@ def adapted(metrics: Metrics, beside_paper: bool) -> Table:
         for code in new)
     rows: tuple[tuple[str, ...], ...] = (
         ("Architecture", *architectures, NONE),
+        (floor.NAME, *_accuracies(metrics["floor"]["accuracy"], columns)),
         ("Best single teachers", *_accuracies(best, columns)),
         (STUDENT, *_accuracies(student, columns)),
         ("minus the teacher", *(f"{student[code] - best[code]:+.2f}" for code in columns)))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from amtss.report import paper
+from amtss.report import floor, paper
 from amtss.report.accuracy import STUDENT, Metrics, rival
 from amtss.table import NONE, Table
 
@@ -30,8 +30,8 @@ def cost(metrics: Metrics) -> Table:
     rows.append(("all", _whole(sum(training["examples"] for training in costs.values())),
                  NONE, NONE, f"{sum(training['seconds'] for training in costs.values()):,.1f}"))
     return Table("Cost of training", ("Model", "Examples", "Epochs", "Best epoch", "Seconds"),
-                 tuple(rows), ("An example counts once for every time that a model trained on it.",
-                               ))
+                 tuple(rows), ("An example counts once for every time that a model trained on it. "
+                               "The floor's seconds are CPU seconds.",))
 
 
 def ranked(epochs: Sequence[Mapping[str, Any]], languages: Sequence[str]) -> Table:
@@ -60,8 +60,9 @@ def weights(epoch: Mapping[str, Any], languages: Sequence[str]) -> Table:
 
 
 def display_name(key: str, metrics: Metrics) -> str:
-    """The name of a model that metrics.json calls `student`, `baseline` or `teachers.NAME`."""
-    known = {"student": STUDENT, "baseline": rival(metrics)}
+    """The name of a model that metrics.json calls `student`, `baseline`, `floor` or
+    `teachers.NAME`."""
+    known = {"student": STUDENT, "baseline": rival(metrics), "floor": floor.NAME}
     return known.get(key, key.replace("teachers.", "teacher "))
 
 

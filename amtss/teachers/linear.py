@@ -51,7 +51,7 @@ def teach(task: Task) -> Taught:
 
     rows = sum(len(corpus["train"]) for corpus in task.corpora)
     return Taught(save, {
-        "architecture": "TF-IDF, linear SVM", "layers": None,
+        "architecture": linear_model.ARCHITECTURE, "layers": None,
         "parameters": sum(model.parameters for model in models.values()),
         "examples": rows, "epochs": 1, "best_epoch": 1,
         "seconds": round(time.perf_counter() - started, 3)})
@@ -106,6 +106,12 @@ def joined(corpus: Corpus, split: str) -> list[str]:
     if second is None:
         return first
     return [f"{text} \n {pair}" for text, pair in zip(first, second, strict=True)]
+
+
+def accuracy(model: LinearModel, corpus: Corpus, labels: Sequence[str]) -> float:
+    """Of a language's model on validation, in percent."""
+    chosen = model.log_probabilities(joined(corpus, "validation")).argmax(axis=1)
+    return 100.0 * float((chosen == corpus.label_ids("validation", labels)).mean())
 
 
 def _check(corpus: Corpus, labels: Sequence[str], parts: int) -> None:

@@ -20,8 +20,11 @@ from amtss.files import read_json, write_json
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.svm import LinearSVC
 
 Array = NDArray[np.float64]
+ARCHITECTURE = "TF-IDF, linear SVM"
+FEATURES = "features.json"
 ANALYZERS: dict[str, dict[str, Any]] = {
     "characters": {"analyzer": "char_wb", "ngram_range": (1, 5), "min_df": 2},
     "words": {"token_pattern": r"(?u)\b\w+\b", "ngram_range": (1, 2)}}
@@ -42,6 +45,8 @@ class LinearModel:
     """Which classes the training rows had. *Shape:* (C,)"""
     unseen_probability: float
     """Probability of each class that they had not."""
+    regularisation: float
+    """The SVM's C that was chosen."""
 
     @property
     def parameters(self) -> int:
@@ -67,11 +72,12 @@ def save(models: Mapping[str, LinearModel], folder: Path) -> None:
                     for kind, vectorizer in model.vectorizers.items()}
         features[name] = {"seen": model.seen.tolist(),
                           "unseen_probability": model.unseen_probability,
+                          "regularisation": model.regularisation,
                           "vocabulary": {kind: _terms(vectorizer) for kind, vectorizer
                                          in model.vectorizers.items()}}
     save_file({name: np.ascontiguousarray(tensor, dtype=np.float32)
                for name, tensor in tensors.items()}, folder / "model.safetensors")
-    write_json(folder / "features.json", features)
+    write_json(folder / FEATURES, features)
 
 
 def load(folder: Path, command: str) -> dict[str, LinearModel]:
@@ -86,15 +92,15 @@ def load(folder: Path, command: str) -> dict[str, LinearModel]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    features = read_json(folder / "features.json", command)
+    features = read_json(folder / FEATURES, command)
     try:
         tensors = load_file(folder / "model.safetensors")
         return {name: LinearModel(
             {kind: _restored(kind, terms, tensors[f"{name}.idf.{kind}"])
              for kind, terms in about["vocabulary"].items()},
             tensors[f"{name}.weights"], tensors[f"{name}.bias"],
-            np.array(about["seen"], dtype=np.bool_), float(about["unseen_probability"]))
-            for name, about in features.items()}
+            np.array(about["seen"], dtype=np.bool_), float(about["unseen_probability"]),
+            float(about["regularisation"])) for name, about in features.items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: expected a whole linear model, found: "
                               f"{first_line(error)}; run `{command}`") from error
@@ -106,30 +112,36 @@ def fit(texts: Sequence[str], labels: NDArray[np.int64], held_out: Sequence[str]
     """A model of `texts`: its C is chosen, and its probabilities are calibrated, on `held_out`.
 
     Args:
-        labels: of `texts`, at least two different ones. *Shape:* (N,)
+        labels: of `texts`. *Shape:* (N,)
         held_out: validation texts.
         classes: how many classes there are, with those that `texts` do not have.
         candidates: values of the SVM's C to choose from, by accuracy.
     """
-    from sklearn.svm import LinearSVC
-
     vectorizers = {name: _fitted(name, texts) for name in ANALYZERS}
     rows, held_out_rows = _features(vectorizers, texts), _features(vectorizers, held_out)
-    best = max((LinearSVC(C=c, random_state=0).fit(rows, labels) for c in candidates),
-               key=lambda svm: svm.score(held_out_rows, held_out_labels))
     weights, bias = np.zeros((classes, rows.shape[1])), np.zeros(classes)
-    if len(best.classes_) == 2:  # scikit-learn keeps the second class's side alone
-        weights[best.classes_] = np.concatenate([-best.coef_, best.coef_])
-        bias[best.classes_] = np.concatenate([-best.intercept_, best.intercept_])
-    else:
-        weights[best.classes_], bias[best.classes_] = best.coef_, best.intercept_
-    seen = np.isin(np.arange(classes), best.classes_)
+    regularisation, seen = candidates[0], np.isin(np.arange(classes), labels)
+    if seen.sum() > 1:  # of a single class there is nothing to learn
+        best = _best(rows, labels, held_out_rows, held_out_labels, candidates)
+        regularisation, two = best.C, len(best.classes_) == 2
+        # Of two classes scikit-learn keeps the second one's side alone.
+        weights[seen] = np.concatenate([-best.coef_, best.coef_]) if two else best.coef_
+        bias[seen] = np.concatenate([-best.intercept_, best.intercept_]) if two else best.intercept_
     unseen_probability = 1.0 / (len(texts) + classes)
     known = seen[held_out_labels]
     scale = _calibrate((held_out_rows[known] @ weights.T + bias)[:, seen],
                        np.cumsum(seen)[held_out_labels[known]] - 1)
     return LinearModel(vectorizers, (scale * weights).astype(np.float32),
-                       (scale * bias).astype(np.float32), seen, unseen_probability)
+                       (scale * bias).astype(np.float32), seen, unseen_probability, regularisation)
+
+
+def _best(rows: Any, labels: NDArray[np.int64], held_out: Any, held_out_labels: NDArray[np.int64],
+          candidates: Sequence[float]) -> "LinearSVC":
+    """The most accurate SVM on the rows held out, one for each C; the first of equal ones."""
+    from sklearn.svm import LinearSVC
+
+    return max((LinearSVC(C=c, random_state=0).fit(rows, labels) for c in candidates),
+               key=lambda svm: svm.score(held_out, held_out_labels))
 
 
 def _calibrate(scores: Array, labels: NDArray[np.int64]) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from amtss.config.schema import Params
 from amtss.data.corpus import Corpus
 from amtss.paths import Layout
-from amtss.teachers.trainer import EpochDone
+
+if TYPE_CHECKING:
+    from amtss.teachers.trainer import EpochDone
 
 Scorer = Callable[[Corpus, str], NDArray[np.float32]]
 """Logits of a corpus's split, a column for each of the project's labels. *Shape:* (N, C)"""
@@ -27,7 +29,7 @@ class Task:
     corpora: Sequence[Corpus]
     """Of the languages that it is taught on."""
     labels: list[str]
-    on_epoch: EpochDone
+    on_epoch: "EpochDone"
 
 
 class Taught(NamedTuple):

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from support.training import (
     LABELS,
     LANGUAGES,
+    ROWS,
     Project,
     distilled,
     onboarding,
@@ -24,6 +25,7 @@ from amtss.files import read_json
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
 from amtss.models import checkpoint
+from amtss.teachers import linear_model
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,15 @@ class TestPredictions:
 
 
 class TestFigures:
+    def test_of_the_floor(self, project: Project, metrics: dict[str, Any]) -> None:
+        models = linear_model.load(project.layout.floor, "dvc repro floor")
+        for code in LANGUAGES:
+            texts, _ = corpus.load(project.layout, code).texts("test")
+            right = models[code].log_probabilities(texts).argmax(1) == project.gold(code, "test")
+            assert metrics["floor"]["accuracy"][code] == pytest.approx(100.0 * right.mean())
+        assert set(metrics["floor"]) == {"accuracy", "macro_f1", "ece", "low", "high"}
+        assert set(metrics["floor"]["accuracy"]) == {"average", *LANGUAGES}
+
     @pytest.mark.parametrize("name", ["student", "baseline"])
     def test_agree_with_the_predictions(self, metrics: dict[str, Any], name: str,
                                         predictions: list[dict[str, str]]) -> None:
@@ -133,7 +144,7 @@ class TestFigures:
 class TestSizes:
     def test_are_those_on_disk(self, project: Project, metrics: dict[str, Any]) -> None:
         folders = {"student": project.layout.student, "baseline": project.layout.baseline,
-                   "teachers.en": project.layout.teacher("en")}
+                   "floor": project.layout.floor, "teachers.en": project.layout.teacher("en")}
         for name, folder in folders.items():
             path = folder / "model.safetensors"
             assert metrics["sizes"][name]["bytes"] == path.stat().st_size
@@ -141,6 +152,14 @@ class TestSizes:
                 value.size for value in load_file(path).values())
         assert metrics["sizes"]["teachers.en"]["parameters"] == project.about("en")["parameters"]
         assert metrics["sizes"]["student"]["architecture"] == "xlm-roberta, 1 layers"
+        assert metrics["sizes"]["floor"]["architecture"] == "TF-IDF, linear SVM"
+
+    def test_of_a_linear_teacher(self, tmp_path: Path) -> None:
+        project = Project(tmp_path, teachers={"multilingual": None, "fr": None, "ru": None, "en": {
+            "kind": "linear", "architecture": None}}, languages=["en"], distil={"top_k": 1},
+            baseline={"teacher": "en"}).write("en")
+        project.teach()
+        assert footprint.size(project.layout.teacher("en"))["architecture"] == "TF-IDF, linear SVM"
 
     @pytest.mark.parametrize("layers", [1, 0])
     def test_of_a_trimmed_vocabulary_and_of_all_of_it(self, tmp_path: Path, layers: int) -> None:
@@ -166,6 +185,9 @@ class TestSizes:
         seen = sum(row["examples"] for row in project.history("distil"))
         assert metrics["cost"]["student"]["examples"] == seen
         assert metrics["cost"]["baseline"]["examples"] == seen
+        about = read_json(project.layout.floor / "floor.json", "floor")
+        assert metrics["cost"]["floor"] == {"examples": 3 * ROWS["train"], "epochs": 1,
+                                            "best_epoch": 1, "seconds": about["seconds"]}
         assert metrics["cost"]["teachers.en"]["examples"] == project.about("en")["examples"]
 
 
@@ -207,7 +229,8 @@ class TestOnboarding:
             texts = corpus.load(onboarded.layout, code).texts("test")
             right = predictor.probabilities(*texts, code).argmax(1) == onboarded.gold(code, "test")
             assert metrics["student"]["accuracy"][code] == pytest.approx(100.0 * right.mean())
-        assert set(metrics["mixture"]["accuracy"]) == {"average", *LANGUAGES, "ko"}
+        for name in ("mixture", "floor"):
+            assert set(metrics[name]["accuracy"]) == {"average", *LANGUAGES, "ko"}
         assert metrics["best_teacher"]["ko"] == "ko"
 
     def test_those_that_were_there_also_before(self, onboarded: Project,

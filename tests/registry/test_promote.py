@@ -131,6 +131,30 @@ class TestPromote:
             store.promote(1, dry_run=True)
         assert store.state == before
 
+    def test_below_the_floor(self, store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+        number = store.add(version(4, floor={"en": 89.0, "fr": 70.0}, en=85.0, fr=75.0))
+        store.params = settings(store.params.project, floor="refuse")
+        with pytest.raises(RegistryError, match=r"floor: expected at least the linear floor's 89\."
+                                                r"00 in en, found 85\.00 \(-4\.00\); try m"):
+            store.promote(number)
+        assert store.state == {"challenger": 3}
+        store.params = settings(store.params.project)
+        promotion.promote(store.params, store.layout, number)
+        assert store.state == {"champion": 4, "mark": 4, "challenger": 3}
+        assert capfd.readouterr().err.startswith("amtss: warning: version 4: floor: expected at l")
+        promotion.audit(store.params, store.layout)
+        assert capfd.readouterr().err.count("\n") == 1
+        store.params = settings(store.params.project, floor="refuse")
+        with pytest.raises(RegistryError, match=r"version 4 does not pass the rules: floor: expec"):
+            store.audit()
+
+    def test_a_version_from_before_there_was_a_floor(self, store: Store) -> None:
+        number = store.add(replace(version(4, en=85.0, fr=75.0), floor=None))
+        store.params = settings(store.params.project, floor="refuse")
+        store.promote(number)
+        assert store.state["champion"] == number
+        assert "version 4 is unknown" in store.audit().notes[1]
+
     def test_no_such_version(self, store: Store) -> None:
         with pytest.raises(RegistryError, match="expected alias lost, found"):
             store.promote("lost")

@@ -33,14 +33,16 @@ class TestRegister:
         (project.layout.root / "dvc.lock").write_text("schema: '2.0'\n")
         write_json(project.layout.validation("fr") / "validation.json", {"errors": 2})
         version, new = register(project)
-        accuracy = read_json(project.layout.metrics, "")["student"]["accuracy"]
+        metrics = read_json(project.layout.metrics, "")
+        accuracy, floor = (metrics[model]["accuracy"] for model in ("student", "floor"))
         average = accuracy.pop("average")
+        del floor["average"]
         assert new
         assert version == Version(
             1, checkpoint.fingerprint(project.layout.student), None, LANGUAGES, LABELS, accuracy,
             {code: corpus.test_fingerprint(project.layout, code) for code in LANGUAGES},
             {"en": 0, "fr": 2, "ru": 0}, "", tracking.lock(project.layout), None,
-            ("challenger",))
+            ("challenger",), floor=floor)
         assert version.average == pytest.approx(average)
         assert len(version.lock) == 64
         assert entity(project).tags["average"] == f"{average:.2f}".rstrip("0")
@@ -52,6 +54,14 @@ class TestRegister:
         versions.point(project.params, project.layout, "challenger", None)
         assert register(project) == (first, False)
         assert versions.versions(project.params, project.layout) == [first]
+
+    def test_figures_from_before_there_was_a_floor(self, project: Project) -> None:
+        metrics = read_json(project.layout.metrics, "")
+        del metrics["floor"]
+        write_json(project.layout.metrics, metrics)
+        version, _ = register(project)
+        assert version.floor is None
+        assert "floor" not in entity(project).tags
 
     def test_a_champion_challenges_nobody(self, project: Project) -> None:
         register(project)

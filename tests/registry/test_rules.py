@@ -58,6 +58,64 @@ class TestRules:
                                   params))
 
 
+class TestFloor:
+    LOW = version(2, floor={"en": 85.0, "fr": 69.0}, en=80.0, fr=70.0)
+
+    def test_warns_unless_it_is_set_otherwise(self) -> None:
+        verdict = compare(self.LOW, None, settings())
+        assert not verdict.failed
+        verdict.enforce()
+        assert verdict.warning == (
+            "version 2: floor: expected at least the linear floor's 77.00 on average over its "
+            "languages, found 75.00 (-2.00) (and 1 more); try more or stronger teachers, teachers "
+            "of kind linear, or a student with a pretrained start (docs/params.md, teachers and "
+            "student), or change promotion.floor in params.yaml")
+        assert [row[-1] for row in verdict_table(verdict).rows] == [
+            "warns: floor", "warns: floor", "passes"]
+
+    def test_refuses(self) -> None:
+        verdict = compare(self.LOW, OLD, settings(floor="refuse"))
+        assert failed(verdict) == [("floor", "all"), ("floor", "en")]
+        assert verdict.warning is None
+        with pytest.raises(RegistryError, match=(
+                r"^version 2 does not pass the rules: floor: expected at least the linear floor's "
+                r"77\.00 on average over its languages, found 75\.00 \(-2\.00\) \(and 1 more\); "
+                r"try more")):
+            verdict.enforce()
+        assert [row[-1] for row in verdict_table(verdict).rows] == [
+            "fails: floor", "fails: floor", "passes"]
+
+    def test_in_one_language(self) -> None:
+        candidate = version(2, floor={"en": 70.0, "fr": 70.5}, en=80.0, fr=70.0)
+        warning = compare(candidate, None, settings()).warning
+        assert warning is not None
+        assert "floor's 70.50 in fr, found 70.00 (-0.50); try" in warning
+
+    def test_off(self) -> None:
+        verdict = compare(self.LOW, None, settings(floor="off"))
+        assert (verdict.failed, verdict.warning, verdict.notes) == ((), None, ())
+        assert compare(replace(self.LOW, floor=None), None, settings(floor="off")).notes == ()
+
+    @pytest.mark.parametrize("mode", ["warn", "refuse"])
+    def test_one_level_with_it_passes(self, mode: str) -> None:
+        verdict = compare(version(2, floor={"en": 80.0 + 1e-12, "fr": 70.0}, en=80.0, fr=70.0), OLD,
+                          settings(floor=mode))
+        assert (verdict.failed, verdict.warning, verdict.notes) == ((), None, ())
+
+    @pytest.mark.parametrize("mode", ["warn", "refuse"])
+    def test_an_unknown_one_passes(self, mode: str) -> None:
+        verdict = compare(replace(self.LOW, floor=None), None, settings(floor=mode))
+        assert (verdict.failed, verdict.warning) == ((), None)
+        assert verdict.notes == ("The linear floor of version 2 is unknown: it was registered "
+                                 "before versions had one.",)
+
+    def test_a_warning_does_not_hide_what_fails(self) -> None:
+        verdict = compare(replace(self.LOW, accuracy={"en": 80.0, "fr": 60.0}), OLD, settings())
+        assert failed(verdict) == [("max_average_drop", "all"), ("max_language_drop", "fr")]
+        assert verdict.warning is not None
+        assert verdict_table(verdict).rows[2][-1] == "fails: max_language_drop"
+
+
 CODES = ("ar", "en", "fr", "ru")
 POINTS = st.floats(0, 100).map(lambda value: round(value, 2))
 FIGURES = st.fixed_dictionaries({"en": POINTS, "fr": POINTS},

@@ -90,7 +90,7 @@ class TestTold:
     def test_figures(self, tracked: Project, by_name: dict[str, Any]) -> None:
         measured = json.loads((tracked.root / "artifacts/metrics.json").read_text())
         metrics = by_name["evaluate"].data.metrics
-        for model in ("student", "baseline"):
+        for model in ("student", "baseline", "floor"):
             for key in ("accuracy", "macro_f1", "ece"):
                 for language in ("en", "fr", "average"):
                     assert (metrics[f"{model}.{key}.{language}"]

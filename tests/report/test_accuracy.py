@@ -1,10 +1,12 @@
 """Cells from metrics."""
 
+from typing import Any
+
 import pytest
 from support.metrics import FIVE, SEVEN, TWENTY, metrics, onboarded
 from support.tables import cell
 
-from amtss.report import accuracy, paper, training
+from amtss.report import accuracy, floor, paper, training
 from amtss.table import NONE, Best
 
 
@@ -13,7 +15,7 @@ def test_results_has_the_models_in_rows() -> None:
     table = accuracy.results(given, FIVE)
     assert table.header == ("", *FIVE, "average")
     for key, name in (("student", accuracy.STUDENT), ("baseline", accuracy.BASELINE),
-                      ("mixture", accuracy.MIXTURE)):
+                      ("mixture", accuracy.MIXTURE), ("floor", "Linear floor")):
         for code in (*FIVE, "average"):
             assert cell(table, name, code) == f"{given[key]['accuracy'][code]:.2f}"
             assert cell(table, "minus X-LM-Tiny", code) == \
@@ -71,10 +73,17 @@ def test_verdict(pair: dict[str, float], verdict: str) -> None:
     assert accuracy.verdict(pair) == verdict
 
 
+def after_the_floor(given: dict[str, Any]) -> str:
+    """The headline without its first sentence, which is about the floor."""
+    first = floor.sentence(given["student"]["accuracy"], given["floor"]["accuracy"])
+    assert accuracy.headline(given).startswith(f"{first} ")
+    return accuracy.headline(given).removeprefix(f"{first} ")
+
+
 def test_headline_says_what_was_measured() -> None:
     given = metrics()
     given["paired"]["average"] = {"difference": 0.4, "low": -0.1, "high": 0.9, "p": 0.12}
-    assert accuracy.headline(given).startswith(
+    assert after_the_floor(given).startswith(
         "The student is 0.40 points above X-LM-Tiny on average "
         "(95% interval -0.10 to 0.90, p = 0.12): no difference was shown.")
     given["paired"]["average"] = {"difference": -1.0, "low": -1.4, "high": -0.6, "p": 0.0002}
@@ -86,8 +95,9 @@ def test_detail_has_each_model_where_it_scores_and_the_best_teacher_bold() -> No
     given = metrics()
     rows = accuracy.detail(given, FIVE).rows
     assert [row[1] for row in rows if row[0] == "ar"] == \
-        ["AMTSS student", "X-LM-Tiny", "Teachers by W", "teacher ar", "teacher multilingual"]
-    assert [row[1] for row in rows if row[0] == "average"][3:] == ["teacher multilingual"]
+        ["AMTSS student", "X-LM-Tiny", "Teachers by W", "Linear floor", "teacher ar",
+         "teacher multilingual"]
+    assert [row[1] for row in rows if row[0] == "average"][4:] == ["teacher multilingual"]
     for code in FIVE:
         bold = [row[1] for row in rows if row[0] == code and isinstance(row[2], Best)]
         assert bold == [f"teacher {given['best_teacher'][code]}"]
@@ -106,7 +116,7 @@ class TestOnboarded:
     def test_headline(self) -> None:
         given = onboarded()
         given["paired"]["average"] = {"difference": -0.2, "low": -0.5, "high": 0.1, "p": 0.2}
-        assert accuracy.headline(given).startswith(
+        assert after_the_floor(given).startswith(
             "The student is 0.20 points below Version 3 on average over the languages of Version 3 "
             "(95% interval -0.50 to 0.10, p = 0.20): no difference was shown.")
 
@@ -154,7 +164,8 @@ class TestOnboarded:
     def test_adapted_without_the_papers(self) -> None:
         table = accuracy.adapted(onboarded((*FIVE, "de"), ("de",)), False)
         assert [row[0] for row in table.rows] == [
-            "Architecture", "Best single teachers", accuracy.STUDENT, "minus the teacher"]
+            "Architecture", "Linear floor", "Best single teachers", accuracy.STUDENT,
+            "minus the teacher"]
         papers = accuracy.adapted(onboarded((*FIVE, "de"), ("de",)), True)
         assert cell(papers, "Paper: AMTSS", "de") == NONE
 

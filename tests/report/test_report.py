@@ -97,12 +97,14 @@ def test_html_refers_to_nothing_outside(finished: Layout) -> None:
 def numbers(languages: Languages) -> list[str]:
     """Every number the report must hold, as it is printed."""
     given, epochs = metrics(languages), history(languages)
-    models = [given["student"], given["baseline"], given["mixture"], *given["teachers"].values()]
+    models = [given["student"], given["baseline"], given["mixture"], given["floor"],
+              *given["teachers"].values()]
     columns = ("average", *languages)
     return [
         *(f"{model[key][code]:.2f}" for model in models for code in languages
           for key in ("accuracy", "macro_f1", "ece", "low", "high") if code in model[key]),
-        *(f"{given[key]['accuracy']['average']:.2f}" for key in ("student", "baseline", "mixture")),
+        *(f"{given[key]['accuracy']['average']:.2f}" for key in (
+            "student", "baseline", "mixture", "floor")),
         *(f"{given['paired'][code]['difference']:+.2f}" for code in columns),
         *(f"{training['examples']:,}" for training in given["cost"].values()),
         *(f"{training['seconds']:,.1f}" for training in given["cost"].values()),

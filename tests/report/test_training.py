@@ -30,6 +30,14 @@ def test_cost_sums_up() -> None:
     assert last[4] == f"{sum(cost['seconds'] for cost in costs):,.1f}"
 
 
+def test_cost_of_the_floor_is_in_cpu_seconds() -> None:
+    given = metrics()
+    given["cost"]["floor"]["seconds"] = 22.64
+    table = training.cost(given)
+    assert cell(table, "Linear floor", "Seconds") == "22.6"
+    assert "CPU seconds" in table.notes[0]
+
+
 def test_ranked_is_the_papers_table_5() -> None:
     epochs = [{"epoch": number, "selected": ["ko"],
                "rank": {paper.TABLE_5_LANGUAGES[index]: place for place, index in enumerate(row)},
@@ -51,4 +59,5 @@ def test_weights_leave_a_dash_where_a_teacher_does_not_score() -> None:
 def test_models_have_their_display_names() -> None:
     assert training.display_name("baseline", metrics()) == "X-LM-Tiny"
     assert training.display_name("baseline", onboarded()) == "Version 3"
+    assert training.display_name("floor", metrics()) == "Linear floor"
     assert training.display_name("teachers.ko", metrics()) == "teacher ko"

@@ -36,7 +36,7 @@ PARAMS: dict[str, Any] = {
 }
 """params.yaml of the tests' project: two languages, two teachers, models of a few kilobytes."""
 Row = dict[str, Any]
-STAGES = ("data en", "data fr", "validate en", "validate fr", "gate", "teach en",
+STAGES = ("data en", "data fr", "validate en", "validate fr", "gate", "floor", "teach en",
           "teach multilingual", "score en", "score multilingual", "start", "distil",
           "baseline", "evaluate", "report")
 

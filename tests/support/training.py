@@ -22,6 +22,7 @@ from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.distillation import algorithm1
 from amtss.distillation import baseline as tiny
+from amtss.evaluation import floor
 from amtss.files import read_json, write_json
 from amtss.logits import score as scoring
 from amtss.models import checkpoint
@@ -136,6 +137,9 @@ class Project:
         for name in names or tuple(self.params.teachers):
             scoring.score(self.params, self.layout, name)
 
+    def floor(self) -> None:
+        floor.teach(self.params, self.layout)
+
     def start(self) -> None:
         start.start(self.params, self.layout)
 
@@ -191,6 +195,7 @@ def _scored() -> Path:
     project = Project(Path(tempfile.mkdtemp(prefix="amtss-tests-")) / "project").write()
     project.teach()
     project.score()
+    project.floor()
     project.start()
     return project.layout.root
 
@@ -238,6 +243,7 @@ def onboarding(root: Path, *new: str, **continuation: Any) -> Project:
     shutil.copytree(_joined(), root, dirs_exist_ok=True)
     project = Project(root)
     project.onboard(*new, **continuation)
+    project.floor()
     project.start()
     return project
 

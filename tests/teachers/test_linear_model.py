@@ -58,6 +58,13 @@ def test_a_class_without_training_rows_keeps_a_small_probability() -> None:
     assert (log_probabilities.argmax(axis=1) == labels)[known].mean() > 0.9
 
 
+def test_a_single_class_is_certain() -> None:
+    fitted = model(LABELS[:1])
+    log_probabilities = fitted.log_probabilities(["anything", ""])
+    assert (log_probabilities.argmax(axis=1) == 0).all()
+    np.testing.assert_allclose(np.exp(log_probabilities).sum(axis=1), 1.0, rtol=1e-5)
+
+
 def test_equal_texts_give_equal_models(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
