@@ -14,14 +14,10 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import LinearTeacher, Params
 from amtss.data.corpus import Corpus
-from amtss.errors import AmtssError, CheckpointError, DataError, first_line
 from amtss.paths import Layout
-from amtss.teachers import linear_model
+from amtss.teachers import cross_fitting, linear_model
 from amtss.teachers.linear_model import LinearModel
 from amtss.teachers.task import Scorer, Task, Taught
-
-CROSS_FITTED = "cross_fitted.safetensors"
-"""Log-probabilities of the training rows and the rows' keys, by language."""
 
 
 def teach(task: Task) -> Taught:
@@ -33,14 +29,15 @@ def teach(task: Task) -> Taught:
     teacher = task.params.teachers[task.name]
     assert isinstance(teacher, LinearTeacher)
     started = time.perf_counter()
-    models, scored = {}, {}
+    models: dict[str, LinearModel] = {}
+    scored: cross_fitting.Scored = {}
     for number, corpus in enumerate(task.corpora, start=1):
         language = corpus.language
-        _check(corpus, task.labels, teacher.cross_fit)
+        cross_fitting.check(language, corpus["train"]["key"].to_numpy(),
+                            corpus.label_ids("train", task.labels), teacher.cross_fit)
         models[language] = fit(corpus, task.labels, teacher.regularisation)
         if teacher.cross_fit:
-            scored[f"{language}.keys"] = corpus["train"]["key"].to_numpy()
-            scored[f"{language}.logits"] = cross_fit(corpus, task.labels, teacher)
+            scored |= cross_fitting.entry(corpus, cross_fit(corpus, task.labels, teacher))
         accuracy = _accuracy(models[language], corpus, task.labels)
         task.on_epoch(number, {"accuracy": accuracy})
 
@@ -48,12 +45,13 @@ def teach(task: Task) -> Taught:
         from safetensors.numpy import save_file
 
         linear_model.save(models, folder)
-        save_file(scored, folder / CROSS_FITTED)
+        save_file(scored, folder / cross_fitting.NAME)
 
     rows = sum(len(corpus["train"]) for corpus in task.corpora)
     return Taught(save, {
         "architecture": "TF-IDF, linear SVM", "layers": None,
-        "parameters": sum(model.weights.size + model.bias.size for model in models.values()),
+        "parameters": sum(model.head.weights.size + model.head.bias.size
+                          for model in models.values()),
         "examples": rows, "epochs": 1, "best_epoch": 1,
         "seconds": round(time.perf_counter() - started, 3)})
 
@@ -69,18 +67,12 @@ def fit(corpus: Corpus, labels: Sequence[str], candidates: Sequence[float],
 
 
 def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> NDArray[np.float32]:
-    """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)
-
-    A row's key decides which part it belongs to, so that a row stays in its part when others come.
-    """
-    parts = corpus["train"]["key"].to_numpy() % teacher.cross_fit
+    """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)"""
     texts = joined(corpus, "train")
     result = np.empty((len(texts), len(labels)), dtype=np.float32)
-    for part in range(teacher.cross_fit):
-        held_out = np.flatnonzero(parts == part)
-        if len(held_out):
-            model = fit(corpus, labels, teacher.regularisation, np.flatnonzero(parts != part))
-            result[held_out] = model.log_probabilities([texts[row] for row in held_out.tolist()])
+    for rows, held_out in cross_fitting.parts(corpus["train"]["key"].to_numpy(), teacher.cross_fit):
+        model = fit(corpus, labels, teacher.regularisation, rows)
+        result[held_out] = model.log_probabilities([texts[row] for row in held_out.tolist()])
     return result
 
 
@@ -90,18 +82,6 @@ def joined(corpus: Corpus, split: str) -> list[str]:
     if second is None:
         return first
     return [f"{text} \n {pair}" for text, pair in zip(first, second, strict=True)]
-
-
-def _check(corpus: Corpus, labels: Sequence[str], parts: int) -> None:
-    """Every part of the rows must leave two labels to the model of the others."""
-    gold = corpus.label_ids("train", labels)
-    part_of = corpus["train"]["key"].to_numpy() % max(1, parts)
-    fewest = min((len(set(gold[part_of != part])) for part in range(parts)),
-                 default=len(set(gold)))
-    if fewest < 2:
-        raise DataError(f"{corpus.language}/train: expected rows of two labels or more to teach a "
-                        f"linear model on, found {fewest} in a part of {len(gold)} rows; add "
-                        "labelled rows, or set the teacher's cross_fit to 0")
 
 
 def _accuracy(model: LinearModel, corpus: Corpus, labels: Sequence[str]) -> float:
@@ -116,30 +96,14 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     Raises:
         AmtssError: the teacher's folder cannot be loaded.
     """
-    command = f"dvc repro -f teach@{name}"
-    models = linear_model.load(layout.teacher(name), command)
-    scored = _cross_fitted(layout.teacher(name) / CROSS_FITTED, command)
+    folder, command = layout.teacher(name), f"dvc repro -f teach@{name}"
+    models = linear_model.load(folder, command)
+    scored = cross_fitting.read(folder, command)
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
-        keys = f"{corpus.language}.keys"
-        if split != "train" or keys not in scored:
-            return models[corpus.language].log_probabilities(joined(corpus, split))
-        if not np.array_equal(scored[keys], corpus["train"]["key"].to_numpy()):
-            raise AmtssError(f"{layout.teacher(name)}: expected log-probabilities of the training "
-                             f"rows of {corpus.language}, found those of other rows; run "
-                             f"`{command}`")
-        return np.asarray(scored[f"{corpus.language}.logits"], dtype=np.float32)
+        known = cross_fitting.of(scored, corpus, split, folder, command)
+        if known is not None:
+            return known
+        return models[corpus.language].log_probabilities(joined(corpus, split))
 
     return score
-
-
-def _cross_fitted(path: Path, command: str) -> dict[str, NDArray[np.generic]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        scored: dict[str, NDArray[np.generic]] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: expected log-probabilities of training rows, found: "
-                              f"{first_line(error)}; run `{command}`") from error
-    return scored

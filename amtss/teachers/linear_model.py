@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, write_json
+from amtss.teachers.head import Head, calibrated
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-Array = NDArray[np.float64]
 ANALYZERS: dict[str, dict[str, Any]] = {
     "characters": {"analyzer": "char_wb", "ngram_range": (1, 5), "min_df": 2},
     "words": {"token_pattern": r"(?u)\b\w+\b", "ngram_range": (1, 2)}}
@@ -34,19 +34,11 @@ class LinearModel:
 
     vectorizers: dict[str, "TfidfVectorizer"]
     """By the names of `ANALYZERS`."""
-    weights: NDArray[np.float32]
-    """The calibration's scale is part of them. *Shape:* (C, F)"""
-    bias: NDArray[np.float32]
-    """*Shape:* (C,)"""
-    seen: NDArray[np.bool_]
-    """Which classes the training rows had. *Shape:* (C,)"""
-    unseen_probability: float
-    """Probability of each class that they had not."""
+    head: Head
 
     def log_probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated log-probabilities of every class. *Shape:* (N, C)"""
-        scores = _features(self.vectorizers, texts) @ self.weights.T + self.bias
-        return _log_probabilities(scores, self.seen, self.unseen_probability).astype(np.float32)
+        return self.head.log_probabilities(_features(self.vectorizers, texts))
 
 
 def save(models: Mapping[str, LinearModel], folder: Path) -> None:
@@ -56,11 +48,11 @@ def save(models: Mapping[str, LinearModel], folder: Path) -> None:
     tensors: dict[str, NDArray[np.float32]] = {}
     features: dict[str, Any] = {}
     for name, model in models.items():
-        tensors |= {f"{name}.weights": model.weights, f"{name}.bias": model.bias}
+        tensors |= {f"{name}.weights": model.head.weights, f"{name}.bias": model.head.bias}
         tensors |= {f"{name}.idf.{kind}": vectorizer.idf_
                     for kind, vectorizer in model.vectorizers.items()}
-        features[name] = {"seen": model.seen.tolist(),
-                          "unseen_probability": model.unseen_probability,
+        features[name] = {"seen": model.head.seen.tolist(),
+                          "unseen_probability": model.head.unseen_probability,
                           "vocabulary": {kind: _terms(vectorizer) for kind, vectorizer
                                          in model.vectorizers.items()}}
     save_file({name: np.ascontiguousarray(tensor, dtype=np.float32)
@@ -86,8 +78,8 @@ def load(folder: Path, command: str) -> dict[str, LinearModel]:
         return {name: LinearModel(
             {kind: _restored(kind, terms, tensors[f"{name}.idf.{kind}"])
              for kind, terms in about["vocabulary"].items()},
-            tensors[f"{name}.weights"], tensors[f"{name}.bias"],
-            np.array(about["seen"], dtype=np.bool_), float(about["unseen_probability"]))
+            Head(tensors[f"{name}.weights"], tensors[f"{name}.bias"],
+                 np.array(about["seen"], dtype=np.bool_), float(about["unseen_probability"])))
             for name, about in features.items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: expected a whole linear model, found: "
@@ -111,44 +103,8 @@ def fit(texts: Sequence[str], labels: NDArray[np.int64], held_out: Sequence[str]
     rows, held_out_rows = _features(vectorizers, texts), _features(vectorizers, held_out)
     best = max((LinearSVC(C=c, random_state=0).fit(rows, labels) for c in candidates),
                key=lambda svm: svm.score(held_out_rows, held_out_labels))
-    weights, bias = np.zeros((classes, rows.shape[1])), np.zeros(classes)
-    if len(best.classes_) == 2:  # scikit-learn keeps the second class's side alone
-        weights[best.classes_] = np.concatenate([-best.coef_, best.coef_])
-        bias[best.classes_] = np.concatenate([-best.intercept_, best.intercept_])
-    else:
-        weights[best.classes_], bias[best.classes_] = best.coef_, best.intercept_
-    seen = np.isin(np.arange(classes), best.classes_)
-    unseen_probability = 1.0 / (len(texts) + classes)
-    known = seen[held_out_labels]
-    scale = _calibrate((held_out_rows[known] @ weights.T + bias)[:, seen],
-                       np.cumsum(seen)[held_out_labels[known]] - 1)
-    return LinearModel(vectorizers, (scale * weights).astype(np.float32),
-                       (scale * bias).astype(np.float32), seen, unseen_probability)
-
-
-def _calibrate(scores: Array, labels: NDArray[np.int64]) -> float:
-    """The factor of `scores` that makes the labels likeliest (temperature scaling, Guo 2017)."""
-    from scipy.optimize import minimize_scalar
-
-    rows = np.arange(len(labels))
-
-    def loss(log_scale: float) -> float:
-        return -float(_log_softmax(np.exp(log_scale) * scores)[rows, labels].mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 5.0), method="bounded").x))
-
-
-def _log_probabilities(scores: Array, seen: NDArray[np.bool_], unseen_probability: float) -> Array:
-    """Classes without a training row share a small probability, the others the rest by softmax."""
-    result = np.full(scores.shape, np.log(unseen_probability))
-    rest = np.log1p(-unseen_probability * (~seen).sum())
-    result[:, seen] = _log_softmax(scores[:, seen]) + rest
-    return result
-
-
-def _log_softmax(scores: Array) -> Array:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+    return LinearModel(vectorizers, calibrated(best, classes, len(texts), held_out_rows,
+                                               held_out_labels))
 
 
 def _vectorizer(name: str, **options: Any) -> "TfidfVectorizer":
