@@ -1,6 +1,6 @@
 """Training rows scored by models that have not seen them, and the file that keeps their scores.
 
-A row's key decides which part it belongs to, so that a row stays in its part when others come.
+Shapes: N rows, C classes.
 """
 
 from collections.abc import Iterator
@@ -14,35 +14,62 @@ from amtss.errors import AmtssError, CheckpointError, DataError, first_line
 
 NAME = "cross_fitted.safetensors"
 """Log-probabilities of the training rows and the rows' keys, by language."""
+Rows = NDArray[np.int64]
 Scored = dict[str, NDArray[np.generic]]
+"""The file's tensors by their names."""
 
 
-def parts(keys: NDArray[np.int64], count: int) -> Iterator[tuple[NDArray[np.int64],
-                                                                 NDArray[np.int64]]]:
+def parts_of(corpus: Corpus, parts: int) -> Rows:
+    """The part that each training row belongs to. *Shape:* (N,)
+
+    The key of a text's first row decides, so that equal texts share a part, and rows stay in
+    theirs when others come.
+    """
+    texts, seconds = corpus.texts("train")
+    keys, first = corpus["train"]["key"].to_pylist(), dict[tuple[str, str], int]()
+    rows = zip(texts, seconds or [""] * len(texts), keys, strict=True)
+    return np.array([first.setdefault((text, second), key) % parts
+                     for text, second, key in rows], dtype=np.int64)
+
+
+def folds(part_of: Rows, parts: int) -> Iterator[tuple[Rows, Rows]]:
     """For each part that has rows: the rows to learn from, and those to score."""
-    part_of = keys % count
-    for part in range(count):
+    for part in range(parts):
         held_out = np.flatnonzero(part_of == part)
         if len(held_out):
             yield np.flatnonzero(part_of != part), held_out
 
 
-def check(where: str, keys: NDArray[np.int64], gold: NDArray[np.int64], count: int) -> None:
-    """Check that all rows, and the rows without each part, have two labels or more.
+def check(where: str, labels: Rows, part_of: Rows, parts: int) -> None:
+    """Check that there are rows of two labels, and outside every part as well.
 
     Args:
         where: what an error's message begins with.
-        gold: labels of the rows.
+        labels: of the training rows. *Shape:* (N,)
+        parts: 0 where there is no cross-fitting.
 
     Raises:
-        DataError: there are fewer.
+        DataError: there are too few.
     """
-    learnt = [gold[rows] for rows, _ in parts(keys, count)] if count else [gold]
-    fewest = min((len(set(labels.tolist())) for labels in learnt), default=0)
-    if fewest < 2:
+    if len(set(labels)) < 2:
         raise DataError(f"{where}/train: expected rows of two labels or more to teach a "
-                        f"linear model on, found {fewest} in a part of {len(gold)} rows; add "
-                        "labelled rows, or set the teacher's cross_fit to 0")
+                        f"linear model on, found {len(set(labels))} in {len(labels)} rows; add "
+                        "labelled rows")
+    if any(len(set(labels[rows])) < 2 for rows, _ in folds(part_of, parts)):
+        raise DataError(f"{where}/train: expected rows of two labels or more outside "
+                        f"each of {parts} parts, found fewer in {len(labels)} rows; add labelled "
+                        "rows, or set the teacher's cross_fit to 0")
+
+
+def check_validation(where: str, rows: int) -> None:
+    """Check that there are validation rows to choose a linear model by.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not rows:
+        raise DataError(f"{where}/validation: expected rows to choose a linear model by, found "
+                        "none; correct the source, then run `dvc repro`")
 
 
 def entry(corpus: Corpus, logits: NDArray[np.float32]) -> Scored:

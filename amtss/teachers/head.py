@@ -25,6 +25,11 @@ class Head:
     unseen_probability: float
     """Probability of each class that they had not."""
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learnt."""
+        return int(self.weights.size + self.bias.size)
+
     def log_probabilities(self, features: Any) -> NDArray[np.float32]:
         """Calibrated log-probabilities of every class. *Shape:* (N, C)
 
@@ -59,8 +64,25 @@ def calibrated(model: Any, classes: int, rows: int, held_out: Any,
                 1.0 / (rows + classes))
 
 
+def measure(log_probabilities: NDArray[np.float32],
+            labels: NDArray[np.int64]) -> dict[str, float]:
+    """Accuracy in points, and cross-entropy in nats.
+
+    Args:
+        log_probabilities: *Shape:* (N, C)
+        labels: *Shape:* (N,)
+    """
+    right = log_probabilities.argmax(axis=1) == labels
+    of_labels = log_probabilities[np.arange(len(labels)), labels]
+    return {"accuracy": 100.0 * float(right.mean()),
+            "loss": -float(of_labels.mean(dtype=np.float64))}
+
+
 def _calibrate(scores: Array, labels: NDArray[np.int64]) -> float:
-    """The factor of `scores` that makes the labels likeliest (temperature scaling, Guo 2017)."""
+    """The factor of `scores` that makes the labels likeliest (temperature scaling, Guo 2017); 1
+    where there are no labels."""
+    if not len(labels):
+        return 1.0
     from scipy.optimize import minimize_scalar
 
     rows = np.arange(len(labels))

@@ -6,7 +6,7 @@ the others.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import LinearTeacher, Params
 from amtss.data.corpus import Corpus
+from amtss.errors import DataError, first_line
 from amtss.paths import Layout
 from amtss.teachers import cross_fitting, linear_model
+from amtss.teachers.head import measure
 from amtss.teachers.linear_model import LinearModel
 from amtss.teachers.task import Scorer, Task, Taught
 
@@ -31,15 +33,13 @@ def teach(task: Task) -> Taught:
     started = time.perf_counter()
     models: dict[str, LinearModel] = {}
     scored: cross_fitting.Scored = {}
-    for number, corpus in enumerate(task.corpora, start=1):
+    for corpus in task.corpora:
         language = corpus.language
-        cross_fitting.check(language, corpus["train"]["key"].to_numpy(),
-                            corpus.label_ids("train", task.labels), teacher.cross_fit)
+        _check(corpus, task.labels, teacher.cross_fit)
         models[language] = fit(corpus, task.labels, teacher.regularisation)
         if teacher.cross_fit:
             scored |= cross_fitting.entry(corpus, cross_fit(corpus, task.labels, teacher))
-        accuracy = _accuracy(models[language], corpus, task.labels)
-        task.on_epoch(number, {"accuracy": accuracy})
+    task.on_epoch(1, _measure(models, task.corpora, task.labels))
 
     def save(folder: Path) -> None:
         from safetensors.numpy import save_file
@@ -50,27 +50,36 @@ def teach(task: Task) -> Taught:
     rows = sum(len(corpus["train"]) for corpus in task.corpora)
     return Taught(save, {
         "architecture": "TF-IDF, linear SVM", "layers": None,
-        "parameters": sum(model.head.weights.size + model.head.bias.size
-                          for model in models.values()),
+        "parameters": sum(model.parameters for model in models.values()),
         "examples": rows, "epochs": 1, "best_epoch": 1,
         "seconds": round(time.perf_counter() - started, 3)})
 
 
 def fit(corpus: Corpus, labels: Sequence[str], candidates: Sequence[float],
         rows: NDArray[np.int64] | None = None) -> LinearModel:
-    """A model of a language's training rows, or of some of them."""
+    """A model of a language's training rows, or of some of them.
+
+    Raises:
+        DataError: their texts have no words.
+    """
     texts, gold = joined(corpus, "train"), corpus.label_ids("train", labels)
     if rows is not None:
         texts, gold = [texts[row] for row in rows.tolist()], gold[rows]
-    return linear_model.fit(texts, gold, joined(corpus, "validation"),
-                            corpus.label_ids("validation", labels), len(labels), candidates)
+    try:
+        return linear_model.fit(texts, gold, joined(corpus, "validation"),
+                                corpus.label_ids("validation", labels), len(labels), candidates)
+    except ValueError as error:
+        raise DataError(f"{corpus.language}/train: expected texts to teach a linear model on, "
+                        f"found: {first_line(error)}; correct the source, or teach this language "
+                        "with another kind of teacher") from error
 
 
 def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> NDArray[np.float32]:
     """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)"""
+    part_of = cross_fitting.parts_of(corpus, teacher.cross_fit)
     texts = joined(corpus, "train")
     result = np.empty((len(texts), len(labels)), dtype=np.float32)
-    for rows, held_out in cross_fitting.parts(corpus["train"]["key"].to_numpy(), teacher.cross_fit):
+    for rows, held_out in cross_fitting.folds(part_of, teacher.cross_fit):
         model = fit(corpus, labels, teacher.regularisation, rows)
         result[held_out] = model.log_probabilities([texts[row] for row in held_out.tolist()])
     return result
@@ -84,10 +93,19 @@ def joined(corpus: Corpus, split: str) -> list[str]:
     return [f"{text} \n {pair}" for text, pair in zip(first, second, strict=True)]
 
 
-def _accuracy(model: LinearModel, corpus: Corpus, labels: Sequence[str]) -> float:
-    """On validation, in points."""
-    chosen = model.log_probabilities(joined(corpus, "validation")).argmax(axis=1)
-    return 100.0 * float((chosen == corpus.label_ids("validation", labels)).mean())
+def _check(corpus: Corpus, labels: Sequence[str], parts: int) -> None:
+    cross_fitting.check_validation(corpus.language, len(corpus["validation"]))
+    cross_fitting.check(corpus.language, corpus.label_ids("train", labels),
+                        cross_fitting.parts_of(corpus, max(1, parts)), parts)
+
+
+def _measure(models: Mapping[str, LinearModel], corpora: Sequence[Corpus],
+             labels: Sequence[str]) -> dict[str, float]:
+    """Accuracy and loss on the validation rows of all languages."""
+    scores = np.concatenate([models[corpus.language].log_probabilities(
+        joined(corpus, "validation")) for corpus in corpora])
+    return measure(scores, np.concatenate([corpus.label_ids("validation", labels)
+                                           for corpus in corpora]))
 
 
 def scorer(params: Params, layout: Layout, name: str) -> Scorer:

@@ -36,6 +36,12 @@ class LinearModel:
     """By the names of `ANALYZERS`."""
     head: Head
 
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has learnt, those of TF-IDF included."""
+        return int(self.head.parameters
+                   + sum(vectorizer.idf_.size for vectorizer in self.vectorizers.values()))
+
     def log_probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated log-probabilities of every class. *Shape:* (N, C)"""
         return self.head.log_probabilities(_features(self.vectorizers, texts))

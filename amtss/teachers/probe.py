@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import Params, ProbeTeacher
 from amtss.data.corpus import Corpus
-from amtss.errors import CheckpointError, DataError, first_line
+from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, write_json
 from amtss.models import hardware
 from amtss.paths import Layout
 from amtss.teachers import cross_fitting
 from amtss.teachers.cross_fitting import Scored
 from amtss.teachers.embeddings import Embeddings, States
-from amtss.teachers.head import Head, calibrated
+from amtss.teachers.head import Head, calibrated, measure
 from amtss.teachers.task import Scorer, Task, Taught
 
 MODEL, ABOUT = "model.safetensors", "probe.json"
@@ -59,8 +59,7 @@ def teach(task: Task) -> Taught:
     embeddings = Embeddings(task.layout.embeddings(task.name), teacher, task.params.scoring)
     train, validation = (_examples(task, embeddings, split) for split in ("train", "validation"))
     head, c = fit(train, validation, len(task.labels), teacher.regularisation)
-    right = head.log_probabilities(validation.states).argmax(axis=1) == validation.labels
-    task.on_epoch(1, {"accuracy": 100.0 * float(right.mean())})
+    task.on_epoch(1, measure(head.log_probabilities(validation.states), validation.labels))
     scored = cross_fit(task, train, validation, c) if teacher.cross_fit else {}
     origin = embeddings.origin | {"commit": embeddings.commit}
     about = embeddings.about
@@ -76,7 +75,7 @@ def teach(task: Task) -> Taught:
     return Taught(save, {
         "architecture": f"frozen {about['architecture']}, logistic regression",
         "layers": about["layers"], "checkpoint": teacher.checkpoint, "commit": embeddings.commit,
-        "regularisation": c, "parameters": about["parameters"] + head.weights.size + head.bias.size,
+        "regularisation": c, "parameters": about["parameters"] + head.parameters,
         "examples": len(train.labels), "epochs": 1, "best_epoch": 1,
         "seconds": round(time.perf_counter() - started, 3)})
 
@@ -89,11 +88,13 @@ def _settings(params: Params, name: str) -> ProbeTeacher:
 
 def _check(task: Task, parts: int) -> None:
     """Check before the encoder is run that there are rows and labels enough."""
-    keys = np.concatenate([corpus["train"]["key"].to_numpy() for corpus in task.corpora])
-    cross_fitting.check(task.name, keys, _labels(task, "train"), parts)
-    if not len(_labels(task, "validation")):
-        raise DataError(f"{task.name}/validation: expected rows to choose the regression's C on, "
-                        "found none; correct the source, then run `dvc repro`")
+    cross_fitting.check_validation(task.name, len(_labels(task, "validation")))
+    cross_fitting.check(task.name, _labels(task, "train"), _parts(task, max(1, parts)), parts)
+
+
+def _parts(task: Task, parts: int) -> NDArray[np.int64]:
+    """The part of each training row of all languages. *Shape:* (N,)"""
+    return np.concatenate([cross_fitting.parts_of(corpus, parts) for corpus in task.corpora])
 
 
 def _labels(task: Task, split: str) -> NDArray[np.int64]:
@@ -128,10 +129,9 @@ def fit(train: _Examples, validation: _Examples, classes: int,
 
 def cross_fit(task: Task, train: _Examples, validation: _Examples, c: float) -> Scored:
     """Log-probabilities of each language's training rows by regressions that have not seen them."""
-    keys = np.concatenate([corpus["train"]["key"].to_numpy() for corpus in task.corpora])
-    values = np.empty((len(keys), len(task.labels)), dtype=np.float32)
     parts = _settings(task.params, task.name).cross_fit
-    for rows, held_out in cross_fitting.parts(keys, parts):
+    values = np.empty((len(train.labels), len(task.labels)), dtype=np.float32)
+    for rows, held_out in cross_fitting.folds(_parts(task, parts), parts):
         head, _ = fit(train[rows], validation, len(task.labels), [c])
         values[held_out] = head.log_probabilities(train.states[held_out])
     ends = np.cumsum([len(corpus["train"]) for corpus in task.corpora])
