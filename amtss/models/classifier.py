@@ -4,6 +4,7 @@ Importing this module registers it with transformers' AutoConfig and
 AutoModelForSequenceClassification. Shapes: B texts of a batch, S tokens, C classes.
 """
 
+from copy import deepcopy
 from typing import Any
 
 from torch import Tensor, nn
@@ -81,6 +82,17 @@ class MeanPooledClassifier(PreTrainedModel):
         logits = self.classifier(self.dropout(states))
         loss = None if labels is None else functional.cross_entropy(logits, labels)
         return SequenceClassifierOutput(loss=loss, logits=logits)
+
+
+def classifier_of(encoder: PreTrainedModel, dropout: float, **labels: Any) -> MeanPooledClassifier:
+    """`encoder` under a new head.
+
+    Args:
+        labels: `id2label`, `label2id` and `problem_type`, as in any classifier's configuration.
+    """
+    # A copy, because the classifier unsets the attention's implementation in its parts' configs.
+    config = MeanPooledConfig(deepcopy(encoder.config), dropout, **labels)
+    return MeanPooledClassifier(config, encoder)
 
 
 AutoConfig.register(MeanPooledConfig.model_type, MeanPooledConfig)

@@ -119,7 +119,7 @@ def _initial(teacher: TransformerTeacher, settings: Teaching, corpora: Sequence[
     from transformers import XLMRobertaForSequenceClassification, set_seed
 
     from amtss.models.architecture import scratch
-    from amtss.models.classifier import MeanPooledClassifier, MeanPooledConfig
+    from amtss.models.classifier import classifier_of
     from amtss.teachers import freezing
 
     set_seed(settings.seed)
@@ -129,10 +129,10 @@ def _initial(teacher: TransformerTeacher, settings: Teaching, corpora: Sequence[
     if teacher.checkpoint is not None:
         tokenizer = load_tokenizer(teacher.checkpoint, teacher.revision)
         options = _dropout(teacher, settings.dropout)
+        model: PreTrainedModel
         if teacher.pooling == "mean":
-            model = _load(teacher, settings.max_length, **options)
-            model = MeanPooledClassifier(MeanPooledConfig(model.config, settings.dropout, **task),
-                                         model)
+            model = classifier_of(_load(teacher, settings.max_length, **options),
+                                  settings.dropout, **task)
         else:
             model = _load(teacher, settings.max_length, ignore_mismatched_sizes=True, **task,
                           **options)
