@@ -55,6 +55,10 @@ class Layout:
         owner = Path("student") if teacher is None else Path("teachers") / teacher
         return self.artifacts / "tokens" / owner
 
+    def embeddings(self, teacher: str) -> Path:
+        """Texts' states by the encoder of a probe: a folder per language. A cache like `tokens`."""
+        return self.artifacts / "embeddings" / teacher
+
     def logits(self, teacher: str, language: str) -> Path:
         return self.artifacts / "logits" / teacher / f"{language}.safetensors"
 

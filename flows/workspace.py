@@ -16,7 +16,7 @@ from typing import Any
 
 from amtss.config import edit
 from amtss.config.params import load_params
-from amtss.config.schema import Params, TransformerTeacher
+from amtss.config.schema import Params, ProbeTeacher, TransformerTeacher
 from amtss.errors import ParamsError
 from amtss.files import write_text
 from amtss.paths import LINEAGE, Layout
@@ -230,5 +230,5 @@ def _paths(params: Params) -> dict[str, str]:
                 "student.tokenizer": params.student.tokenizer}
     settings |= {f"teachers.{name}.checkpoint": teacher.checkpoint
                  for name, teacher in params.teachers.items()
-                 if isinstance(teacher, TransformerTeacher)}
+                 if isinstance(teacher, ProbeTeacher | TransformerTeacher)}
     return {key: value for key, value in settings.items() if value}

@@ -19,6 +19,8 @@ from amtss.config.student import (
 from amtss.config.teachers import (
     Architecture,
     LinearTeacher,
+    Pooling,
+    ProbeTeacher,
     Scoring,
     Teacher,
     Teaching,
@@ -39,7 +41,9 @@ __all__ = [
     "LinearTeacher",
     "Onboarding",
     "Params",
+    "Pooling",
     "Precision",
+    "ProbeTeacher",
     "Promotion",
     "Report",
     "Sample",
@@ -190,6 +194,8 @@ class Params(Section):
         settings = teacher.model_dump(exclude={"languages", "scores", "training"})
         if isinstance(teacher, TransformerTeacher):
             return [settings, self.training_of(name).model_dump()]
+        if isinstance(teacher, ProbeTeacher):  # it is taught on states that scoring reads too
+            return [settings, self.scored_with(name)]
         return [settings]
 
     def scored_with(self, name: str) -> dict[str, Any]:
@@ -198,6 +204,8 @@ class Params(Section):
         if isinstance(teacher, TransformerTeacher):
             return {"max_length": self.training_of(name).max_length,
                     "precision": self.scoring.precision}
+        if isinstance(teacher, ProbeTeacher):
+            return {"max_length": teacher.max_length, "precision": self.scoring.precision}
         return {}
 
     def most_epochs(self, name: str) -> int:

@@ -8,7 +8,6 @@ from pydantic import (
     Field,
     Tag,
     create_model,
-    field_validator,
     model_validator,
 )
 
@@ -31,7 +30,16 @@ def _some_languages(codes: tuple[str, ...]) -> tuple[str, ...]:
     return codes
 
 
+def _not_one_part(parts: int) -> int:
+    if parts == 1:
+        raise ValueError("expected 0 or at least 2 parts, found 1")
+    return parts
+
+
 TeacherLanguages = Annotated[tuple[str, ...], AfterValidator(_some_languages)]
+Parts = Annotated[int, Field(ge=0, le=20), AfterValidator(_not_one_part)]
+Candidates = Annotated[tuple[Positive, ...], Field(min_length=1)]
+Pooling = Literal["first", "mean"]
 
 
 class Teaching(Section):
@@ -59,6 +67,10 @@ class Teaching(Section):
     """Dropout probability while training."""
     label_smoothing: Dropout = 0.0
     """Share of the target probability that is spread evenly over all labels."""
+    freeze: Literal["embeddings"] | Count | None = None
+    """Weights of a `checkpoint` that are not trained, which makes a step cheaper, above all on a
+    CPU: `embeddings` for its table of token embeddings, a number N for all its embeddings and its
+    first N layers. Null trains everything."""
     precision: Precision = "auto"
     """Number format of the computation; `auto` is bf16 where the hardware computes in it, else
     fp32."""
@@ -122,6 +134,10 @@ class TransformerTeacher(Section):
     """A branch, tag or commit of the hub's `checkpoint`; null for its main branch."""
     fine_tune: bool = True
     """False uses a checkpoint that has been fine-tuned elsewhere as it is."""
+    pooling: Pooling = "first"
+    """What the classifier reads of a text. `first`: what the architecture's own classifier reads,
+    mostly the first token's state. `mean`: the mean of all tokens' states, for checkpoints that
+    were trained so, such as E5."""
     labels: dict[str, str] = Field(default={})
     """Label names of such a checkpoint -> ours, where they differ in more than case."""
     architecture: Architecture = Architecture()
@@ -133,6 +149,9 @@ class TransformerTeacher(Section):
             raise ValueError("expected a `checkpoint` where fine_tune is false, found none")
         if not self.architecture.layers:
             raise ValueError("architecture.layers: expected 1 or more, found 0")
+        if self.pooling == "mean" and (self.checkpoint is None or not self.fine_tune):
+            raise ValueError("pooling: expected `first`, unless a `checkpoint` is fine-tuned, "
+                             "found `mean`")
         return self
 
 
@@ -146,19 +165,12 @@ class LinearTeacher(Section):
     scores: tuple[str, ...] | None = None
     """Languages whose soft targets it contributes to (Equation 4), some of `languages`; null for
     all of them."""
-    regularisation: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.1, 0.3, 1.0)
+    regularisation: Candidates = (0.1, 0.3, 1.0)
     """Values of the SVM's C to choose from, by validation accuracy."""
-    cross_fit: Annotated[int, Field(ge=0, le=20)] = 4
+    cross_fit: Parts = 4
     """Parts that the training rows are split into; each part is scored by a model of the others,
     because on rows that it has learnt such a model is all but certain. 0 scores them by the model
     of all rows."""
-
-    @field_validator("cross_fit")
-    @classmethod
-    def _two_parts_or_none(cls, parts: int) -> int:
-        if parts == 1:
-            raise ValueError("expected 0 or at least 2 parts, found 1")
-        return parts
 
     @model_validator(mode="after")
     def _scores_what_it_was_taught_on(self) -> "LinearTeacher":
@@ -169,6 +181,34 @@ class LinearTeacher(Section):
         return self
 
 
+class ProbeTeacher(Section):
+    """A frozen pretrained encoder under one logistic regression for all its languages."""
+
+    kind: Literal["probe"]
+    """Taught in a minute or two on a CPU; a good teacher where there are few rows."""
+    languages: TeacherLanguages
+    """Languages that it is taught on; `[all]` for every one."""
+    scores: tuple[str, ...] | None = None
+    """Languages whose soft targets it contributes to (Equation 4); null for `languages`. A
+    multilingual encoder serves others as well."""
+    checkpoint: str
+    """Hub id or local folder of an encoder with safetensors weights that AutoModel loads."""
+    revision: str | None = None
+    """A branch, tag or commit of the hub's `checkpoint`; null for its main branch."""
+    prefix: str = ""
+    """What the encoder expects before each text; E5's is "query: "."""
+    pooling: Pooling = "mean"
+    """What stands for a text: the mean of its tokens' hidden states, or the first token's."""
+    max_length: MaxLength = 64
+    """Most tokens of a text or a pair, with prefix and special tokens; longer ones are cut."""
+    regularisation: Candidates = (0.003, 0.01, 0.03, 0.1)
+    """Values of the regression's C to choose from, by validation accuracy."""
+    cross_fit: Parts = 4
+    """Parts that the training rows are split into; each part is scored by a regression on the
+    others, because with few rows a regression learns all their labels by heart. 0 scores them by
+    the regression on all rows."""
+
+
 def _kind(teacher: Any) -> str:
     if isinstance(teacher, dict):
         return str(teacher.get("kind", "transformer"))
@@ -176,7 +216,8 @@ def _kind(teacher: Any) -> str:
 
 
 Teacher = Annotated[Annotated[TransformerTeacher, Tag("transformer")]
-                    | Annotated[LinearTeacher, Tag("linear")],
+                    | Annotated[LinearTeacher, Tag("linear")]
+                    | Annotated[ProbeTeacher, Tag("probe")],
                     Discriminator(_kind)]
 """A teacher of any kind; a new kind is a class here and a module of `amtss/teachers/`."""
 

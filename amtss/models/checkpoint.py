@@ -44,7 +44,9 @@ def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = Tru
     except (OSError, ValueError, TypeError, RuntimeError, KeyError, SafetensorError) as error:
         raise CheckpointError(f"{checkpoint}: expected a checkpoint with safetensors weights, "
                               f"found: {first_line(error)}; {fix}") from error
-    encoder = f"{model.base_model_prefix}."
+    # An encoder by itself has its own weights' names without a prefix.
+    prefix = model.base_model_prefix
+    encoder = f"{prefix}." if hasattr(model, prefix) else ""
     missing = sorted(name for name in report["missing_keys"] if head or (
         name.startswith(encoder) and not name.startswith(f"{encoder}pooler.")))
     if missing:

@@ -151,8 +151,11 @@ def _config(settings: Student, source: str) -> "PreTrainedConfig":
     """
     from transformers import AutoConfig, AutoModel
 
+    from amtss.models import classifier  # noqa: F401, it registers the mean-pooled one
+
     try:
         config = AutoConfig.from_pretrained(source, revision=settings.revision or "main")
+        config = getattr(config, "encoder", config)  # of a mean-pooled teacher
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{source}: expected a checkpoint, found: "
                               f"{first_line(error)}; {_fix(settings)}") from error

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from amtss.config.schema import Params
 from amtss.paths import Layout
-from amtss.teachers import linear, transformer
+from amtss.teachers import linear, probe, transformer
 from amtss.teachers.task import Scorer, Task, Taught
 
 
@@ -18,7 +18,7 @@ class Kind(Protocol):
         """Load the teacher that `teach` has made."""
 
 
-KINDS: dict[str, Kind] = {"transformer": transformer, "linear": linear}
+KINDS: dict[str, Kind] = {"transformer": transformer, "linear": linear, "probe": probe}
 """By the `kind` of a teacher in params.yaml."""
 
 

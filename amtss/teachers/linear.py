@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import LinearTeacher, Params
 from amtss.data.corpus import Corpus
-from amtss.errors import AmtssError, CheckpointError, DataError, first_line
+from amtss.errors import DataError, first_line
 from amtss.paths import Layout
-from amtss.teachers import linear_model
+from amtss.teachers import cross_fitting, linear_model
+from amtss.teachers.head import measure
 from amtss.teachers.linear_model import LinearModel
 from amtss.teachers.task import Scorer, Task, Taught
-
-CROSS_FITTED = "cross_fitted.safetensors"
-"""Log-probabilities of the training rows and the rows' keys, by language."""
 
 
 def teach(task: Task) -> Taught:
@@ -33,21 +31,21 @@ def teach(task: Task) -> Taught:
     teacher = task.params.teachers[task.name]
     assert isinstance(teacher, LinearTeacher)
     started = time.perf_counter()
-    models, scored = {}, {}
+    models: dict[str, LinearModel] = {}
+    scored: cross_fitting.Scored = {}
     for corpus in task.corpora:
         language = corpus.language
         _check(corpus, task.labels, teacher.cross_fit)
         models[language] = fit(corpus, task.labels, teacher.regularisation)
         if teacher.cross_fit:
-            scored[f"{language}.keys"] = corpus["train"]["key"].to_numpy()
-            scored[f"{language}.logits"] = cross_fit(corpus, task.labels, teacher)
+            scored |= cross_fitting.entry(corpus, cross_fit(corpus, task.labels, teacher))
     task.on_epoch(1, _measure(models, task.corpora, task.labels))
 
     def save(folder: Path) -> None:
         from safetensors.numpy import save_file
 
         linear_model.save(models, folder)
-        save_file(scored, folder / CROSS_FITTED)
+        save_file(scored, folder / cross_fitting.NAME)
 
     rows = sum(len(corpus["train"]) for corpus in task.corpora)
     return Taught(save, {
@@ -78,26 +76,13 @@ def fit(corpus: Corpus, labels: Sequence[str], candidates: Sequence[float],
 
 def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> NDArray[np.float32]:
     """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)"""
-    parts, texts = parts_of(corpus, teacher.cross_fit), joined(corpus, "train")
+    part_of = cross_fitting.parts_of(corpus, teacher.cross_fit)
+    texts = joined(corpus, "train")
     result = np.empty((len(texts), len(labels)), dtype=np.float32)
-    for part in range(teacher.cross_fit):
-        held_out = np.flatnonzero(parts == part)
-        if len(held_out):
-            model = fit(corpus, labels, teacher.regularisation, np.flatnonzero(parts != part))
-            result[held_out] = model.log_probabilities([texts[row] for row in held_out.tolist()])
+    for rows, held_out in cross_fitting.folds(part_of, teacher.cross_fit):
+        model = fit(corpus, labels, teacher.regularisation, rows)
+        result[held_out] = model.log_probabilities([texts[row] for row in held_out.tolist()])
     return result
-
-
-def parts_of(corpus: Corpus, parts: int) -> NDArray[np.int64]:
-    """The part that each training row belongs to. *Shape:* (N,)
-
-    The key of a text's first row decides, so that equal texts share a part, and rows stay in
-    theirs when others come.
-    """
-    keys, first = corpus["train"]["key"].to_pylist(), dict[str, int]()
-    return np.array([first.setdefault(text, key) % parts
-                     for text, key in zip(joined(corpus, "train"), keys, strict=True)],
-                    dtype=np.int64)
 
 
 def joined(corpus: Corpus, split: str) -> list[str]:
@@ -110,36 +95,22 @@ def joined(corpus: Corpus, split: str) -> list[str]:
 
 def accuracy(model: LinearModel, corpus: Corpus, labels: Sequence[str]) -> float:
     """Of a language's model on validation, in percent."""
-    chosen = model.log_probabilities(joined(corpus, "validation")).argmax(axis=1)
-    return 100.0 * float((chosen == corpus.label_ids("validation", labels)).mean())
+    return _measure({corpus.language: model}, [corpus], labels)["accuracy"]
 
 
 def _check(corpus: Corpus, labels: Sequence[str], parts: int) -> None:
-    """There must be validation rows, and rows of two labels outside every part of the training
-    rows."""
-    if not len(corpus["validation"]):
-        raise DataError(f"{corpus.language}/validation: expected rows to choose a linear model by, "
-                        "found none; correct the source, then run `dvc repro`")
-    gold = corpus.label_ids("train", labels)
-    if len(set(gold)) < 2:
-        raise DataError(f"{corpus.language}/train: expected rows of two labels or more to teach a "
-                        f"linear model on, found {len(set(gold))} in {len(gold)} rows; add "
-                        "labelled rows")
-    part_of = parts_of(corpus, max(1, parts))
-    if any(len(set(gold[part_of != part])) < 2 for part in range(parts)):
-        raise DataError(f"{corpus.language}/train: expected rows of two labels or more outside "
-                        f"each of {parts} parts, found fewer in {len(gold)} rows; add labelled "
-                        "rows, or set the teacher's cross_fit to 0")
+    cross_fitting.check_validation(corpus.language, len(corpus["validation"]))
+    cross_fitting.check(corpus.language, corpus.label_ids("train", labels),
+                        cross_fitting.parts_of(corpus, max(1, parts)), parts)
 
 
 def _measure(models: Mapping[str, LinearModel], corpora: Sequence[Corpus],
              labels: Sequence[str]) -> dict[str, float]:
-    """Accuracy in points and cross-entropy in nats on the validation rows of all languages."""
+    """Accuracy and loss on the validation rows of all languages."""
     scores = np.concatenate([models[corpus.language].log_probabilities(
         joined(corpus, "validation")) for corpus in corpora])
-    gold = np.concatenate([corpus.label_ids("validation", labels) for corpus in corpora])
-    return {"accuracy": 100.0 * float((scores.argmax(axis=1) == gold).mean()),
-            "loss": -float(scores[np.arange(len(gold)), gold].mean(dtype=np.float64))}
+    return measure(scores, np.concatenate([corpus.label_ids("validation", labels)
+                                           for corpus in corpora]))
 
 
 def scorer(params: Params, layout: Layout, name: str) -> Scorer:
@@ -148,30 +119,14 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     Raises:
         AmtssError: the teacher's folder cannot be loaded.
     """
-    command = f"dvc repro -f teach@{name}"
-    models = linear_model.load(layout.teacher(name), command)
-    scored = _cross_fitted(layout.teacher(name) / CROSS_FITTED, command)
+    folder, command = layout.teacher(name), f"dvc repro -f teach@{name}"
+    models = linear_model.load(folder, command)
+    scored = cross_fitting.read(folder, command)
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
-        keys = f"{corpus.language}.keys"
-        if split != "train" or keys not in scored:
-            return models[corpus.language].log_probabilities(joined(corpus, split))
-        if not np.array_equal(scored[keys], corpus["train"]["key"].to_numpy()):
-            raise AmtssError(f"{layout.teacher(name)}: expected log-probabilities of the training "
-                             f"rows of {corpus.language}, found those of other rows; run "
-                             f"`{command}`")
-        return np.asarray(scored[f"{corpus.language}.logits"], dtype=np.float32)
+        known = cross_fitting.of(scored, corpus, split, folder, command)
+        if known is not None:
+            return known
+        return models[corpus.language].log_probabilities(joined(corpus, split))
 
     return score
-
-
-def _cross_fitted(path: Path, command: str) -> dict[str, NDArray[np.generic]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        scored: dict[str, NDArray[np.generic]] = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: expected log-probabilities of training rows, found: "
-                              f"{first_line(error)}; run `{command}`") from error
-    return scored

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, write_json
+from amtss.teachers.head import Head, calibrated, certain
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.svm import LinearSVC
 
-Array = NDArray[np.float64]
 ARCHITECTURE = "TF-IDF, linear SVM"
 FEATURES = "features.json"
 ANALYZERS: dict[str, dict[str, Any]] = {
@@ -37,27 +36,19 @@ class LinearModel:
 
     vectorizers: dict[str, "TfidfVectorizer"]
     """By the names of `ANALYZERS`."""
-    weights: NDArray[np.float32]
-    """The calibration's scale is part of them. *Shape:* (C, F)"""
-    bias: NDArray[np.float32]
-    """*Shape:* (C,)"""
-    seen: NDArray[np.bool_]
-    """Which classes the training rows had. *Shape:* (C,)"""
-    unseen_probability: float
-    """Probability of each class that they had not."""
+    head: Head
     regularisation: float
     """The SVM's C that was chosen."""
 
     @property
     def parameters(self) -> int:
         """How many numbers it has learnt, those of TF-IDF included."""
-        return int(self.weights.size + self.bias.size
+        return int(self.head.parameters
                    + sum(vectorizer.idf_.size for vectorizer in self.vectorizers.values()))
 
     def log_probabilities(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Calibrated log-probabilities of every class. *Shape:* (N, C)"""
-        scores = _features(self.vectorizers, texts) @ self.weights.T + self.bias
-        return _log_probabilities(scores, self.seen, self.unseen_probability).astype(np.float32)
+        return self.head.log_probabilities(_features(self.vectorizers, texts))
 
 
 def save(models: Mapping[str, LinearModel], folder: Path) -> None:
@@ -67,11 +58,11 @@ def save(models: Mapping[str, LinearModel], folder: Path) -> None:
     tensors: dict[str, NDArray[np.float32]] = {}
     features: dict[str, Any] = {}
     for name, model in models.items():
-        tensors |= {f"{name}.weights": model.weights, f"{name}.bias": model.bias}
+        tensors |= {f"{name}.weights": model.head.weights, f"{name}.bias": model.head.bias}
         tensors |= {f"{name}.idf.{kind}": vectorizer.idf_
                     for kind, vectorizer in model.vectorizers.items()}
-        features[name] = {"seen": model.seen.tolist(),
-                          "unseen_probability": model.unseen_probability,
+        features[name] = {"seen": model.head.seen.tolist(),
+                          "unseen_probability": model.head.unseen_probability,
                           "regularisation": model.regularisation,
                           "vocabulary": {kind: _terms(vectorizer) for kind, vectorizer
                                          in model.vectorizers.items()}}
@@ -98,9 +89,10 @@ def load(folder: Path, command: str) -> dict[str, LinearModel]:
         return {name: LinearModel(
             {kind: _restored(kind, terms, tensors[f"{name}.idf.{kind}"])
              for kind, terms in about["vocabulary"].items()},
-            tensors[f"{name}.weights"], tensors[f"{name}.bias"],
-            np.array(about["seen"], dtype=np.bool_), float(about["unseen_probability"]),
-            float(about["regularisation"])) for name, about in features.items()}
+            Head(tensors[f"{name}.weights"], tensors[f"{name}.bias"],
+                 np.array(about["seen"], dtype=np.bool_), float(about["unseen_probability"])),
+            float(about["regularisation"]))
+            for name, about in features.items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: expected a whole linear model, found: "
                               f"{first_line(error)}; run `{command}`") from error
@@ -112,64 +104,22 @@ def fit(texts: Sequence[str], labels: NDArray[np.int64], held_out: Sequence[str]
     """A model of `texts`: its C is chosen, and its probabilities are calibrated, on `held_out`.
 
     Args:
-        labels: of `texts`. *Shape:* (N,)
+        labels: of `texts`, at least two different ones. *Shape:* (N,)
         held_out: validation texts.
         classes: how many classes there are, with those that `texts` do not have.
         candidates: values of the SVM's C to choose from, by accuracy.
     """
-    vectorizers = {name: _fitted(name, texts) for name in ANALYZERS}
-    rows, held_out_rows = _features(vectorizers, texts), _features(vectorizers, held_out)
-    weights, bias = np.zeros((classes, rows.shape[1])), np.zeros(classes)
-    regularisation, seen = candidates[0], np.isin(np.arange(classes), labels)
-    if seen.sum() > 1:  # of a single class there is nothing to learn
-        best = _best(rows, labels, held_out_rows, held_out_labels, candidates)
-        regularisation, two = best.C, len(best.classes_) == 2
-        # Of two classes scikit-learn keeps the second one's side alone.
-        weights[seen] = np.concatenate([-best.coef_, best.coef_]) if two else best.coef_
-        bias[seen] = np.concatenate([-best.intercept_, best.intercept_]) if two else best.intercept_
-    unseen_probability = 1.0 / (len(texts) + classes)
-    known = seen[held_out_labels]
-    scale = _calibrate((held_out_rows[known] @ weights.T + bias)[:, seen],
-                       np.cumsum(seen)[held_out_labels[known]] - 1)
-    return LinearModel(vectorizers, (scale * weights).astype(np.float32),
-                       (scale * bias).astype(np.float32), seen, unseen_probability, regularisation)
-
-
-def _best(rows: Any, labels: NDArray[np.int64], held_out: Any, held_out_labels: NDArray[np.int64],
-          candidates: Sequence[float]) -> "LinearSVC":
-    """The most accurate SVM on the rows held out, one for each C; the first of equal ones."""
     from sklearn.svm import LinearSVC
 
-    return max((LinearSVC(C=c, random_state=0).fit(rows, labels) for c in candidates),
-               key=lambda svm: svm.score(held_out, held_out_labels))
-
-
-def _calibrate(scores: Array, labels: NDArray[np.int64]) -> float:
-    """The factor of `scores` that makes the labels likeliest (temperature scaling, Guo 2017); 1
-    where there are no labels."""
-    if not len(labels):
-        return 1.0
-    from scipy.optimize import minimize_scalar
-
-    rows = np.arange(len(labels))
-
-    def loss(log_scale: float) -> float:
-        return -float(_log_softmax(np.exp(log_scale) * scores)[rows, labels].mean())
-
-    return float(np.exp(minimize_scalar(loss, bounds=(-3.0, 5.0), method="bounded").x))
-
-
-def _log_probabilities(scores: Array, seen: NDArray[np.bool_], unseen_probability: float) -> Array:
-    """Classes without a training row share a small probability, the others the rest by softmax."""
-    result = np.full(scores.shape, np.log(unseen_probability))
-    rest = np.log1p(-unseen_probability * (~seen).sum())
-    result[:, seen] = _log_softmax(scores[:, seen]) + rest
-    return result
-
-
-def _log_softmax(scores: Array) -> Array:
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+    vectorizers = {name: _fitted(name, texts) for name in ANALYZERS}
+    rows, held_out_rows = _features(vectorizers, texts), _features(vectorizers, held_out)
+    if len(set(labels.tolist())) == 1:  # there is nothing to learn
+        head = certain(int(labels[0]), classes, len(texts), rows.shape[1])
+        return LinearModel(vectorizers, head, candidates[0])
+    best = max((LinearSVC(C=c, random_state=0).fit(rows, labels) for c in candidates),
+               key=lambda svm: svm.score(held_out_rows, held_out_labels))
+    return LinearModel(vectorizers, calibrated(best, classes, len(texts), held_out_rows,
+                                               held_out_labels), best.C)
 
 
 def _vectorizer(name: str, **options: Any) -> "TfidfVectorizer":

@@ -14,12 +14,10 @@ from amtss.errors import CheckpointError
 from amtss.files import read_json
 from amtss.models import checkpoint, hardware
 from amtss.paths import Layout
-from amtss.progress import track
-from amtss.teachers import trainer
+from amtss.teachers import forward, trainer
 from amtss.teachers.task import Scorer, Task, Taught
 from amtss.tokenization import tokens
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
-from amtss.tokenization.tokens import Tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -35,7 +33,7 @@ def teach(task: Task) -> Taught:
     training = task.params.training_of(task.name)
     if teacher.fine_tune:
         tokenizer, model = _initial(teacher, training, task.corpora, labels)
-        _set_padding(tokenizer, model)
+        forward.set_padding(tokenizer, model)
         cache = tokens.Cache(task.layout.tokens(task.name), tokenizer, training.max_length)
         cost = trainer.fine_tune(model, cache, training, task.corpora, labels,
                                  task.layout.checkpoints(f"teach-{task.name}"), task.on_epoch)
@@ -47,7 +45,7 @@ def teach(task: Task) -> Taught:
         source = _checkpoint_of(teacher)
         tokenizer = load_tokenizer(source, teacher.revision)
         model = _load(teacher, training.max_length)
-        _set_padding(tokenizer, model)
+        forward.set_padding(tokenizer, model)
         columns = align(dict(model.config.id2label or {}), labels, teacher.labels, source)
         cost = {"examples": 0, "epochs": 0, "best_epoch": 0, "seconds": 0.0}
 
@@ -55,9 +53,9 @@ def teach(task: Task) -> Taught:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
+    encoder = getattr(model.config, "encoder", model.config)
     return Taught(save, {
-        "architecture": model.config.model_type,
-        "layers": getattr(model.config, "num_hidden_layers", None),
+        "architecture": encoder.model_type, "layers": getattr(encoder, "num_hidden_layers", None),
         "checkpoint": teacher.checkpoint,
         "commit": teacher.checkpoint and hub.commit(teacher.checkpoint, teacher.revision),
         "columns": columns, "parameters": model.num_parameters(), **cost})
@@ -101,11 +99,13 @@ def _checkpoint_of(teacher: TransformerTeacher) -> str:
 
 
 def _load(teacher: TransformerTeacher, max_length: int, **options: Any) -> "PreTrainedModel":
-    """The checkpoint as a classifier; before fine-tuning its head may be new."""
-    from transformers import AutoModelForSequenceClassification
+    """The checkpoint as a classifier, before fine-tuning with a new head, or as an encoder where
+    the head is ours."""
+    from transformers import AutoModel, AutoModelForSequenceClassification
 
     source = _checkpoint_of(teacher)
-    model = checkpoint.load(AutoModelForSequenceClassification, source,
+    model = checkpoint.load(AutoModel if teacher.pooling == "mean" else
+                            AutoModelForSequenceClassification, source,
                             "correct the teacher's `checkpoint`", head=not teacher.fine_tune,
                             revision=teacher.revision or "main", **options)
     checkpoint.check_length(model, max_length, source, "lower teaching.max_length, for this "
@@ -119,15 +119,25 @@ def _initial(teacher: TransformerTeacher, settings: Teaching, corpora: Sequence[
     from transformers import XLMRobertaForSequenceClassification, set_seed
 
     from amtss.models.architecture import scratch
+    from amtss.models.classifier import classifier_of
+    from amtss.teachers import freezing
 
     set_seed(settings.seed)
     task = {"id2label": dict(enumerate(labels)),
             "label2id": {label: index for index, label in enumerate(labels)},
             "problem_type": "single_label_classification"}
     if teacher.checkpoint is not None:
-        return (load_tokenizer(teacher.checkpoint, teacher.revision),
-                _load(teacher, settings.max_length, ignore_mismatched_sizes=True, **task,
-                      **_dropout(teacher, settings.dropout)))
+        tokenizer = load_tokenizer(teacher.checkpoint, teacher.revision)
+        options = _dropout(teacher, settings.dropout)
+        model: PreTrainedModel
+        if teacher.pooling == "mean":
+            model = classifier_of(_load(teacher, settings.max_length, **options),
+                                  settings.dropout, **task)
+        else:
+            model = _load(teacher, settings.max_length, ignore_mismatched_sizes=True, **task,
+                          **options)
+        freezing.freeze(model, settings.freeze, teacher.checkpoint)
+        return tokenizer, model
     tokenizer = train_tokenizer(corpora, teacher.architecture.vocabulary)
     config = scratch(teacher.architecture, len(tokenizer), tokenizer.pad_token_id,
                      settings.max_length, settings.dropout)
@@ -150,13 +160,6 @@ def _dropout(teacher: TransformerTeacher, rate: float) -> dict[str, float]:
     return {name: rate for name in names if hasattr(config, name)}
 
 
-def _set_padding(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> None:
-    """Decoders' tokenizers have no padding token; their models must know which token it is."""
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-        model.config.pad_token_id = tokenizer.pad_token_id
-
-
 def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     """Raw logits of the fine-tuned classifier, its columns in the order of the project's labels.
 
@@ -164,6 +167,8 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
         CheckpointError: the teacher's folder cannot be loaded.
     """
     from transformers import AutoModelForSequenceClassification
+
+    from amtss.models import classifier  # noqa: F401, it registers the mean-pooled one
 
     folder, training = layout.teacher(name), params.training_of(name)
     columns = read_json(folder / "teacher.json", f"dvc repro teach@{name}")["columns"]
@@ -176,22 +181,10 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
         title = f"{name} scores {corpus.language}/{split}"
-        return _logits(params, model, tokenizer, cache.of(corpus, split), title)[:, columns]
+        texts = cache.of(corpus, split)
+        logits = np.empty((len(texts), int(model.config.num_labels or 0)), dtype=np.float32)
+        for rows, _, output in forward.outputs(model, tokenizer, texts, params.scoring, title):
+            logits[rows] = output.logits.float().cpu().numpy()
+        return logits[:, columns]
 
     return score
-
-
-def _logits(params: Params, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase",
-            texts: Tokens, title: str) -> NDArray[np.float32]:
-    """*Shape:* (N, the checkpoint's classes)"""
-    import torch
-
-    values = np.empty((len(texts), int(model.config.num_labels or 0)), dtype=np.float32)
-    batches = list(tokens.batches(texts.lengths, params.scoring.batch_size))
-    precision = hardware.resolve(params.scoring.precision)
-    for rows in track(batches, title):
-        encoded: Any = [texts[row] for row in rows.tolist()]
-        batch = tokenizer.pad(encoded, return_tensors="pt")
-        with torch.inference_mode(), hardware.autocast(precision):
-            values[rows] = model(**batch.to(model.device)).logits.float().cpu().numpy()
-    return values

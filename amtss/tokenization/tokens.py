@@ -96,6 +96,13 @@ def tokenise(tokenizer: "PreTrainedTokenizerBase", texts: pa.Table,
     return _as_tokens(list(_encode(tokenizer, texts, max_length)))
 
 
+def prefixed(texts: pa.Table, prefix: str) -> pa.Table:
+    """The columns `text` and `pair` with `prefix` before each text."""
+    return pa.table({name: pa.array([prefix + text for text in texts[name].to_pylist()],
+                                    pa.string())
+                     for name in ("text", "pair") if name in texts.column_names})
+
+
 def _encode(tokenizer: "PreTrainedTokenizerBase", texts: pa.Table,
             max_length: int | None) -> Iterator[pa.RecordBatch]:
     schema = _schema(tokenizer)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.config.schema import Params, TransformerTeacher
+from amtss.config.schema import Params, ProbeTeacher, TransformerTeacher
 from amtss.data.corpus import Corpus
 from amtss.tokenization import tokens
 from amtss.tokenization.tokenizer import load_tokenizer
@@ -47,19 +47,22 @@ def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
     Raises:
         CheckpointError: a checkpoint has no tokenizer, or the hub does not serve it.
     """
-    readers: dict[tuple[str, str | None, int], list[str]] = defaultdict(list)
+    readers: dict[tuple[str, str | None, str, int], list[str]] = defaultdict(list)
     for name, teacher in params.teachers.items():
         if isinstance(teacher, TransformerTeacher) and teacher.checkpoint is not None:
             length = params.training_of(name).max_length
-            readers[teacher.checkpoint, teacher.revision, length].append(name)
+            readers[teacher.checkpoint, teacher.revision, "", length].append(name)
+        elif isinstance(teacher, ProbeTeacher):
+            readers[teacher.checkpoint, teacher.revision, teacher.prefix,
+                    teacher.max_length].append(name)
     cuts = []
-    for (checkpoint, revision, max_length), names in readers.items():
+    for (checkpoint, revision, prefix, max_length), names in readers.items():
         tokenizer = load_tokenizer(checkpoint, revision)
         for corpus in corpora:
             own = tuple(name for name in names if corpus.language in
                         {*params.taught_on(name), *params.scored_by(name)})
             if own:
-                lengths = _lengths(tokenizer, corpus)
+                lengths = _lengths(tokenizer, corpus, prefix)
                 cuts.append(Cut(
                     corpus.language, checkpoint, own, max_length, len(lengths),
                     int((lengths > max_length).sum()), int(np.percentile(lengths, 99)),
@@ -68,7 +71,8 @@ def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
     return sorted(cuts, key=lambda cut: order.index(cut.language))
 
 
-def _lengths(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus) -> NDArray[np.int64]:
-    """Tokens of every uncut row, special tokens included. *Shape:* (N,)"""
-    return np.concatenate([tokens.tokenise(tokenizer, table, None).lengths
+def _lengths(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus,
+             prefix: str) -> NDArray[np.int64]:
+    """Tokens of every uncut row, prefix and special tokens included. *Shape:* (N,)"""
+    return np.concatenate([tokens.tokenise(tokenizer, tokens.prefixed(table, prefix), None).lengths
                            for table in corpus.splits.values()])

@@ -2,13 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.training import LABELS, table
 
 from amtss.errors import AmtssError
-from amtss.teachers.linear_model import LinearModel, _log_probabilities, fit, load, save
+from amtss.teachers.linear_model import LinearModel, fit, load, save
 
 CANDIDATES = (0.1, 1.0)
 
@@ -89,15 +87,3 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str) -> None:
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(AmtssError, match=r"expected .*; run `dvc repro -f teach@en`"):
         load(tmp_path, "dvc repro -f teach@en")
-
-
-@given(st.data())
-def test_probabilities_sum_to_one_whatever_was_seen(data: st.DataObject) -> None:
-    classes = data.draw(st.integers(2, 6))
-    seen = np.array(data.draw(st.lists(st.booleans(), min_size=classes, max_size=classes)))
-    seen[data.draw(st.integers(0, classes - 1))] = True
-    draw = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    scores = draw.normal(scale=30.0, size=(5, classes))
-    probabilities = np.exp(_log_probabilities(scores, seen, 1.0 / (10 + classes)))
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-9)
-    assert (probabilities[:, ~seen] == probabilities[0, ~seen]).all()

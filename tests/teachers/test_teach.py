@@ -468,3 +468,153 @@ class TestNoRows:
         write_corpus(project.layout, "en", train=empty)
         with pytest.raises((DataError, ValueError), match="en/train: expected rows"):
             project.teach("en")
+
+
+def tuned(root: Path, source: Path, **changed: Any) -> Project:
+    """A project with a teacher `en` from the checkpoint `source`, `changed` in its `training`."""
+    pooling = changed.pop("pooling", "first")
+    return one(root, checkpoint=str(source), architecture=None, pooling=pooling,
+               training={"epochs": 2, "learning_rate": 1.0e-3, "weight_decay": 0.1} | changed)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+TABLE = "bert.embeddings.word_embeddings.weight"
+
+
+class TestFrozen:
+    @pytest.mark.parametrize(("freeze", "frozen"), [
+        ("embeddings", (TABLE,)), (1, ("bert.embeddings.", "bert.encoder.layer.0.")),
+        (2, ("bert.embeddings.", "bert.encoder.layer."))])
+    @pytest.mark.parametrize("pooling", ["first", "mean"])
+    def test_weights_keep_their_bytes_and_all_others_change(
+            self, tmp_path: Path, freeze: Any, frozen: tuple[str, ...], pooling: str) -> None:
+        source = write_checkpoint(tmp_path / "hub", "bert")
+        project = tuned(tmp_path, source, freeze=freeze, pooling=pooling)
+        project.teach("en")
+        before, after = weights(source), weights(project.layout.teacher("en"))
+        for name in before.keys() & after.keys():
+            assert torch.equal(before[name], after[name]) == name.startswith(frozen), name
+        assert any(name.startswith("bert.encoder.layer.1.") for name in before.keys() & after)
+
+    def test_without_it_all_weights_change(self, tmp_path: Path) -> None:
+        source = write_checkpoint(tmp_path / "hub", "bert")
+        project = tuned(tmp_path, source)
+        project.teach("en")
+        before, after = weights(source), weights(project.layout.teacher("en"))
+        assert not any(torch.equal(before[name], after[name]) for name in before.keys() & after)
+
+    def test_they_have_no_state_in_the_optimiser(self, tmp_path: Path) -> None:
+        source = write_checkpoint(tmp_path / "hub", "bert")
+        sizes = []
+        for freeze in (None, "embeddings", 2):
+            project = tuned(tmp_path / str(freeze), source, freeze=freeze, epochs=2)
+            state = torch.load(until(project, 1) / "checkpoint-6" / "optimizer.pt")["state"]
+            sizes.append(sum(entry["exp_avg"].numel() for entry in state.values()))
+        table, every = (sum(tensor.numel() for name, tensor in weights(source).items()
+                            if name.startswith(prefix)) for prefix in (TABLE, "bert."))
+        assert sizes[0] - sizes[1] == table
+        assert sizes[0] - sizes[2] == every
+
+    def test_of_a_decoder(self, tmp_path: Path) -> None:
+        source = gpt2(tmp_path / "hub")
+        project = tuned(tmp_path, source, freeze=1, pooling="mean")
+        project.teach("en")
+        before, after = weights(source), weights(project.layout.teacher("en"))
+        same = {name.removeprefix("transformer.") for name in after
+                if name in before and torch.equal(before[name], after[name])}
+        assert {"wte.weight", "wpe.weight", "h.0.attn.c_attn.weight"} <= same
+        assert "ln_f.weight" not in same
+
+    @pytest.mark.parametrize("changed", [{"gradient_checkpointing": True}, {"accumulate": 2},
+                                         {"precision": "bf16"}], ids=str)
+    def test_beside_other_settings(self, tmp_path: Path, changed: dict[str, Any]) -> None:
+        source = write_checkpoint(tmp_path / "hub", "xlm-roberta")
+        project = tuned(tmp_path, source, freeze=1, pooling="mean", **changed)
+        project.teach("en")
+        before, after = weights(source), weights(project.layout.teacher("en"))
+        layers = "roberta.encoder.layer.{}.output.dense.weight"
+        assert torch.equal(before[layers.format(0)], after[layers.format(0)])
+        assert not torch.equal(before[layers.format(1)], after[layers.format(1)])
+
+    def test_more_layers_than_there_are(self, tmp_path: Path) -> None:
+        project = tuned(tmp_path, write_checkpoint(tmp_path / "hub", "bert"), freeze=3)
+        with pytest.raises(ParamsError, match=r"hub: expected a checkpoint of 3 layers or more for "
+                                              r"teaching\.freeze, found 2; lower it"):
+            project.teach("en")
+
+    def test_new_weights_are_all_trained(self, tmp_path: Path) -> None:
+        fingerprints = []
+        for freeze in (None, "embeddings"):
+            project = one(tmp_path / str(freeze), training={"epochs": 1, "freeze": freeze})
+            project.teach("en")
+            fingerprints.append(project.about("en")["fingerprint"])
+        assert fingerprints[0] == fingerprints[1]
+
+
+class TestMeanPooled:
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_any_architecture_learns(self, tmp_path: Path, kind: str) -> None:
+        source = write_checkpoint(tmp_path / "hub", kind)
+        project = tuned(tmp_path, source, pooling="mean", epochs=8)
+        reported = project.teach("en")
+        about = project.about("en")
+        assert (about["architecture"], about["layers"]) == (kind, 2)
+        best = max(figures["accuracy"] for _, figures in reported)
+        assert accuracy(project.layout, "en", ("en",)) == pytest.approx(best)
+        assert best > 60
+        model = AutoModelForSequenceClassification.from_pretrained(project.layout.teacher("en"))
+        assert about["parameters"] == model.num_parameters()
+        assert not any("pooler" in name for name in model.state_dict())
+
+    def test_starts_from_the_checkpoints_weights(self, tmp_path: Path) -> None:
+        source = write_checkpoint(tmp_path / "hub", "bert")
+        project = tuned(tmp_path, source, pooling="mean", epochs=1, learning_rate=1.0e-9)
+        project.teach("en")
+        before, after = weights(source), weights(project.layout.teacher("en"))
+        assert after.keys() - before.keys() == {"classifier.weight", "classifier.bias"}
+        for name in after.keys() & before.keys():
+            torch.testing.assert_close(after[name], before[name])
+
+    def test_resumes_from_its_last_epoch(self, tmp_path: Path) -> None:
+        source = write_checkpoint(tmp_path / "hub", "bert")
+        whole, killed = (tuned(tmp_path / name, source, pooling="mean", freeze=1, epochs=4)
+                         for name in ("whole", "killed"))
+        whole.teach("en")
+        until(killed, 2)
+        assert [epoch for epoch, _ in killed.teach("en")] == [3, 4]
+        files = [(project.layout.teacher("en") / "model.safetensors").read_bytes()
+                 for project in (whole, killed)]
+        assert files[0] == files[1]
+
+    @pytest.mark.slow
+    def test_killed_it_ends_with_the_same_bytes(self, tmp_path: Path) -> None:
+        source = write_checkpoint(tmp_path / "hub", "bert")
+        whole, project = (tuned(tmp_path / name, source, pooling="mean", freeze="embeddings",
+                                epochs=6) for name in ("whole", "killed"))
+        whole.teach("en")
+        command = [sys.executable, "-m", "amtss", "teach", "en"]
+        killed = subprocess.Popen(command, cwd=project.layout.root, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
+        assert killed.stdout is not None
+        for line in killed.stdout:
+            if line.startswith("en epoch 2:"):
+                killed.kill()
+        killed.communicate()
+        assert killed.returncode == -signal.SIGKILL
+        done = subprocess.run(command, cwd=project.layout.root, capture_output=True, text=True,
+                              check=False)
+        assert done.returncode == 0, done.stderr
+        assert "epoch 1:" not in done.stdout
+        files = [(each.layout.teacher("en") / "model.safetensors").read_bytes()
+                 for each in (whole, project)]
+        assert files[0] == files[1]
+
+    @pytest.mark.parametrize("given", [{}, {"checkpoint": "hub/id", "fine_tune": False}], ids=str)
+    def test_needs_a_checkpoint_that_is_fine_tuned(self, tmp_path: Path,
+                                                   given: dict[str, Any]) -> None:
+        with pytest.raises(ParamsError, match=r"pooling: expected `first`, unless a `checkpoint` "
+                                              r"is fine-tuned, found `mean`"):
+            one(tmp_path, pooling="mean", **given).teach("en")

@@ -1,0 +1,117 @@
+"""Training rows scored by models that have not seen them, and the file that keeps their scores.
+
+Shapes: N rows, C classes.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amtss.data.corpus import Corpus
+from amtss.errors import AmtssError, CheckpointError, DataError, first_line
+
+NAME = "cross_fitted.safetensors"
+"""Log-probabilities of the training rows and the rows' keys, by language."""
+Rows = NDArray[np.int64]
+Scored = dict[str, NDArray[np.generic]]
+"""The file's tensors by their names."""
+
+
+def parts_of(corpus: Corpus, parts: int) -> Rows:
+    """The part that each training row belongs to. *Shape:* (N,)
+
+    The key of a text's first row decides, so that equal texts share a part, and rows stay in
+    theirs when others come.
+    """
+    texts, seconds = corpus.texts("train")
+    keys, first = corpus["train"]["key"].to_pylist(), dict[tuple[str, str], int]()
+    rows = zip(texts, seconds or [""] * len(texts), keys, strict=True)
+    return np.array([first.setdefault((text, second), key) % parts
+                     for text, second, key in rows], dtype=np.int64)
+
+
+def folds(part_of: Rows, parts: int) -> Iterator[tuple[Rows, Rows]]:
+    """For each part that has rows: the rows to learn from, and those to score."""
+    for part in range(parts):
+        held_out = np.flatnonzero(part_of == part)
+        if len(held_out):
+            yield np.flatnonzero(part_of != part), held_out
+
+
+def check(where: str, labels: Rows, part_of: Rows, parts: int) -> None:
+    """Check that there are rows of two labels, and outside every part as well.
+
+    Args:
+        where: what an error's message begins with.
+        labels: of the training rows. *Shape:* (N,)
+        parts: 0 where there is no cross-fitting.
+
+    Raises:
+        DataError: there are too few.
+    """
+    if len(set(labels)) < 2:
+        raise DataError(f"{where}/train: expected rows of two labels or more to teach a "
+                        f"linear model on, found {len(set(labels))} in {len(labels)} rows; add "
+                        "labelled rows")
+    if any(len(set(labels[rows])) < 2 for rows, _ in folds(part_of, parts)):
+        raise DataError(f"{where}/train: expected rows of two labels or more outside "
+                        f"each of {parts} parts, found fewer in {len(labels)} rows; add labelled "
+                        "rows, or set the teacher's cross_fit to 0")
+
+
+def check_validation(where: str, rows: int) -> None:
+    """Check that there are validation rows to choose a linear model by.
+
+    Raises:
+        DataError: there are none.
+    """
+    if not rows:
+        raise DataError(f"{where}/validation: expected rows to choose a linear model by, found "
+                        "none; correct the source, then run `dvc repro`")
+
+
+def entry(corpus: Corpus, logits: NDArray[np.float32]) -> Scored:
+    """What the file keeps of a language. `logits`: of its training rows. *Shape:* (N, C)"""
+    return {f"{corpus.language}.keys": corpus["train"]["key"].to_numpy(),
+            f"{corpus.language}.logits": logits}
+
+
+def read(folder: Path, command: str) -> Scored:
+    """The file in a teacher's folder.
+
+    Args:
+        command: writes it again; for the message of an error.
+
+    Raises:
+        CheckpointError: it is missing or truncated.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        scored: Scored = load_file(folder / NAME)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder / NAME}: expected log-probabilities of training rows, "
+                              f"found: {first_line(error)}; run `{command}`") from error
+    return scored
+
+
+def of(scored: Scored, corpus: Corpus, split: str, folder: Path,
+       command: str) -> NDArray[np.float32] | None:
+    """Log-probabilities of a split's rows; None if no rows of it were cross-fitted. *Shape:* (N, C)
+
+    Args:
+        folder, command: for the message of an error.
+
+    Raises:
+        AmtssError: they are of other rows.
+    """
+    keys = f"{corpus.language}.keys"
+    if split != "train" or keys not in scored:
+        return None
+    if not np.array_equal(scored[keys], corpus["train"]["key"].to_numpy()):
+        raise AmtssError(f"{folder}: expected log-probabilities of the training rows of "
+                         f"{corpus.language}, found those of other rows; run `{command}`")
+    return np.asarray(scored[f"{corpus.language}.logits"], dtype=np.float32)
