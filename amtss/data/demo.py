@@ -25,11 +25,12 @@ SPLITS: tuple[str, ...] = ("train", "validation", "test")
 
 
 class Row(NamedTuple):
-    """One labelled message; `id` is unique over all languages and splits."""
+    """One message; `id` is unique over all languages and splits."""
 
     id: str
     text: str
-    label: str
+    label: str | None
+    """None in chat logs."""
 
 
 class Phrases(NamedTuple):
@@ -39,6 +40,28 @@ class Phrases(NamedTuple):
     closers: list[str]
     slots: dict[str, list[str]]
     templates: dict[str, list[str]]
+
+
+def logs(language: str, *, share: float, scale: float = 0.04, seed: int = 0) -> list[Row]:
+    """Messages of `language` as they come in a chat, without labels.
+
+    None of them is one of `generate`'s rows for the same scale and seed, retyped or not. The same
+    arguments give the same messages in every process.
+
+    Args:
+        share: fraction of Appendix A's counts, from 0 to 1.
+
+    Raises:
+        DataError: a language that is not in LANGUAGES, or a scale out of range.
+    """
+    labelled = generate(language, scale=scale, seed=seed)
+    taken = {_key(row.text) for rows in labelled.values() for row in rows}
+    rng, phrases = random.Random(f"{seed}-{language}-logs"), load_phrases(language)
+    texts = [_unused_message(rng, phrases, label, taken)
+             for label, full in zip(LABELS, COUNTS[language], strict=True)
+             for _ in range(round(full * share))]
+    rng.shuffle(texts)
+    return [Row(f"{language}-unlabelled-{i:05d}", text, None) for i, text in enumerate(texts)]
 
 
 def generate(language: str, *, scale: float = 0.04, seed: int = 0) -> dict[str, list[Row]]:
@@ -95,11 +118,15 @@ def _unused_message(rng: random.Random, phrases: Phrases, label: str, taken: set
     while True:  # this ends, because every 10 attempts add a typo
         typos = rng.choices((0, 1, 2, 3), (50, 30, 14, 6))[0] + attempts // 10
         text = _retyped(rng, _sentence(rng, phrases, label), typos)
-        key = re.sub(r"[\W_]+", " ", text).strip().casefold()
-        if key not in taken:
-            taken.add(key)
+        if _key(text) not in taken:
+            taken.add(_key(text))
             return text
         attempts += 1
+
+
+def _key(text: str) -> str:
+    """What two messages share that differ in case or punctuation only."""
+    return re.sub(r"[\W_]+", " ", text).strip().casefold()
 
 
 def _sentence(rng: random.Random, phrases: Phrases, label: str) -> str:

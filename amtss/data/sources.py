@@ -67,6 +67,9 @@ def _demo(data: Data, language: str) -> Source:
     from amtss.data.appendix_a import LABELS
 
     splits = demo.generate(language, scale=data.scale, seed=data.seed)
+    if data.logs:
+        splits["unlabelled"] = demo.logs(language, share=data.logs, scale=data.scale,
+                                         seed=data.seed)
     tables = {split: pa.table({"id": [row.id for row in rows], "text": [row.text for row in rows],
                                "label": [row.label for row in rows]})
               for split, rows in splits.items()}
