@@ -124,6 +124,22 @@ class TestKeys:
                 (scored, before.scored_with("en"), after.scored_with("en"))):
             assert (old != new) == differs
 
+    @pytest.mark.parametrize(("changed", "taught", "scored"), [
+        ({"teaching": {"learning_rate": 1.0e-4}}, False, False),
+        ({"teachers": {"probe": {"scores": ["en"]}}}, False, False),
+        ({"teachers": {"probe": {"prefix": "query: "}}}, True, False),
+        ({"teachers": {"probe": {"cross_fit": 0}}}, True, False),
+        ({"teachers": {"probe": {"max_length": 20}}}, True, True),
+        ({"scoring": {"precision": "bf16"}}, True, True)], ids=str)
+    def test_a_probes_keys_change_with_its_settings(
+            self, tmp_path: Path, changed: dict[str, Any], taught: bool, scored: bool) -> None:
+        probe = {"kind": "probe", "languages": ["all"], "checkpoint": "hub/id"}
+        before = Project(tmp_path, teachers={"probe": probe})
+        old = before.params
+        new = before.set(**changed)
+        assert (old.made_with("probe") != new.made_with("probe")) == taught
+        assert (old.scored_with("probe") != new.scored_with("probe")) == scored
+
     def test_a_languages_key_changes_with_its_files(self, tmp_path: Path) -> None:
         data = Data(source="files", path=str(tmp_path))
         for code in ("en", "fr"):

@@ -10,7 +10,7 @@ from support.project import PARAMS, ROOT
 
 from amtss.config.params import _tuples
 from amtss.config.reference import reference
-from amtss.config.schema import LinearTeacher, Onboarding, Params
+from amtss.config.schema import LinearTeacher, Onboarding, Params, ProbeTeacher
 
 PAGE = (ROOT / "docs" / "params.md").read_text(encoding="utf-8")
 FULL = Params.model_validate(_tuples(PARAMS | {"onboarding": {
@@ -47,6 +47,8 @@ def test_each_kind_of_teacher_has_a_table() -> None:
     linear = LinearTeacher(kind="linear", languages=("en",))
     assert list(rows("teachers.NAME, kind: transformer")) == list(keys(FULL.teachers["en"]))
     assert list(rows("teachers.NAME, kind: linear")) == list(keys(linear))
+    probe = ProbeTeacher(kind="probe", languages=("en",), checkpoint="hub/id")
+    assert list(rows("teachers.NAME, kind: probe")) == list(keys(probe))
 
 
 def test_defaults() -> None:

@@ -42,6 +42,7 @@ def test_every_key_is_described(section: type[Section]) -> None:
     (schema.Teaching, "dropout", [0, 0.9], [1, -0.1]),
     (schema.Teaching, "label_smoothing", [0, 0.9], [1]),
     (schema.Teaching, "max_length", [8], [7]),
+    (schema.Teaching, "freeze", [None, "embeddings", 1, 12], [0, -1, "layers", True, 1.5]),
     (schema.Teaching, "precision", ["auto", "fp16"], ["fp8", "half"]),
     (schema.Teaching, "seed", [0, 2**32 - 1], [-1, 2**32]),
     (schema.Architecture, "vocabulary", [300], [299]),
@@ -69,6 +70,19 @@ def test_limits(section: type[Section], key: str, good: list[Any], bad: list[Any
     for value in bad:
         with pytest.raises(ValidationError, match=key):
             section(**{key: value})
+
+
+@pytest.mark.parametrize(("key", "good", "bad"), [
+    ("cross_fit", [0, 2, 20], [1, 21, -1]), ("pooling", ["first", "mean"], ["last", None]),
+    ("regularisation", [(0.1,), (1, 2)], [(), (0,), 1.0]), ("max_length", [8], [7]),
+    ("checkpoint", ["a/b"], [None]), ("prefix", ["", "query: "], [None])])
+def test_limits_of_a_probe(key: str, good: list[Any], bad: list[Any]) -> None:
+    given = {"kind": "probe", "languages": ("en",), "checkpoint": "hub/id"}
+    for value in good:
+        assert getattr(schema.ProbeTeacher.model_validate(given | {key: value}), key) == value
+    for value in bad:
+        with pytest.raises(ValidationError, match=key):
+            schema.ProbeTeacher.model_validate(given | {key: value})
 
 
 @pytest.mark.parametrize(("code", "valid"), [

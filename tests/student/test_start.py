@@ -370,3 +370,17 @@ class TestStage:
 def test_settings_that_do_not_fit(tmp_path: Path, student: dict[str, Any], match: str) -> None:
     with pytest.raises(ParamsError, match=match):
         Project(tmp_path, student=student)
+
+
+def test_a_student_starts_with_the_layers_of_a_mean_pooled_teacher(tmp_path: Path) -> None:
+    source = write_checkpoint(tmp_path / "hub", "bert")
+    project = Project(tmp_path, student=TEACHER | {"start": "first-layers", "architecture": {
+        "layers": 1, "width": 32, "heads": 2, "feed_forward": 64}}, teachers={"multilingual": {
+            "checkpoint": str(source), "pooling": "mean", "training": {"epochs": 1}}}).write()
+    project.teach("multilingual")
+    project.start()
+    teacher = load_file(project.layout.teacher("multilingual") / "model.safetensors")
+    start = load_file(project.layout.start / "model.safetensors")
+    assert "encoder.layer.0.output.dense.weight" in start
+    for name, tensor in start.items():
+        assert torch.equal(tensor, teacher[f"bert.{name}"]), name

@@ -13,7 +13,7 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from amtss.config.schema import Params
+from amtss.config.schema import Params, ProbeTeacher
 from amtss.data import corpus
 from amtss.errors import CheckpointError
 from amtss.paths import Layout
@@ -117,6 +117,22 @@ def test_teachers_from_scratch_are_not_counted(tmp_path: Path) -> None:
                 for name, teacher in hub.XNLI.teachers.items()}
     assert count(hub.XNLI.model_copy(update={"teachers": teachers}),
                  corpora(tmp_path)) == []
+
+
+def test_a_probes_prefix_counts(tmp_path: Path) -> None:
+    source = str(hub.repositories() / "FacebookAI/xlm-roberta-large")
+    read = corpora(tmp_path)
+    longest = []
+    for prefix in ("", "The student "):
+        probe = ProbeTeacher(kind="probe", languages=("en",), scores=("all",), checkpoint=source,
+                             prefix=prefix, max_length=LENGTH)
+        cuts = count(hub.XNLI.model_copy(update={"teachers": {"probe": probe}}), read)
+        assert [(cut.language, cut.teachers, cut.max_length) for cut in cuts] == [
+            (code, ("probe",), LENGTH) for code in ("en", "fr")]
+        longest.append([cut.longest for cut in cuts])
+    more = len(pieces(load_tokenizer(source), "The student "))
+    assert more > 0
+    assert longest[1] == [tokens + 2 * more for tokens in longest[0]]  # before either text
 
 
 def test_no_tokenizer(tmp_path: Path) -> None:
