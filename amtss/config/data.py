@@ -86,7 +86,7 @@ class Data(Section):
     scale: Annotated[float, Field(gt=0, le=1)] = 0.04
     """Share of Appendix A's counts that the `demo` generates."""
     logs: Share = 0.0
-    """Share of Appendix A's counts that the `demo` generates besides as chat logs, without labels."""
+    """Share of Appendix A's counts that the `demo` also generates as chat logs, without labels."""
     sample: Sample = Sample()
     seed: Seed = 0
     """Seed of the `demo` and of `sample`."""

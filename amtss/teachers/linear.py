@@ -70,8 +70,8 @@ def fit(corpus: Corpus, labels: Sequence[str], candidates: Sequence[float],
                                 corpus.label_ids("validation", labels), len(labels), candidates)
     except ValueError as error:
         raise DataError(f"{corpus.language}/train: expected texts to teach a linear model on, "
-                        f"found: {first_line(error)}; correct the source, or teach this language "
-                        "with another kind of teacher") from error
+                        f"found: {first_line(error)}; correct the source, or add labelled "
+                        "rows") from error
 
 
 def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> NDArray[np.float32]:

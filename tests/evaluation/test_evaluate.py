@@ -159,7 +159,9 @@ class TestSizes:
             "kind": "linear", "architecture": None}}, languages=["en"], distil={"top_k": 1},
             baseline={"teacher": "en"}).write("en")
         project.teach()
-        assert footprint.size(project.layout.teacher("en"))["architecture"] == "TF-IDF, linear SVM"
+        size = footprint._teacher(project.layout, "en")
+        assert size["architecture"] == "TF-IDF, linear SVM"
+        assert size["parameters"] == project.about("en")["parameters"]
 
     @pytest.mark.parametrize("layers", [1, 0])
     def test_of_a_trimmed_vocabulary_and_of_all_of_it(self, tmp_path: Path, layers: int) -> None:

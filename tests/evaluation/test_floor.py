@@ -89,7 +89,7 @@ class TestTeach:
         train = corpus.load(project.layout, "fr")["train"].drop_columns("key")
         smile = train.set_column(train.column_names.index("text"), "text", [["🙂"] * len(train)])
         write_corpus(project.layout, "fr", train=smile)
-        with pytest.raises(DataError, match=r"fr/train: expected texts .*vocabulary.*; add label"):
+        with pytest.raises(DataError, match=r"fr/train: expected texts .*vocabulary.*; correct "):
             project.floor()
 
 

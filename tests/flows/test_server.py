@@ -119,6 +119,7 @@ def test_a_task_is_retried_until_the_registry_answers(
     accuracy = {"en": 80.0}
     (tmp_path / "artifacts" / "metrics.json").write_text(json.dumps({
         "student": {"accuracy": accuracy}, "baseline": {"accuracy": accuracy},
+        "floor": {"accuracy": accuracy},
         "teachers": {"en": {"accuracy": accuracy}}, "best_teacher": {"en": "en"}}))
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")

@@ -21,7 +21,7 @@ from amtss.errors import AmtssError, CheckpointError, DataError
 from amtss.evaluation import footprint
 from amtss.files import read_json
 from amtss.logits import cache as logits_cache
-from amtss.teachers import linear, linear_model
+from amtss.teachers import cross_fitting, linear_model
 
 RARE = "zyzzogeton"
 """A word that no other text has."""
@@ -224,7 +224,7 @@ def test_equal_texts_share_a_part(tmp_path: Path) -> None:
     own = project(tmp_path)
     texts = [f"text {number % 7}" for number in range(40)]
     write_corpus(own.layout, "en", train=rows(texts, ["pay", "ship"] * 20))
-    parts = linear.parts_of(corpus.load(own.layout, "en"), 4)
+    parts = cross_fitting.parts_of(corpus.load(own.layout, "en"), 4)
     for text in set(texts):
         assert len({int(part) for part, other in zip(parts, texts, strict=True)
                     if other == text}) == 1
@@ -240,6 +240,7 @@ def test_it_is_distilled_beside_a_transformer(tmp_path: Path) -> None:
     history = own.distil(max_epochs=1, mixing="geometric")
     assert set(history[0]["weights"]) == {"lin", "multilingual"}
     own.baseline()
+    own.floor()
     size = footprint.sizes(own.params, own.layout)["teachers.lin"]
     assert size["architecture"] == "TF-IDF, linear SVM"
     assert size["parameters"] == own.about("lin")["parameters"]
