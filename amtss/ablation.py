@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.config.schema import Evaluation, LinearTeacher, Params
+from amtss.config.schema import Evaluation, LinearTeacher, Params, TransformerTeacher
 from amtss.errors import AmtssError
 from amtss.evaluation.metrics import interval
 from amtss.paths import Layout
@@ -82,7 +82,8 @@ def variants(params: Params) -> dict[str, tuple[str, ...]]:
     offered = dict(VARIANTS)
     linear = {name: teacher for name, teacher in params.teachers.items()
               if isinstance(teacher, LinearTeacher)}
-    if params.baseline.teacher in linear:  # it has no table of embeddings
+    if not isinstance(params.teachers[params.baseline.teacher], TransformerTeacher):
+        # It has no table of embeddings to start from.
         offered.pop("pca-start")
     if all(sum(code in params.scored_by(name) for name in params.pool) < 2
            for code in params.languages):

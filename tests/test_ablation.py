@@ -19,7 +19,7 @@ from amtss.errors import AmtssError
 
 @pytest.fixture
 def params() -> Params:
-    return load_params(ROOT / "params.yaml")
+    return load_params(ROOT / "params" / "massive.yaml")
 
 
 def predictions(rows: list[tuple[str, str, str, str]]) -> str:

@@ -374,7 +374,7 @@ def test_settings_that_do_not_fit(tmp_path: Path, student: dict[str, Any], match
 
 def test_a_student_starts_with_the_layers_of_a_mean_pooled_teacher(tmp_path: Path) -> None:
     source = write_checkpoint(tmp_path / "hub", "bert")
-    project = Project(tmp_path, student=TEACHER | {"start": "first-layers", "architecture": {
+    project = Project(tmp_path, student=TEACHER | {"start": "layers", "architecture": {
         "layers": 1, "width": 32, "heads": 2, "feed_forward": 64}}, teachers={"multilingual": {
             "checkpoint": str(source), "pooling": "mean", "training": {"epochs": 1}}}).write()
     project.teach("multilingual")
