@@ -118,8 +118,9 @@ def _unused_message(rng: random.Random, phrases: Phrases, label: str, taken: set
     while True:  # this ends, because every 10 attempts add a typo
         typos = rng.choices((0, 1, 2, 3), (50, 30, 14, 6))[0] + attempts // 10
         text = _retyped(rng, _sentence(rng, phrases, label), typos)
-        if _key(text) not in taken:
-            taken.add(_key(text))
+        key = _key(text)
+        if key not in taken:
+            taken.add(key)
             return text
         attempts += 1
 

@@ -1,7 +1,7 @@
 """Sizes of the models and what their training has cost."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from amtss.config.schema import Params
 from amtss.files import read_json
@@ -9,11 +9,15 @@ from amtss.paths import Layout
 from amtss.teachers import linear_model
 from amtss.tokenization.tokenizer import trimmed_tokens
 
+if TYPE_CHECKING:
+    from huggingface_hub.utils import SafetensorsRepoMetadata
+
 
 def sizes(params: Params, layout: Layout) -> dict[str, dict[str, Any]]:
     """Table 3: the size of every model, by its name in metrics.json."""
     return {"student": _student(layout.student), "baseline": _student(layout.baseline),
-            "floor": {**_weights(layout.floor), "architecture": linear_model.ARCHITECTURE},
+            "floor": {**_weights(layout.floor, _metadata(layout.floor)),
+                      "architecture": linear_model.ARCHITECTURE},
             **{f"teachers.{name}": _teacher(layout, name) for name in params.teachers}}
 
 
@@ -21,12 +25,13 @@ def _student(folder: Path) -> dict[str, Any]:
     """Size and architecture of a student; where its vocabulary is trimmed, also the parameters with
     the full vocabulary."""
     encoder = read_json(folder / "config.json", "dvc repro")["encoder"]
+    metadata = _metadata(folder)
     size: dict[str, Any] = {
-        **_weights(folder),
+        **_weights(folder, metadata),
         "architecture": f"{encoder['model_type']}, {encoder.get('num_hidden_layers')} layers"}
     trimmed = trimmed_tokens(folder)
     if trimmed:
-        size["full_vocabulary"] = size["parameters"] + trimmed * _row_length(folder)
+        size["full_vocabulary"] = size["parameters"] + trimmed * _row_length(metadata)
     return size
 
 
@@ -34,24 +39,26 @@ def _teacher(layout: Layout, name: str) -> dict[str, Any]:
     """Size and architecture of a teacher; those without layers have no number of them."""
     about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
     layers = f", {about['layers']} layers" if about["layers"] else ""
-    return {**_weights(layout.teacher(name)), "architecture": about["architecture"] + layers}
+    folder = layout.teacher(name)
+    return {**_weights(folder, _metadata(folder)), "architecture": about["architecture"] + layers}
 
 
-def _weights(folder: Path) -> dict[str, int]:
+def _metadata(folder: Path) -> "SafetensorsRepoMetadata":
+    """Names and shapes of a model's tensors, by file; no tensor is read."""
+    from huggingface_hub import get_local_safetensors_metadata
+
+    return get_local_safetensors_metadata(folder)
+
+
+def _weights(folder: Path, metadata: "SafetensorsRepoMetadata") -> dict[str, int]:
     """Parameters of a model, and bytes of its weights on disk."""
-    from huggingface_hub import get_local_safetensors_metadata
-
-    weights = get_local_safetensors_metadata(folder)
-    return {"parameters": sum(weights.parameter_count.values()),
-            "bytes": sum((folder / file).stat().st_size for file in weights.files_metadata)}
+    return {"parameters": sum(metadata.parameter_count.values()),
+            "bytes": sum((folder / file).stat().st_size for file in metadata.files_metadata)}
 
 
-def _row_length(folder: Path) -> int:
+def _row_length(metadata: "SafetensorsRepoMetadata") -> int:
     """Parameters of one token: the columns of the embedding table."""
-    from huggingface_hub import get_local_safetensors_metadata
-
-    weights = get_local_safetensors_metadata(folder)
-    return next(tensor.shape[1] for file in weights.files_metadata.values()
+    return next(tensor.shape[1] for file in metadata.files_metadata.values()
                 for name, tensor in file.tensors.items() if name.endswith("word_embeddings.weight"))
 
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel, XLMRobertaConfig
 
-from amtss.config.schema import Student
+from amtss.config.schema import Pooling, Student
 from amtss.errors import CheckpointError
 from amtss.models import hardware
 from amtss.models.architecture import scratch
+from amtss.models.pooling import pooled
 from amtss.student.static import StaticConfig, StaticEncoder
 
 
@@ -28,7 +29,7 @@ class StudentConfig(PreTrainedConfig):
 
     def __init__(self, encoder: PreTrainedConfig | dict[str, Any] | None = None,
                  languages: list[str] | None = None, heads: str = "own", dropout: float = 0.1,
-                 max_tokens: int = 64, pooling: str = "first", **rest: Any) -> None:
+                 max_tokens: int = 64, pooling: Pooling = "first", **rest: Any) -> None:
         if isinstance(encoder, dict):
             encoder = AutoConfig.for_model(**encoder)
         self.encoder = encoder or XLMRobertaConfig()
@@ -122,11 +123,7 @@ class StudentModel(PreTrainedModel):
         if isinstance(self.encoder, StaticEncoder):
             mean: Tensor = encoded.pooler_output
             return mean
-        hidden_states: Tensor = encoded.last_hidden_state
-        if self.config.pooling == "first":
-            return hidden_states[:, 0]
-        real = attention_mask.unsqueeze(-1).to(hidden_states.dtype)
-        return (hidden_states * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+        return pooled(encoded.last_hidden_state, attention_mask, self.config.pooling)
 
     def _head(self, index: int, states: Tensor) -> Tensor:
         head = self.heads[self.config.languages[index]]

@@ -59,6 +59,21 @@ def one(tmp_path: Path, **teacher: Any) -> Project:
     return Project(tmp_path, teachers=teachers).write()
 
 
+def killed_and_run_again(project: Project) -> "subprocess.CompletedProcess[str]":
+    """Kill `amtss teach en` in its third epoch, then run it to its end."""
+    command = [sys.executable, "-m", "amtss", "teach", "en"]
+    killed = subprocess.Popen(command, cwd=project.layout.root, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True)
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if line.startswith("en epoch 2:"):
+            killed.kill()
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    return subprocess.run(command, cwd=project.layout.root, capture_output=True, text=True,
+                          check=False)
+
+
 class TestFromScratch:
     def test_the_saved_model_is_the_best_epoch(self, tmp_path: Path) -> None:
         project = one(tmp_path, training={"epochs": 12, "patience": 2, "learning_rate": 0.02})
@@ -280,17 +295,7 @@ class TestInterrupted:
     @pytest.mark.slow
     def test_killed_it_ends_the_same(self, tmp_path: Path, whole: Project) -> None:
         project = one(tmp_path, training=LONG)
-        command = [sys.executable, "-m", "amtss", "teach", "en"]
-        killed = subprocess.Popen(command, cwd=project.layout.root, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True)
-        assert killed.stdout is not None
-        for line in killed.stdout:
-            if line.startswith("en epoch 2:"):
-                killed.kill()
-        killed.communicate()
-        assert killed.returncode == -signal.SIGKILL
-        done = subprocess.run(command, cwd=project.layout.root, capture_output=True, text=True,
-                              check=False)
+        done = killed_and_run_again(project)
         assert (done.returncode, done.stderr) == (0, "")
         assert "epoch 1:" not in done.stdout
         assert project.about("en")["fingerprint"] == whole.about("en")["fingerprint"]
@@ -595,17 +600,7 @@ class TestMeanPooled:
         whole, project = (tuned(tmp_path / name, source, pooling="mean", freeze="embeddings",
                                 epochs=6) for name in ("whole", "killed"))
         whole.teach("en")
-        command = [sys.executable, "-m", "amtss", "teach", "en"]
-        killed = subprocess.Popen(command, cwd=project.layout.root, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True)
-        assert killed.stdout is not None
-        for line in killed.stdout:
-            if line.startswith("en epoch 2:"):
-                killed.kill()
-        killed.communicate()
-        assert killed.returncode == -signal.SIGKILL
-        done = subprocess.run(command, cwd=project.layout.root, capture_output=True, text=True,
-                              check=False)
+        done = killed_and_run_again(project)
         assert done.returncode == 0, done.stderr
         assert "epoch 1:" not in done.stdout
         files = [(each.layout.teacher("en") / "model.safetensors").read_bytes()
