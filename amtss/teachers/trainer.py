@@ -66,7 +66,10 @@ def fine_tune(model: "PreTrainedModel", cache: tokens.Cache, settings: Teaching,
     trainer = Trainer(
         model=model, args=arguments, processing_class=cache.tokenizer, train_dataset=train,
         eval_dataset=validation, compute_metrics=_accuracy,
-        data_collator=DataCollatorWithPadding(cache.tokenizer, pad_to_multiple_of=8),
+        data_collator=DataCollatorWithPadding(
+            cache.tokenizer,
+            # Tensor cores want it; a CPU would compute a third more tokens for nothing.
+            pad_to_multiple_of=None if arguments.use_cpu else 8),
         callbacks=[EarlyStoppingCallback(settings.patience), _reporter(on_epoch),
                    checkpoints.marker(folder, fingerprint, started - seconds)])
     trainer.remove_callback(PrinterCallback)
