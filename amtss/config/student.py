@@ -21,7 +21,7 @@ from amtss.config.teachers import Architecture
 
 
 class Trimming(Section):
-    """Tokens that a trimmed vocabulary keeps. It always keeps every character."""
+    """Tokens that a trimmed vocabulary keeps, beside single characters."""
 
     coverage: Share = 0.9999
     """Share of each language's texts, in tokens, that the kept tokens make up; the most frequent
@@ -32,6 +32,10 @@ class Trimming(Section):
     """Smallest number of tokens: further ones, frequent in general and spelt like the texts'
     words, are kept for words that no training text has. 63,000 give a student of 14.9 million
     parameters with the paper's architecture."""
+    characters: Literal["all", "scripts"] = "all"
+    """Single characters to keep. `all` of them: no text gets an unknown token that it did not
+    have. `scripts`: letters of the scripts that the kept tokens are written in, digits, signs and
+    punctuation. XLM-R's vocabulary has 11,000 characters of other scripts, most of them Chinese."""
 
 
 class Student(Section):

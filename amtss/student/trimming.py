@@ -1,11 +1,13 @@
 """A tokenizer without the pieces that the project's texts do not use.
 
 Kept pieces keep their order and their scores, so that a text whose pieces are all kept is split as
-before. A removed piece is split into smaller ones, at worst into its characters. All characters are
-kept, so that a text gets no unknown token that it did not have.
+before. A removed piece is split into smaller ones, at worst into its characters. Unless settings
+leave out those of foreign scripts, all characters are kept, so that no text gets an unknown token
+that it did not have.
 """
 
 import json
+import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, cast
@@ -43,6 +45,8 @@ def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
     counts = _counts(tokenizer, corpora)
     used = _used(counts, settings)
     keep = used | _needed(pieces, tokenizer.pad_token_id or 0, state)
+    if settings.characters == "scripts":
+        keep &= used | ~_foreign(pieces, used)
     if settings.at_least > keep.sum():
         likely = _likely(pieces, counts > 0, used, keep)
         keep[likely[:settings.at_least - keep.sum()]] = True
@@ -115,6 +119,21 @@ def _needed(pieces: list[str], pad: int, state: dict[str, Any]) -> NDArray[np.bo
         if state["model"].get("byte_fallback"):
             needed |= [piece.startswith("<0x") for piece in pieces]
     return needed
+
+
+def _foreign(pieces: list[str], used: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Single letters of scripts that no piece in `used` has. *Shape:* (V,)"""
+    scripts = {_script(character) for piece in compress(pieces, used) for character in piece}
+    letters = [piece.removeprefix("##") for piece in pieces]
+    return np.array([len(letter) == 1 and _script(letter) not in {None, *scripts}
+                     for letter in letters])
+
+
+def _script(character: str) -> str | None:
+    """The first word of a letter's name in Unicode, such as LATIN or CJK; None for no letter."""
+    if not unicodedata.category(character).startswith("L"):
+        return None
+    return unicodedata.name(character, "").partition(" ")[0].partition("-")[0]
 
 
 def _splitter(model: dict[str, Any]) -> Callable[[str], list[str]]:

@@ -215,6 +215,32 @@ class TestKept:
             "▁aa", "▁bb", "▁cc", "▁dd"}
 
 
+class TestCharacters:
+    FULL = handmade(**dict.fromkeys(["_", "a", "é", "ж", "漢", "字", "ע", "7", "?", "é漢"], -9.0),
+                    _aa=-1.0)
+
+    def kept(self, characters: str, *texts: str) -> set[str]:
+        settings = Trimming.model_validate({"at_least": 0, "characters": characters})
+        small, _ = trimming.trim(self.FULL, [of("en", *texts)], settings)
+        return set(small.get_vocab()) - set(SPECIAL)
+
+    def test_all(self) -> None:
+        assert self.kept("all", "aa 7") == {*"▁aéж漢字ע7?", "▁aa"}
+
+    def test_of_the_texts_scripts(self) -> None:
+        assert self.kept("scripts", "aa 7") == {*"▁aé7?", "▁aa"}
+        assert self.kept("scripts", "aa", "ж") == {*"▁aéж7?", "▁aa"}
+        assert self.kept("scripts", "字") == {*"▁漢字7?"} | self.kept("scripts", "7")
+
+    def test_of_pieces_inside_words(self, tmp_path: Path) -> None:
+        full = load_tokenizer(str(write_checkpoint(tmp_path / "bert", "bert", texts=every(ALL))))
+        settings = Trimming(at_least=0, characters="scripts")
+        small, _ = trimming.trim(full, [of("en", "pay now")], settings)
+        inside = {piece for piece in small.get_vocab() if piece.startswith("##")}
+        assert "##a" in inside
+        assert all(piece.isascii() for piece in inside)
+
+
 def test_is_deterministic(tmp_path: Path) -> None:
     full = train_tokenizer([of(code) for code in ALL], 400)
     for name in ("one", "two"):
