@@ -260,6 +260,8 @@ def test_learns_a_new_language(tmp_path: Path) -> None:
      r"student: architecture\.layers: expected 1 or more with `start: layers`, found 0"),
     ({"student": {"architecture": {"layers": -1}}},
      r"student\.architecture\.layers: expected greater than or equal to 0, found -1"),
+    ({"student": {"architecture": {"layers": 0}, "pooling": "first"}},
+     r"student: pooling: expected `mean` or null where architecture\.layers is 0, found `first`"),
     ({"teachers": {"en": {"architecture": {"layers": 0}}}},
      r"teachers\.en: architecture\.layers: expected 1 or more, found 0")], ids=str)
 def test_settings_that_do_not_fit(tmp_path: Path, changed: dict[str, object], match: str) -> None:
