@@ -217,10 +217,12 @@ class TestTrained:
             assert one.probabilities == pytest.approx(other.probabilities, abs=near)
 
     def test_is_no_transformers_checkpoint(self, project: Project, tmp_path: Path) -> None:
-        with pytest.raises(CheckpointError, match=r"student: expected one with layers, as a transfo"
-                           r"rmers checkpoint has them, found none; export it with --format onnx$"):
+        with pytest.raises(CheckpointError, match=r"with layers, as transformers has no classifier "
+                           r"without them, found none; export it with --lang fr --format onnx$"):
             export.export(project.layout.student, "fr", tmp_path / "to")
         assert not (tmp_path / "to").exists()
+        export.export_onnx(project.layout.student, tmp_path / "to", "onnx", "fr")
+        assert load_folder(tmp_path / "to").languages == ["fr"]
 
     def test_has_a_size(self, project: Project) -> None:
         size = footprint.sizes(project.params, project.layout)["student"]
