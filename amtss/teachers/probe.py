@@ -23,7 +23,7 @@ from amtss.paths import Layout
 from amtss.teachers import cross_fitting
 from amtss.teachers.cross_fitting import Scored
 from amtss.teachers.embeddings import Embeddings, States
-from amtss.teachers.head import Head, calibrated, measure
+from amtss.teachers.head import Head, calibrated, measure, restored
 from amtss.teachers.task import Scorer, Task, Taught
 
 MODEL, ABOUT = "model.safetensors", "probe.json"
@@ -67,10 +67,9 @@ def teach(task: Task) -> Taught:
     def save(folder: Path) -> None:
         from safetensors.numpy import save_file
 
-        save_file({"weights": head.weights, "bias": head.bias}, folder / MODEL)
+        save_file(head.tensors, folder / MODEL)
         save_file(scored, folder / cross_fitting.NAME)
-        write_json(folder / ABOUT, {"seen": head.seen.tolist(), "origin": origin,
-                                    "unseen_probability": head.unseen_probability})
+        write_json(folder / ABOUT, {**head.about, "origin": origin})
 
     return Taught(save, {
         "architecture": f"frozen {about['architecture']}, logistic regression",
@@ -172,9 +171,7 @@ def _load(folder: Path, about: dict[str, Any], command: str) -> Head:
     from safetensors.numpy import load_file
 
     try:
-        tensors = load_file(folder / MODEL)
-        return Head(tensors["weights"], tensors["bias"], np.array(about["seen"], dtype=np.bool_),
-                    float(about["unseen_probability"]))
+        return restored(load_file(folder / MODEL), about)
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: expected a whole regression, found: "
                               f"{first_line(error)}; run `{command}`") from error
