@@ -88,12 +88,8 @@ def _settings(params: Params, name: str) -> ProbeTeacher:
 def _check(task: Task, parts: int) -> None:
     """Check before the encoder is run that there are rows and labels enough."""
     cross_fitting.check_validation(task.name, len(_labels(task, "validation")))
-    cross_fitting.check(task.name, _labels(task, "train"), _parts(task, max(1, parts)), parts)
-
-
-def _parts(task: Task, parts: int) -> NDArray[np.int64]:
-    """The part of each training row of all languages. *Shape:* (N,)"""
-    return np.concatenate([cross_fitting.parts_of(corpus, parts) for corpus in task.corpora])
+    cross_fitting.check(task.name, _labels(task, "train"),
+                        cross_fitting.parts_of(task.corpora, max(1, parts)), parts)
 
 
 def _labels(task: Task, split: str) -> NDArray[np.int64]:
@@ -130,7 +126,8 @@ def cross_fit(task: Task, train: _Examples, validation: _Examples, c: float) -> 
     """Log-probabilities of each language's training rows by regressions that have not seen them."""
     parts = _settings(task.params, task.name).cross_fit
     values = np.empty((len(train.labels), len(task.labels)), dtype=np.float32)
-    for rows, held_out in cross_fitting.folds(_parts(task, parts), parts):
+    part_of = cross_fitting.parts_of(task.corpora, parts)
+    for rows, held_out in cross_fitting.folds(part_of, parts):
         head, _ = fit(train[rows], validation, len(task.labels), [c])
         values[held_out] = head.log_probabilities(train.states[held_out])
     ends = np.cumsum([len(corpus["train"]) for corpus in task.corpora])

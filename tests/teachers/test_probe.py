@@ -151,11 +151,11 @@ class TestTaught:
 class TestCrossFitting:
     def test_a_row_is_scored_by_a_regression_on_the_others(self, tmp_path: Path,
                                                            bert: Path) -> None:
-        # an English row's label is wrong; only a regression that has seen it may believe that
+        # English rows' labels are wrong; only a regression that has seen them may believe that
         project = probing(tmp_path, bert, cross_fit=4, regularisation=[1e6])
         rows = table("en", "train", ROWS["train"])
-        wrong = ["pay" if label == "chat" else "chat" for label in rows["label"].to_pylist()[:2]]
-        changed = [*wrong, *rows["label"].to_pylist()[2:]]
+        wrong = ["pay" if label == "chat" else "chat" for label in rows["label"].to_pylist()[:8]]
+        changed = [*wrong, *rows["label"].to_pylist()[8:]]
         write_corpus(project.layout, "en", train=rows.set_column(
             rows.column_names.index("label"), "label", [changed]))
         believed = []
@@ -164,8 +164,8 @@ class TestCrossFitting:
             project.teach("probe")
             project.score("probe")
             values = np.exp(logits(project, "en")["train"].values)
-            believed.append(values[np.arange(2), project.gold("en", "train")[:2]].mean())
-        assert believed[1] < 0.5 < believed[0]
+            believed.append(values[np.arange(8), project.gold("en", "train")[:8]].mean())
+        assert believed[1] < 0.3 < believed[0]
 
     def test_other_splits_have_the_regression_on_all_rows(self, tmp_path: Path,
                                                           bert: Path) -> None:
