@@ -132,11 +132,13 @@ def onboard_language(
         help="The language's folder or config in the data source, if that is not its code.")
         ] = None,
     teacher: Annotated[str | None, typer.Option(
-        metavar="CHECKPOINT|linear", help="What its teacher is fine-tuned from, or `linear` for a "
-        "linear teacher; by default it is made as most other teachers are.")] = None,
+        metavar="NAME|CHECKPOINT|probe:CHECKPOINT|linear",
+        help="Its teacher: one with the settings of teacher NAME; a checkpoint to fine-tune; a "
+             "probe of an encoder; or a linear one. By default it is made as most others are.",
+    )] = None,
     change: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="KEY=VALUE", help="Setting to change in params.yaml; may be repeated.")
-        ] = None,
+        "--set", metavar="KEY=VALUE", help="Setting to change in params.yaml, for example 'teachers"
+        ".ko.prefix=\"query: \"'; may be repeated.")] = None,
     commit: Annotated[bool, typer.Option(help="Commit params.yaml and dvc.lock to git.")] = True,
 ) -> None:
     """Teach the champion a new language, from the data to the new champion.
