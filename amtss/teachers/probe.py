@@ -75,7 +75,7 @@ def teach(task: Task) -> Taught:
         "architecture": f"frozen {about['architecture']}, logistic regression",
         "layers": about["layers"], "checkpoint": teacher.checkpoint, "commit": embeddings.commit,
         "regularisation": c, "parameters": about["parameters"] + head.parameters,
-        "examples": len(train.labels), "epochs": 1, "best_epoch": 1,
+        "elsewhere": about["bytes"], "examples": len(train.labels), "epochs": 1, "best_epoch": 1,
         "seconds": round(time.perf_counter() - started, 3)})
 
 

@@ -23,6 +23,7 @@ from transformers import AutoModel, AutoTokenizer
 from amtss.config.schema import ProbeTeacher
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, DataError
+from amtss.evaluation import footprint
 from amtss.files import write_json
 from amtss.logits import cache as logits_cache
 from amtss.teachers import cross_fitting
@@ -103,6 +104,15 @@ class TestTaught:
         assert about["parameters"] == encoder.num_parameters() + 32 * 3 + 3
         assert (about["architecture"], about["layers"], about["examples"]) == (
             "frozen bert, logistic regression", 2, 3 * ROWS["train"])
+
+    def test_its_size_has_the_encoders(self, tmp_path: Path, bert: Path) -> None:
+        project = probing(tmp_path, bert)
+        project.teach("probe")
+        size = footprint._teacher(project.layout, "probe")
+        assert size["parameters"] == project.about("probe")["parameters"] > 5000
+        weights = [folder / "model.safetensors" for folder in (
+            bert, project.layout.teacher("probe"))]
+        assert size["bytes"] == sum(path.stat().st_size for path in weights)
 
     @pytest.mark.parametrize("pooling", ["mean", "first"])
     @pytest.mark.parametrize("kind", KINDS)
