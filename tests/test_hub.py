@@ -1,4 +1,4 @@
-"""`hub.check` turns every answer of the hub into one line; its cache is read as the hub keeps it."""
+"""`hub.check` turns every answer of the hub into one line, and its cache is read."""
 
 import json
 import os
