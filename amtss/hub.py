@@ -74,12 +74,20 @@ def _refusal(kind: Kind, name: str, revision: str | None, error: Exception) -> s
 
 def commit(name: str, revision: str | None) -> str | None:
     """The commit that `revision` of a loaded model means; None for a local folder."""
+    if Path(name).is_dir():
+        return None
+    cached = folder(name, revision)
+    return cached and cached.name
+
+
+def folder(name: str, revision: str | None) -> Path | None:
+    """Where a loaded model's files are: a local folder, or one in the hub's cache."""
     from huggingface_hub import try_to_load_from_cache
 
     if Path(name).is_dir():
-        return None
+        return Path(name)
     cached = try_to_load_from_cache(name, FIRST["model"], revision=revision)
-    return Path(cached).parent.name if isinstance(cached, str) else None
+    return Path(cached).parent if isinstance(cached, str) else None
 
 
 def snapshot(name: str, revision: str | None) -> Path:

@@ -29,8 +29,9 @@ class Request:
     """The registered version to start from; None for the champion."""
     data: str | None = None
     """The new language's folder or config in the source, if that is not its code."""
-    checkpoint: str | None = None
-    """What its teacher is fine-tuned from, or `linear`; None for the same as most teachers."""
+    teacher: str | None = None
+    """What its teacher is: a teacher's name for one with its settings, `linear`,
+    `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for the same as most teachers."""
     changes: tuple[str, ...] = ()
     """`key=value` for params.yaml."""
 
@@ -55,7 +56,7 @@ def prepare(layout: Layout, request: Request) -> Params:
     _check_new(params, version, request)
     edited = edit.pinned(text, params, Onboarding(
         version=version.number, fingerprint=version.fingerprint, languages=request.languages),
-        request.data, request.checkpoint)
+        request.data, request.teacher)
     edited = edit.changed(edited, request.changes)
     planned = _parsed(edited)
     _check_data(planned, version, request)

@@ -1,4 +1,4 @@
-"""`hub.check` turns every answer of the hub into one line."""
+"""`hub.check` turns every answer of the hub into one line, and its cache is read."""
 
 import json
 import os
@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from huggingface_hub import constants
 from support import hub
 from support.project import Project
+
+from amtss import hub as own
 
 ROBERTA, COMMIT = "FacebookAI/roberta-large", hub.pinned()["FacebookAI/roberta-large"]
 ASK = """
@@ -116,6 +119,16 @@ def test_what_is_cached_needs_no_hub(tmp_path: Path) -> None:
          [Case("model", ROBERTA, None, ""), xnli]),
     ):
         assert set(ask(cases, HF_HUB_CACHE=str(tmp_path), **environment)) == {"None"}
+
+
+def test_where_a_models_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--FacebookAI--roberta-large" / "snapshots" / COMMIT
+    assert own.folder(ROBERTA, COMMIT) is own.commit(ROBERTA, COMMIT) is None
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").touch()
+    assert (own.folder(ROBERTA, COMMIT), own.commit(ROBERTA, COMMIT)) == (snapshot, COMMIT)
+    assert (own.folder(str(snapshot), None), own.commit(str(snapshot), None)) == (snapshot, None)
 
 
 def test_a_checkpoint_comes_from_the_hub(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from support.training import LABELS, Project, table
 
 from amtss import onboarding
 from amtss.config.params import Params, load_params
+from amtss.config.schema import ProbeTeacher
 from amtss.errors import AmtssError, DataError, ParamsError, RegistryError
 from amtss.onboarding import Request
 from amtss.paths import Layout
@@ -78,14 +79,23 @@ class TestPrepare:
 
     def test_where_the_data_is_and_what_the_teacher_starts_from(self, champion: Project) -> None:
         shutil.move("data/ko", "data/korean")
-        made = prepared(champion, "ko", data="korean", checkpoint="some/hub-id")
+        made = prepared(champion, "ko", data="korean", teacher="some/hub-id")
         assert made.data.configs == {"ko": "korean"}
         assert made.teachers["ko"].checkpoint == "some/hub-id"
 
     def test_a_linear_teacher(self, champion: Project) -> None:
-        made = prepared(champion, "ko", checkpoint="linear")
+        made = prepared(champion, "ko", teacher="linear")
         assert made.teachers["ko"].kind == "linear"
         assert made.taught_on("ko") == made.scored_by("ko") == ("ko",)
+
+    def test_a_probe_and_a_teacher_that_is_taught_already(self, champion: Project) -> None:
+        made = prepared(champion, "ko", teacher="probe:some/encoder", changes=(
+            'teachers.ko.prefix="query: "', "teachers.multilingual.scores=[en, fr, ru, ko]"))
+        probe = made.teachers["ko"]
+        assert isinstance(probe, ProbeTeacher)
+        assert (probe.checkpoint, probe.prefix) == ("some/encoder", "query: ")
+        assert "ko" in made.scored_by("multilingual")
+        assert "ko" not in made.taught_on("multilingual")
 
     def test_goes_on_from_where_it_was(self, champion: Project) -> None:
         asked = {"changes": ("continuation.max_epochs=3",)}

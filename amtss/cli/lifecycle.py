@@ -81,11 +81,12 @@ def audit() -> None:
 @app.command()
 def export(
     lang: Annotated[str, typer.Option(
-        help="Language to export as a transformers checkpoint; an ONNX file holds all.")] = "",
+        help="Language to export; an ONNX file may have all, and has them without --lang.")] = "",
     format: Annotated[Literal["transformers", "onnx", "onnx-int8", "onnx-int4"], typer.Option(
-        help="transformers: a checkpoint of one language. onnx: one file of all languages for "
-             "onnxruntime. onnx-int8: the same at a quarter of the size, and faster. onnx-int4: "
-             "at an eighth of the size.")] = "transformers",
+        help="transformers: a checkpoint of one language, from students with layers and pooling: "
+             "first. onnx: one file for onnxruntime, from any student. onnx-int8: the same at a "
+             "quarter of the size, and faster. onnx-int4: at an eighth of the size.",
+    )] = "transformers",
     model: Annotated[Path, typer.Option(help="Folder of the student.")] = Path("artifacts/student"),
     version: Annotated[str, typer.Option(
         metavar="REF", help="Number or alias of a registered version, instead of --model.")] = "",
@@ -95,10 +96,9 @@ def export(
     """Export a student: for transformers without amtss, or for onnxruntime without PyTorch."""
     import tempfile
 
-    if bool(lang) is not (format == "transformers"):
-        raise AmtssError(f"--format {format}: expected {'no ' * bool(lang)}--lang with it, found "
-                         f"{lang or 'none'}; a transformers checkpoint holds one language, an ONNX "
-                         "file holds all")
+    if format == "transformers" and not lang:
+        raise AmtssError("--format transformers: expected --lang with it, as a checkpoint holds one"
+                         " language, found none; name one, or take --format onnx for all")
     from amtss.inference import export
 
     to = output or Path("artifacts/export") / (lang or "onnx")
@@ -113,7 +113,7 @@ def export(
         if format == "transformers":
             export.export(model, lang, to)
         else:
-            export.export_onnx(model, to, format)
+            export.export_onnx(model, to, format, lang)
     if format == "transformers":
         print(f"{to}: load it with pipeline(\"text-classification\", model=\"{to}\"); "
               "truncation=True truncates texts as the student does")
@@ -132,11 +132,13 @@ def onboard_language(
         help="The language's folder or config in the data source, if that is not its code.")
         ] = None,
     teacher: Annotated[str | None, typer.Option(
-        metavar="CHECKPOINT|linear", help="What its teacher is fine-tuned from, or `linear` for a "
-        "linear teacher; by default it is made as most other teachers are.")] = None,
+        metavar="NAME|CHECKPOINT|probe:CHECKPOINT|linear",
+        help="Its teacher: one with the settings of teacher NAME; a checkpoint to fine-tune; a "
+             "probe of an encoder; or a linear one. By default it is made as most others are.",
+    )] = None,
     change: Annotated[list[str] | None, typer.Option(
-        "--set", metavar="KEY=VALUE", help="Setting to change in params.yaml; may be repeated.")
-        ] = None,
+        "--set", metavar="KEY=VALUE", help="Setting to change in params.yaml, for example 'teachers"
+        ".ko.prefix=\"query: \"'; may be repeated.")] = None,
     commit: Annotated[bool, typer.Option(help="Commit params.yaml and dvc.lock to git.")] = True,
 ) -> None:
     """Teach the champion a new language, from the data to the new champion.

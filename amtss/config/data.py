@@ -18,7 +18,8 @@ class Columns(Section):
     label: tuple[str, ...] = ("label",)
     """The label: a name, or an index into the source's own list of names."""
     id: tuple[str, ...] = ("id",)
-    """An identifier that reports quote; without such a column rows are numbered."""
+    """An identifier that reports quote; without such a column rows are numbered. Translations of a
+    text should have the same: cross-fitting then keeps them together."""
 
     @field_validator("text", "pair", "label", "id", mode="before")
     @classmethod

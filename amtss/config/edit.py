@@ -11,12 +11,13 @@ from amtss.config import yaml
 from amtss.config.schema import ALL, Onboarding, Params
 from amtss.errors import ParamsError
 
-LINEAR = "linear"
-"""In place of a checkpoint: a linear teacher."""
+LINEAR, PROBE = "linear", "probe"
+FOR_CHECKPOINT = ("architecture", "revision", "pooling", "prefix", "labels")
+"""Settings of a teacher that another checkpoint may need otherwise."""
 
 
 def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
-           checkpoint: str | None) -> str:
+           like: str | None) -> str:
     """params.yaml's text with the new languages, their teachers and `onboarding`.
 
     `all` is replaced by the languages that it has meant so far, so that no old teacher is trained
@@ -27,8 +28,11 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
         params: the settings in `text`.
         origin: the registered version that the student resumes from, and the new languages.
         data: the new language's config or folder in the source; None if that is its code.
-        checkpoint: the checkpoint of the new teacher, or `LINEAR` for one without; None for one
-            like the other teachers.
+        like: what the new teacher is: the name of a teacher for one with its settings, `linear`,
+            `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for one like most teachers.
+
+    Raises:
+        ParamsError: `like` is `probe` without a checkpoint.
     """
     document = yaml.load_document(text, "params.yaml")
     old = list(params.languages)
@@ -40,7 +44,7 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
     for code in origin.languages:
         name = teacher_name(code)
         if name not in document["teachers"]:
-            document["teachers"][name] = _teacher(document, params, code, checkpoint)
+            document["teachers"][name] = _teacher(document, params, code, like)
             if params.distil.teachers is not None:
                 document["distil"]["teachers"].append(name)
         if data is not None:
@@ -50,27 +54,52 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
     return yaml.dump(document)
 
 
-def _teacher(document: Any, params: Params, code: str, checkpoint: str | None) -> Any:
-    """Settings of a teacher of `code`: those that most teachers of its kind and of one language
-    have."""
-    kind = None if checkpoint is None else LINEAR if checkpoint == LINEAR else "transformer"
-    names = [name for name in params.teachers if kind in (None, params.teachers[name].kind)]
+def _teacher(document: Any, params: Params, code: str, like: str | None) -> Any:
+    """Settings of a teacher of `code`: those of the teacher `like`, or else those that most
+    teachers of its kind and of one language have."""
+    teacher: dict[str, Any] = {"languages": _flow([code])}
+    if like is None or like in params.teachers:
+        model = like or _commonest(params, list(params.teachers))
+        return teacher | _settings(document, model)
+    kind, checkpoint = _asked(like)
+    names = [name for name in params.teachers if params.teachers[name].kind == kind]
+    if names:
+        teacher |= _settings(document, _commonest(params, names))
+    if kind != "transformer":
+        teacher["kind"] = kind
+    if checkpoint and teacher.get("checkpoint") != checkpoint:
+        teacher = {key: value for key, value in teacher.items() if key not in FOR_CHECKPOINT}
+        teacher["checkpoint"] = checkpoint
+    return teacher
+
+
+def _asked(like: str) -> tuple[str, str | None]:
+    """Kind and checkpoint of a teacher that is like no teacher by its name."""
+    kind, _, checkpoint = like.partition(":")
+    if like == LINEAR:
+        return LINEAR, None
+    if kind != PROBE:
+        return "transformer", like
+    if not checkpoint:
+        raise ParamsError(f"--teacher: expected probe:CHECKPOINT, found {like!r}; name the encoder,"
+                          " for example probe:intfloat/multilingual-e5-small")
+    return PROBE, checkpoint
+
+
+def _commonest(params: Params, names: Sequence[str]) -> str:
+    """The first teacher with the settings that most of `names` have; those of one language alone
+    count, if there are any."""
     single = [name for name in names if len(params.taught_on(name)) == 1]
     settings = {name: params.teachers[name].model_dump_json(exclude={"languages", "scores"})
                 for name in single or names}
-    teacher: dict[str, Any] = {"languages": _flow([code])}
-    if settings:
-        commonest = Counter(settings.values()).most_common(1)[0][0]
-        model = next(name for name in settings if settings[name] == commonest)
-        teacher |= {key: deepcopy(value) for key, value in document["teachers"][model].items()
-                    if key not in ("languages", "scores")}
-    if kind == LINEAR:
-        teacher["kind"] = LINEAR
-    elif kind is not None:
-        teacher.pop("architecture", None)
-        teacher.pop("revision", None)
-        teacher["checkpoint"] = checkpoint
-    return teacher
+    commonest = Counter(settings.values()).most_common(1)[0][0]
+    return next(name for name in settings if settings[name] == commonest)
+
+
+def _settings(document: Any, name: str) -> dict[str, Any]:
+    """All settings of a teacher but its languages."""
+    return {key: deepcopy(value) for key, value in document["teachers"][name].items()
+            if key not in ("languages", "scores")}
 
 
 def changed(text: str, changes: Sequence[str]) -> str:

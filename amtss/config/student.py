@@ -17,7 +17,7 @@ from amtss.config.section import (
     Seed,
     Share,
 )
-from amtss.config.teachers import Architecture
+from amtss.config.teachers import Architecture, Pooling
 
 
 class Trimming(Section):
@@ -67,10 +67,10 @@ class Student(Section):
     heads: Literal["own", "residual"] = "own"
     """`own`: each language has a head of its own. `residual`: a shared head, plus one per
     language that is added to it."""
-    pooling: Literal["first", "mean"] = "first"
+    pooling: Pooling | None = None
     """The state of a text that heads read. `first`: its first token's hidden state. `mean`: the
-    mean of its tokens' hidden states; without layers it is always the weighted mean of their
-    embeddings."""
+    mean of its tokens' hidden states; without layers, the weighted mean of their embeddings. Null
+    is `first` with layers, and `mean`, the only choice, without."""
     dropout: Dropout = 0.1
     """Dropout probability while training."""
     max_length: MaxLength = 64
@@ -92,6 +92,18 @@ class Student(Section):
             raise ValueError("expected `revision` beside a `checkpoint` or a `tokenizer`, found "
                              "neither")
         return self
+
+    @model_validator(mode="after")
+    def _first_state_is_a_layer_s(self) -> "Student":
+        if self.pooling == "first" and not self.architecture.layers:
+            raise ValueError("pooling: expected `mean` or null where architecture.layers is 0, "
+                             "found `first`")
+        return self
+
+    @property
+    def pooled_by(self) -> Pooling:
+        """`pooling`, where it is null the one that fits."""
+        return self.pooling or ("first" if self.architecture.layers else "mean")
 
     @model_validator(mode="after")
     def _layers_are_the_architecture_s(self) -> "Student":

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from amtss.config.schema import Evaluation, Params
 from amtss.data.corpus import Corpus, load, test_fingerprint
 from amtss.evaluation import floor, footprint
+from amtss.evaluation.advice import advice
 from amtss.evaluation.metrics import (
     accuracy,
     calibration_error,
@@ -59,6 +60,7 @@ def evaluate(params: Params, layout: Layout) -> None:
                      for name in params.teachers},
         "best_teacher": {language: _best(members) for language, members in teachers.items()},
         "paired": _paired(settings, student, baseline, gold),
+        "advice": advice(params),
         "sizes": footprint.sizes(params, layout), "cost": footprint.costs(params, layout),
         "measured": {"student": checkpoint.fingerprint(layout.student),
                      "test": {code: test_fingerprint(layout, code)

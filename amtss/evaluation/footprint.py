@@ -36,11 +36,14 @@ def _student(folder: Path) -> dict[str, Any]:
 
 
 def _teacher(layout: Layout, name: str) -> dict[str, Any]:
-    """Size and architecture of a teacher; those without layers have no number of them."""
+    """Size and architecture of a teacher, with the weights that it needs besides its own; those
+    without layers have no number of them."""
     about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
     layers = f", {about['layers']} layers" if about["layers"] else ""
     folder = layout.teacher(name)
-    return {**_weights(folder, _metadata(folder)), "architecture": about["architecture"] + layers}
+    own = _weights(folder, _metadata(folder))["bytes"]
+    return {"parameters": about["parameters"], "bytes": own + about.get("elsewhere", 0),
+            "architecture": about["architecture"] + layers}
 
 
 def _metadata(folder: Path) -> "SafetensorsRepoMetadata":

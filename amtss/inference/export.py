@@ -1,5 +1,5 @@
-"""Export a student: one language as a plain transformers checkpoint, which needs no amtss, or all
-languages as one ONNX file, which needs no torch."""
+"""Export a student: one language as a plain transformers checkpoint, which needs no amtss, or some
+or all languages as one ONNX file, which needs no torch."""
 
 import copy
 import json
@@ -39,15 +39,11 @@ def export(folder: Path, language: str, to: Path) -> None:
     it truncates texts as the student does.
 
     Raises:
-        CheckpointError: there is no student, it has no such head, or its encoder's family has no
-            sequence classifier with such heads.
+        CheckpointError: there is no student, it has no such head, or transformers has no
+            sequence classifier with such an encoder, pooling and heads.
         AmtssError: `to` holds something other than an export.
     """
-    student = PytorchPredictor(folder)
-    if language not in student.languages:
-        raise CheckpointError(f"{folder}: expected a head for one of "
-                              f"{', '.join(student.languages)}, found none for {language!r}; name "
-                              "one of them in --lang")
+    student = _student(folder, language)
     _check_replaceable(to)
     model = classifier(student.model, language)
     setattr(model.config, MARK, {"language": language,
@@ -58,24 +54,38 @@ def export(folder: Path, language: str, to: Path) -> None:
         student.tokenizer.save_pretrained(temporary)
 
 
-def export_onnx(folder: Path, to: Path, format: Format) -> None:
+def _student(folder: Path, language: str) -> PytorchPredictor:
+    """The student in `folder`; with a language, only that language's head is left."""
+    student = PytorchPredictor(folder)
+    if language:
+        if language not in student.languages:
+            raise CheckpointError(f"{folder}: expected a head for one of "
+                                  f"{', '.join(student.languages)}, found none for {language!r}; "
+                                  "name one of them in --lang")
+        student.languages = student.model.config.languages = [language]
+    return student
+
+
+def export_onnx(folder: Path, to: Path, format: Format, language: str = "") -> None:
     """Write the student in `folder` to `to` as three files:
 
-    - model.onnx: the encoder and all heads;
+    - model.onnx: the encoder and the heads;
     - tokenizer.json, which truncates and pads as the student does;
     - config.json, what else a prediction needs: labels, languages (the input `language` is an index
       of this list), max_tokens and pad_token_id.
 
     Args:
         format: `onnx` keeps floats; `onnx-int8` is a quarter of the size, `onnx-int4` an eighth.
+        language: the only one to export; empty for all.
 
     Raises:
-        CheckpointError: there is no student, or its encoder has another family or activation.
+        CheckpointError: there is no student, it has no such head, or its encoder has another family
+            or activation.
         AmtssError: `to` holds something other than an export.
     """
     from amtss.inference import onnx_graph
 
-    student = PytorchPredictor(folder)
+    student = _student(folder, language)
     _check_replaceable(to)
     encoder, tokenizer = student.model.config.encoder, student.tokenizer
     if encoder.num_hidden_layers:
@@ -115,14 +125,16 @@ def classifier(student: "StudentModel", language: str) -> "PreTrainedModel":
     from transformers import AutoModelForSequenceClassification
 
     config = copy.deepcopy(student.config.encoder)
+    instead = f"export it with --lang {language} --format onnx"
     if not config.num_hidden_layers:
-        raise CheckpointError("student: expected one with layers, as a transformers checkpoint has "
-                              "them, found none; export it with --format onnx")
+        raise CheckpointError("student: expected one with layers, as transformers has no classifier"
+                              f" without them, found none; {instead}")
     _check_family(config)
     if student.config.pooling != "first":
-        raise CheckpointError("student: expected one with pooling: first, as a transformers "
-                              f"checkpoint has it, found {student.config.pooling}; export it with "
-                              "--format onnx, or train one with student.pooling: first")
+        raise CheckpointError(
+            "student: expected one with pooling: first, as transformers' classifiers for "
+            f"{config.model_type} read the first token's state alone, found "
+            f"{student.config.pooling}; {instead}, or train one with student.pooling: first")
     config.id2label, config.label2id = student.config.id2label, student.config.label2id
     config.classifier_dropout = student.config.dropout
     model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config)

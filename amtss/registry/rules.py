@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from amtss.config.schema import ALL, Params
 from amtss.errors import RegistryError
 from amtss.evaluation import metrics
-from amtss.report.floor import ADVICE
 from amtss.table import NONE, Table
 
 if TYPE_CHECKING:
@@ -146,7 +145,8 @@ def _explain(check: Check, verdict: Verdict) -> tuple[str, str]:
     if check.rule == FLOOR:
         floor, own = _floor(candidate, code), check.candidate or 0.0
         return (f"expected at least the linear floor's {floor:.2f} {what}, found {own:.2f} "
-                f"({own - floor:+.2f})", f"{ADVICE}, or change promotion.floor in params.yaml")
+                f"({own - floor:+.2f})",
+                "try what its report advises, or change promotion.floor in params.yaml")
     assert champion is not None
     if check.rule == LABELS:
         others = sorted({*candidate.labels} ^ {*champion.labels})

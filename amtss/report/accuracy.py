@@ -39,7 +39,8 @@ def headline(metrics: Metrics) -> str:
                   "not shown": "no difference was shown"}[verdict(pair)]
     p = _p(pair["p"]) if pair["p"] < 0.001 else f"= {_p(pair['p'])}"
     over = f" over the languages of {rival(metrics)}" if "onboarded" in metrics else ""
-    beside_floor = floor.sentence(metrics["student"]["accuracy"], metrics["floor"]["accuracy"])
+    beside_floor = floor.sentence(metrics["student"]["accuracy"], metrics["floor"]["accuracy"],
+                                  metrics["advice"])
     return (f"{beside_floor} "
             f"The student is {abs(pair['difference']):.2f} points {side} {rival(metrics)} on "
             f"average{over} (95% interval {_between(pair)}, p {p}): {conclusion}. Its average "

@@ -1,19 +1,19 @@
 """What the report says of the linear floor, which a student should be above."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from amtss.report.paper import AVERAGE
 
 NAME = "Linear floor"
-ADVICE = ("try more or stronger teachers, teachers of kind linear, or a student with a pretrained "
-          "start (docs/params.md, teachers and student)")
 
 
-def sentence(student: Mapping[str, float], floor: Mapping[str, float]) -> str:
+def sentence(student: Mapping[str, float], floor: Mapping[str, float],
+             advice: Sequence[str]) -> str:
     """How far the student is above the floor, or where it is below it and what to try.
 
     Args:
         student, floor: test accuracy in percent, by language and `average`.
+        advice: what to try, the best first.
     """
     gaps = {code: round(student[code] - floor[code], 2) for code in student}
     average = gaps.pop(AVERAGE)
@@ -23,4 +23,4 @@ def sentence(student: Mapping[str, float], floor: Mapping[str, float]) -> str:
             f"{floor[AVERAGE]:.2f} on average")
     if below:
         says += f" and below it in {below}"
-    return f"{says}: {ADVICE}." if below else f"{says} and below it in no language."
+    return f"{says}: try {'; '.join(advice)}." if below else f"{says} and below it in no language."

@@ -18,7 +18,9 @@ def sizes(metrics: Metrics, beside_paper: bool) -> Table:
     if beside_paper:
         rows += [(f"Paper: {name}", NONE, _millions(size), NONE)
                  for name, size in paper.TABLE_3.items()]
-    return Table("Table 3. Sizes", ("Model", "Architecture", "Parameters", "On disk"), tuple(rows))
+    return Table("Table 3. Sizes", ("Model", "Architecture", "Parameters", "On disk"), tuple(rows),
+                 ("On disk: the weights, a probe's with those of its encoder; tokenizers and the "
+                  "lists of words of linear models are not counted.",))
 
 
 def cost(metrics: Metrics) -> Table:

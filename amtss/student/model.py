@@ -154,8 +154,7 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
         heads = settings.heads if len(languages) > 1 else "own"
         model = StudentModel(StudentConfig(
             encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,
-            max_tokens=settings.max_length,
-            pooling=settings.pooling if settings.architecture.layers else "mean",
+            max_tokens=settings.max_length, pooling=settings.pooled_by,
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)}))
         if start is not None:

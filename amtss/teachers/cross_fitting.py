@@ -3,7 +3,9 @@
 Shapes: N rows, C classes.
 """
 
-from collections.abc import Iterator
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +21,24 @@ Scored = dict[str, NDArray[np.generic]]
 """The file's tensors by their names."""
 
 
-def parts_of(corpus: Corpus, parts: int) -> Rows:
-    """The part that each training row belongs to. *Shape:* (N,)
+def parts_of(corpora: Sequence[Corpus], parts: int) -> Rows:
+    """The part that each training row belongs to, one corpus after another. *Shape:* (N,)
 
-    The key of a text's first row decides, so that equal texts share a part, and rows stay in
-    theirs when others come.
+    A row's id decides, so that rows stay in their part when others come, and a text's translations,
+    which have the same id or row number in parallel corpora, share one: no model scores a text of
+    which it has seen a translation. Equal texts share the part of the first of them. Of rows with
+    one id, the first, the second and so on are told apart.
     """
-    texts, seconds = corpus.texts("train")
-    keys, first = corpus["train"]["key"].to_pylist(), dict[tuple[str, str], int]()
-    rows = zip(texts, seconds or [""] * len(texts), keys, strict=True)
-    return np.array([first.setdefault((text, second), key) % parts
-                     for text, second, key in rows], dtype=np.int64)
+    first: dict[tuple[str, str], int] = {}
+    result = []
+    for corpus in corpora:
+        (texts, seconds), seen = corpus.texts("train"), Counter[str]()
+        for text, second, name in zip(texts, seconds or [""] * len(texts),
+                                      corpus["train"]["id"].to_pylist(), strict=True):
+            seen[name] += 1
+            digest = hashlib.blake2b(f"{name}\0{seen[name]}".encode(), digest_size=8).digest()
+            result.append(first.setdefault((text, second), int.from_bytes(digest)) % parts)
+    return np.array(result, dtype=np.int64)
 
 
 def folds(part_of: Rows, parts: int) -> Iterator[tuple[Rows, Rows]]:

@@ -88,16 +88,20 @@ class Embeddings:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """The encoder's architecture, layers and parameters; its weights are not read."""
+        """The encoder's architecture, layers, parameters, and bytes of its weights on disk; they
+        are not read."""
         import torch
         from transformers import AutoConfig, AutoModel
 
         config = AutoConfig.from_pretrained(self.teacher.checkpoint, revision=self.commit or "main")
         with torch.device("meta"):
             model = AutoModel.from_config(config)
+        folder = hub.folder(self.teacher.checkpoint, self.commit)
+        weights = folder.glob("*.safetensors") if folder else ()
         return {"architecture": config.model_type, "layers": config.num_hidden_layers,
                 "parameters": sum(parameter.numel() for name, parameter in model.named_parameters()
-                                  if not name.startswith("pooler."))}
+                                  if not name.startswith("pooler.")),
+                "bytes": sum(path.stat().st_size for path in weights)}
 
     @cached_property
     def encoder(self) -> "PreTrainedModel":

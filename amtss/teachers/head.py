@@ -3,6 +3,7 @@
 Shapes: N rows, F features, C classes.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,16 @@ class Head:
     """Probability of each class that they had not."""
 
     @property
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """What is kept of it as tensors."""
+        return {"weights": self.weights, "bias": self.bias}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What is kept of it as JSON."""
+        return {"seen": self.seen.tolist(), "unseen_probability": self.unseen_probability}
+
+    @property
     def parameters(self) -> int:
         """How many numbers it has learnt."""
         return int(self.weights.size + self.bias.size)
@@ -38,6 +49,16 @@ class Head:
         """
         scores = features @ self.weights.T + self.bias
         return _log_probabilities(scores, self.seen, self.unseen_probability).astype(np.float32)
+
+
+def restored(tensors: Mapping[str, NDArray[np.float32]], about: Mapping[str, Any]) -> Head:
+    """The head that was kept as these `tensors` and `about`.
+
+    Raises:
+        KeyError, TypeError, ValueError: they are not what a head keeps.
+    """
+    return Head(tensors["weights"], tensors["bias"], np.array(about["seen"], dtype=np.bool_),
+                float(about["unseen_probability"]))
 
 
 def calibrated(model: Any, classes: int, rows: int, held_out: Any,

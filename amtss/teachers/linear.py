@@ -76,7 +76,7 @@ def fit(corpus: Corpus, labels: Sequence[str], candidates: Sequence[float],
 
 def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> NDArray[np.float32]:
     """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)"""
-    part_of = cross_fitting.parts_of(corpus, teacher.cross_fit)
+    part_of = cross_fitting.parts_of([corpus], teacher.cross_fit)
     texts = joined(corpus, "train")
     result = np.empty((len(texts), len(labels)), dtype=np.float32)
     for rows, held_out in cross_fitting.folds(part_of, teacher.cross_fit):
@@ -101,7 +101,7 @@ def accuracy(model: LinearModel, corpus: Corpus, labels: Sequence[str]) -> float
 def _check(corpus: Corpus, labels: Sequence[str], parts: int) -> None:
     cross_fitting.check_validation(corpus.language, len(corpus["validation"]))
     cross_fitting.check(corpus.language, corpus.label_ids("train", labels),
-                        cross_fitting.parts_of(corpus, max(1, parts)), parts)
+                        cross_fitting.parts_of([corpus], max(1, parts)), parts)
 
 
 def _measure(models: Mapping[str, LinearModel], corpora: Sequence[Corpus],

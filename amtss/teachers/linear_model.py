@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, write_json
-from amtss.teachers.head import Head, calibrated, certain
+from amtss.teachers.head import Head, calibrated, certain, restored
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -58,12 +58,10 @@ def save(models: Mapping[str, LinearModel], folder: Path) -> None:
     tensors: dict[str, NDArray[np.float32]] = {}
     features: dict[str, Any] = {}
     for name, model in models.items():
-        tensors |= {f"{name}.weights": model.head.weights, f"{name}.bias": model.head.bias}
+        tensors |= {f"{name}.{key}": tensor for key, tensor in model.head.tensors.items()}
         tensors |= {f"{name}.idf.{kind}": vectorizer.idf_
                     for kind, vectorizer in model.vectorizers.items()}
-        features[name] = {"seen": model.head.seen.tolist(),
-                          "unseen_probability": model.head.unseen_probability,
-                          "regularisation": model.regularisation,
+        features[name] = {**model.head.about, "regularisation": model.regularisation,
                           "vocabulary": {kind: _terms(vectorizer) for kind, vectorizer
                                          in model.vectorizers.items()}}
     save_file({name: np.ascontiguousarray(tensor, dtype=np.float32)
@@ -86,16 +84,18 @@ def load(folder: Path, command: str) -> dict[str, LinearModel]:
     features = read_json(folder / FEATURES, command)
     try:
         tensors = load_file(folder / "model.safetensors")
-        return {name: LinearModel(
-            {kind: _restored(kind, terms, tensors[f"{name}.idf.{kind}"])
-             for kind, terms in about["vocabulary"].items()},
-            Head(tensors[f"{name}.weights"], tensors[f"{name}.bias"],
-                 np.array(about["seen"], dtype=np.bool_), float(about["unseen_probability"])),
-            float(about["regularisation"]))
-            for name, about in features.items()}
+        return {name: _loaded({key.removeprefix(f"{name}."): tensor
+                               for key, tensor in tensors.items() if key.startswith(f"{name}.")},
+                              about) for name, about in features.items()}
     except (OSError, KeyError, TypeError, ValueError, AttributeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: expected a whole linear model, found: "
                               f"{first_line(error)}; run `{command}`") from error
+
+
+def _loaded(tensors: dict[str, NDArray[np.float32]], about: dict[str, Any]) -> LinearModel:
+    vectorizers = {kind: _restored(kind, terms, tensors[f"idf.{kind}"])
+                   for kind, terms in about["vocabulary"].items()}
+    return LinearModel(vectorizers, restored(tensors, about), float(about["regularisation"]))
 
 
 def fit(texts: Sequence[str], labels: NDArray[np.int64], held_out: Sequence[str],

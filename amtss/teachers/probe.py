@@ -23,7 +23,7 @@ from amtss.paths import Layout
 from amtss.teachers import cross_fitting
 from amtss.teachers.cross_fitting import Scored
 from amtss.teachers.embeddings import Embeddings, States
-from amtss.teachers.head import Head, calibrated, measure
+from amtss.teachers.head import Head, calibrated, measure, restored
 from amtss.teachers.task import Scorer, Task, Taught
 
 MODEL, ABOUT = "model.safetensors", "probe.json"
@@ -67,16 +67,15 @@ def teach(task: Task) -> Taught:
     def save(folder: Path) -> None:
         from safetensors.numpy import save_file
 
-        save_file({"weights": head.weights, "bias": head.bias}, folder / MODEL)
+        save_file(head.tensors, folder / MODEL)
         save_file(scored, folder / cross_fitting.NAME)
-        write_json(folder / ABOUT, {"seen": head.seen.tolist(), "origin": origin,
-                                    "unseen_probability": head.unseen_probability})
+        write_json(folder / ABOUT, {**head.about, "origin": origin})
 
     return Taught(save, {
         "architecture": f"frozen {about['architecture']}, logistic regression",
         "layers": about["layers"], "checkpoint": teacher.checkpoint, "commit": embeddings.commit,
         "regularisation": c, "parameters": about["parameters"] + head.parameters,
-        "examples": len(train.labels), "epochs": 1, "best_epoch": 1,
+        "elsewhere": about["bytes"], "examples": len(train.labels), "epochs": 1, "best_epoch": 1,
         "seconds": round(time.perf_counter() - started, 3)})
 
 
@@ -89,12 +88,8 @@ def _settings(params: Params, name: str) -> ProbeTeacher:
 def _check(task: Task, parts: int) -> None:
     """Check before the encoder is run that there are rows and labels enough."""
     cross_fitting.check_validation(task.name, len(_labels(task, "validation")))
-    cross_fitting.check(task.name, _labels(task, "train"), _parts(task, max(1, parts)), parts)
-
-
-def _parts(task: Task, parts: int) -> NDArray[np.int64]:
-    """The part of each training row of all languages. *Shape:* (N,)"""
-    return np.concatenate([cross_fitting.parts_of(corpus, parts) for corpus in task.corpora])
+    cross_fitting.check(task.name, _labels(task, "train"),
+                        cross_fitting.parts_of(task.corpora, max(1, parts)), parts)
 
 
 def _labels(task: Task, split: str) -> NDArray[np.int64]:
@@ -131,7 +126,8 @@ def cross_fit(task: Task, train: _Examples, validation: _Examples, c: float) -> 
     """Log-probabilities of each language's training rows by regressions that have not seen them."""
     parts = _settings(task.params, task.name).cross_fit
     values = np.empty((len(train.labels), len(task.labels)), dtype=np.float32)
-    for rows, held_out in cross_fitting.folds(_parts(task, parts), parts):
+    part_of = cross_fitting.parts_of(task.corpora, parts)
+    for rows, held_out in cross_fitting.folds(part_of, parts):
         head, _ = fit(train[rows], validation, len(task.labels), [c])
         values[held_out] = head.log_probabilities(train.states[held_out])
     ends = np.cumsum([len(corpus["train"]) for corpus in task.corpora])
@@ -172,9 +168,7 @@ def _load(folder: Path, about: dict[str, Any], command: str) -> Head:
     from safetensors.numpy import load_file
 
     try:
-        tensors = load_file(folder / MODEL)
-        return Head(tensors["weights"], tensors["bias"], np.array(about["seen"], dtype=np.bool_),
-                    float(about["unseen_probability"]))
+        return restored(load_file(folder / MODEL), about)
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: expected a whole regression, found: "
                               f"{first_line(error)}; run `{command}`") from error

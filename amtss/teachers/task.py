@@ -38,5 +38,6 @@ class Taught(NamedTuple):
     save: Callable[[Path], None]
     """Writes its files into a folder that exists."""
     about: dict[str, Any]
-    """What teacher.json says of it: `architecture`, `layers`, `parameters`, and what it cost:
-    `examples`, `epochs`, `best_epoch`, `seconds`; and what its own scorer needs."""
+    """What teacher.json says of it: `architecture`, `layers`, `parameters`; `elsewhere`, bytes
+    of weights that it needs and that are not in its folder, if any; what it cost: `examples`,
+    `epochs`, `best_epoch`, `seconds`; and what its own scorer needs."""

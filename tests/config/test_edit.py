@@ -8,7 +8,7 @@ from support.project import ROOT
 
 from amtss.config import edit
 from amtss.config.params import load_params
-from amtss.config.schema import LinearTeacher, Onboarding, Params
+from amtss.config.schema import LinearTeacher, Onboarding, Params, ProbeTeacher
 from amtss.errors import ParamsError
 
 PRESETS = sorted((ROOT / "params").glob("*.yaml"))
@@ -67,9 +67,9 @@ baseline: {teacher: both}
 """
 
 
-def pinned(*codes: str, data: str | None = None, checkpoint: str | None = None,
+def pinned(*codes: str, data: str | None = None, like: str | None = None,
            text: str = BASE) -> str:
-    return edit.pinned(text, read(text), onboarding(*codes), data, checkpoint)
+    return edit.pinned(text, read(text), onboarding(*codes), data, like)
 
 
 def test_all_is_replaced_by_the_old_languages() -> None:
@@ -85,7 +85,7 @@ def test_the_new_teacher_is_like_most_teachers() -> None:
 
 
 def test_the_new_teacher_has_its_own_checkpoint() -> None:
-    after = read(pinned("ko", checkpoint="hub/klue")).teachers["ko"]
+    after = read(pinned("ko", like="hub/klue")).teachers["ko"]
     assert (after.checkpoint, after.languages) == ("hub/klue", ("ko",))
 
 
@@ -97,25 +97,61 @@ LINEAR = BASE.replace("  large:", """\
 
 
 def test_the_word_linear_makes_a_linear_teacher() -> None:
-    teacher = read(pinned("ko", checkpoint="linear")).teachers["ko"]
+    teacher = read(pinned("ko", like="linear")).teachers["ko"]
     assert teacher == LinearTeacher(kind="linear", languages=("ko",))
 
 
 def test_a_linear_teacher_is_like_most_linear_ones() -> None:
-    teacher = read(pinned("ko", checkpoint="linear", text=LINEAR)).teachers["ko"]
+    teacher = read(pinned("ko", like="linear", text=LINEAR)).teachers["ko"]
     assert teacher == LinearTeacher(kind="linear", languages=("ko",), cross_fit=3)
     assert read(pinned("ko", text=LINEAR)).teachers["ko"] == teacher  # the first of those alike
 
 
 def test_a_checkpoint_beside_linear_teachers() -> None:
     text = LINEAR.replace("  fr2: {<<: *small, languages: [fr]}\n", "")
-    teacher = read(pinned("ko", checkpoint="hub/klue", text=text)).teachers["ko"]
+    teacher = read(pinned("ko", like="hub/klue", text=text)).teachers["ko"]
     assert (teacher.kind, teacher.checkpoint) == ("transformer", "hub/klue")
     only = "languages: [en]\nteachers: {lin: {kind: linear, languages: [en]}}\nbaseline: " \
            "{teacher: lin}\ndistil: {top_k: 1}\n"
-    teacher = read(pinned("ko", checkpoint="hub/klue", text=only)).teachers["ko"]
+    teacher = read(pinned("ko", like="hub/klue", text=only)).teachers["ko"]
     assert (teacher.kind, teacher.checkpoint) == ("transformer", "hub/klue")
     assert read(pinned("ko", text=only)).teachers["ko"].kind == "linear"
+
+
+PROBES = BASE.replace("  large:", """\
+  e5: {kind: probe, languages: [all], checkpoint: hub/e5, prefix: "query: ", cross_fit: 3}
+  large:""")
+
+
+@pytest.mark.parametrize("like", ["e5", "probe:hub/e5"])
+def test_a_probe_of_the_same_encoder_has_the_same_settings(like: str) -> None:
+    assert read(pinned("ko", like=like, text=PROBES)).teachers["ko"] == ProbeTeacher(
+        kind="probe", languages=("ko",), checkpoint="hub/e5", prefix="query: ", cross_fit=3)
+
+
+def test_a_probe_of_another_encoder_has_no_prefix_of_the_first() -> None:
+    assert read(pinned("ko", like="probe:hub/gte", text=PROBES)).teachers["ko"] == ProbeTeacher(
+        kind="probe", languages=("ko",), checkpoint="hub/gte", cross_fit=3)
+
+
+def test_a_first_probe_and_its_prefix() -> None:
+    text = edit.changed(pinned("ko", like="probe:hub/e5"), ('teachers.ko.prefix="query: "',))
+    assert read(text).teachers["ko"] == ProbeTeacher(
+        kind="probe", languages=("ko",), checkpoint="hub/e5", prefix="query: ")
+
+
+def test_a_teachers_name_is_its_settings() -> None:
+    teachers = read(pinned("ko", "pl", like="large", text=LINEAR)).teachers
+    assert teachers["ko"] == teachers["large"].model_copy(update={"languages": ("ko",)})
+    assert teachers["pl"] == teachers["large"].model_copy(update={"languages": ("pl",)})
+    assert read(pinned("ko", like="words", text=LINEAR)).teachers["ko"].kind == "linear"
+
+
+@pytest.mark.parametrize("like", ["probe", "probe:"])
+def test_a_probe_of_no_encoder(like: str) -> None:
+    with pytest.raises(ParamsError, match=rf"^--teacher: expected probe:CHECKPOINT, found '{like}'"
+                                          "; name the encoder"):
+        pinned("ko", like=like)
 
 
 def test_the_new_languages_data_has_another_name() -> None:

@@ -6,7 +6,7 @@ from support.project import PARAMS
 
 from amtss.config import schema
 from amtss.config.params import _tuples
-from amtss.config.schema import Data, Params, Section, Student, Teaching, TeachingOverrides
+from amtss.config.schema import Data, Params, Pooling, Section, Student, Teaching, TeachingOverrides
 
 SECTIONS = [value for value in vars(schema).values()
             if isinstance(value, type) and issubclass(value, Section) and value is not Section]
@@ -83,6 +83,15 @@ def test_limits_of_a_probe(key: str, good: list[Any], bad: list[Any]) -> None:
     for value in bad:
         with pytest.raises(ValidationError, match=key):
             schema.ProbeTeacher.model_validate(given | {key: value})
+
+
+@pytest.mark.parametrize(("layers", "pooling", "pooled_by"), [
+    (2, None, "first"), (2, "first", "first"), (2, "mean", "mean"), (0, None, "mean"),
+    (0, "mean", "mean")])
+def test_pooling_is_what_fits_unless_it_is_set(layers: int, pooling: Pooling | None,
+                                               pooled_by: str) -> None:
+    student = schema.Student(architecture=schema.Architecture(layers=layers), pooling=pooling)
+    assert student.pooled_by == pooled_by
 
 
 @pytest.mark.parametrize(("code", "valid"), [

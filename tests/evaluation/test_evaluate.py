@@ -21,6 +21,7 @@ from support.training import (
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError
 from amtss.evaluation import evaluate, footprint
+from amtss.evaluation.advice import advice
 from amtss.files import read_json
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
@@ -120,6 +121,9 @@ class TestFigures:
                                                     for name in (code, "multilingual")})
             right = mixture.argmax(axis=1) == made.gold(code, "test")
             assert found["mixture"]["accuracy"][code] == pytest.approx(100.0 * right.mean())
+
+    def test_what_to_try_below_the_floor(self, project: Project, metrics: dict[str, Any]) -> None:
+        assert metrics["advice"] == advice(project.params) != []
 
     def test_paired_with_the_baseline(self, metrics: dict[str, Any]) -> None:
         for name in ("average", *LANGUAGES):

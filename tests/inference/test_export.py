@@ -13,8 +13,9 @@ from support.training import LABELS, begun, table, write_checkpoint
 from tokenizers import Tokenizer
 from transformers import AutoConfig
 
-from amtss.errors import AmtssError, CheckpointError
+from amtss.errors import AmtssError, CheckpointError, DataError
 from amtss.inference import export
+from amtss.inference.load import load_folder
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 from amtss.student.model import StudentConfig, StudentModel
@@ -86,6 +87,12 @@ def piped(folder: Path, questions: list[object], batch: int = 1) -> np.ndarray:
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("own"), "xlm-roberta", "own")
+
+
+def answers(folder: Path, language: str) -> list[float]:
+    """The first label's probability for each text, from a student or from its ONNX export."""
+    return [answer.probabilities[LABELS[0]]
+            for answer in load_folder(folder).predict(TEXTS, [language] * len(TEXTS))]
 
 
 class TestThePipeline:
@@ -182,8 +189,11 @@ class TestTheFolder:
 
 class TestRefused:
     def test_unknown_language(self, own: Path, tmp_path: Path) -> None:
-        with pytest.raises(CheckpointError, match="one of en, fr, ko, found none for 'pl'; name"):
+        message = "one of en, fr, ko, found none for 'pl'; name"
+        with pytest.raises(CheckpointError, match=message):
             export.export(own, "pl", tmp_path / "to")
+        with pytest.raises(CheckpointError, match=message):
+            export.export_onnx(own, tmp_path / "to", "onnx", "pl")
         assert not (tmp_path / "to").exists()
 
     def test_no_student(self, tmp_path: Path) -> None:
@@ -204,11 +214,13 @@ class TestRefused:
         folder = Path(shutil.copytree(own, tmp_path / "student"))
         text = (folder / "config.json").read_text()
         (folder / "config.json").write_text(text.replace('"first"', '"mean"'))
-        with pytest.raises(CheckpointError, match=r"expected one with pooling: first, .*found mean;"
-                           r" export it with --format onnx, or train one with student\.pooling: f"):
+        with pytest.raises(CheckpointError, match=r"pooling: first, as transformers' classifiers fo"
+                           r"r xlm-roberta read the first token's state alone, found mean; export i"
+                           r"t with --lang ko --format onnx, or train one with student\.pooling: "):
             export.export(folder, "ko", tmp_path / "to")
         assert not (tmp_path / "to").exists()
-        export.export_onnx(folder, tmp_path / "to", "onnx")
+        export.export_onnx(folder, tmp_path / "to", "onnx", "ko")
+        assert answers(tmp_path / "to", "ko") == pytest.approx(answers(folder, "ko"), abs=1e-5)
 
 
 class TestOnnx:
@@ -219,6 +231,16 @@ class TestOnnx:
         assert json.loads((tmp_path / "to" / "config.json").read_text()) == {
             "amtss": {"format": "onnx-int8", "student": checkpoint.fingerprint(own)},
             "labels": list(LABELS), "languages": CODES, "max_tokens": LENGTH, "pad_token_id": 1}
+
+    @pytest.mark.parametrize("heads", ["own", "residual"])
+    def test_of_one_language_alone(self, tmp_path: Path, heads: str) -> None:
+        folder = make(tmp_path, "xlm-roberta", heads)
+        export.export_onnx(folder, tmp_path / "to", "onnx", "fr")
+        assert json.loads((tmp_path / "to" / "config.json").read_text())["languages"] == ["fr"]
+        assert answers(tmp_path / "to", "fr") == pytest.approx(answers(folder, "fr"), abs=1e-5)
+        assert answers(folder, "fr") != pytest.approx(answers(folder, "ko"), abs=0.05)
+        with pytest.raises(DataError, match=r"expected one of fr, found 'ko'"):
+            answers(tmp_path / "to", "ko")
 
     def test_the_tokenizer_cuts_and_pads_by_itself(self, own: Path, tmp_path: Path) -> None:
         export.export_onnx(own, tmp_path / "to", "onnx")
@@ -298,15 +320,17 @@ class TestTheCommand:
         assert checkpoint.fingerprint(ready.root / "other") == checkpoint.fingerprint(
             ready.root / "artifacts/export/fr")
         assert run("export", "--lang", "all", "--model", "artifacts/baseline") == 0
+        capsys.readouterr()
+        assert run("export", "--lang", "fr", "--format", "onnx-int8") == 0
+        assert capsys.readouterr().out.startswith("artifacts/export/fr: 0.0 MB; `amtss predict ")
 
     @pytest.mark.parametrize(("arguments", "message"), [
         (["--lang", "../../x"], "expected a head for one of en, fr, ko, found none for '../../x'"),
         (["--lang", "ko", "--format", "tf"], "'tf' is not one of 'transformers', 'onnx'"),
-        (["--lang", "ko", "--format", "onnx-int8"],
-         "--format onnx-int8: expected no --lang with it, found ko; a transformers checkpoint"),
+        (["--lang", "pl", "--format", "onnx-int8"], "for one of en, fr, ko, found none for 'pl'"),
         (["--lang", "ko", "--int8"], "No such option: --int8"),
-        (["--format", "transformers"], "--format transformers: expected --lang with it, found non"),
-        ([], "found none; a transformers checkpoint holds one language, an ONNX file holds all"),
+        (["--format", "transformers"], "--format transformers: expected --lang with it, as a c"),
+        ([], "holds one language, found none; name one, or take --format onnx for all"),
     ])
     def test_mistakes_are_one_line(self, own: Path, capsys: pytest.CaptureFixture[str],
                                    arguments: list[str], message: str) -> None:

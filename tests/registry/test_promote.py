@@ -135,7 +135,7 @@ class TestPromote:
         number = store.add(version(4, floor={"en": 89.0, "fr": 70.0}, en=85.0, fr=75.0))
         store.params = settings(store.params.project, floor="refuse")
         with pytest.raises(RegistryError, match=r"floor: expected at least the linear floor's 89\."
-                                                r"00 in en, found 85\.00 \(-4\.00\); try m"):
+                                                r"00 in en, found 85\.00 \(-4\.00\); try w"):
             store.promote(number)
         assert store.state == {"challenger": 3}
         store.params = settings(store.params.project)

@@ -67,9 +67,8 @@ class TestFloor:
         verdict.enforce()
         assert verdict.warning == (
             "version 2: floor: expected at least the linear floor's 77.00 on average over its "
-            "languages, found 75.00 (-2.00) (and 1 more); try more or stronger teachers, teachers "
-            "of kind linear, or a student with a pretrained start (docs/params.md, teachers and "
-            "student), or change promotion.floor in params.yaml")
+            "languages, found 75.00 (-2.00) (and 1 more); try what its report advises, or change "
+            "promotion.floor in params.yaml")
         assert [row[-1] for row in verdict_table(verdict).rows] == [
             "warns: floor", "warns: floor", "passes"]
 
@@ -80,7 +79,7 @@ class TestFloor:
         with pytest.raises(RegistryError, match=(
                 r"^version 2 does not pass the rules: floor: expected at least the linear floor's "
                 r"77\.00 on average over its languages, found 75\.00 \(-2\.00\) \(and 1 more\); "
-                r"try more")):
+                r"try what its report advises")):
             verdict.enforce()
         assert [row[-1] for row in verdict_table(verdict).rows] == [
             "fails: floor", "fails: floor", "passes"]

@@ -75,7 +75,8 @@ def test_verdict(pair: dict[str, float], verdict: str) -> None:
 
 def after_the_floor(given: dict[str, Any]) -> str:
     """The headline without its first sentence, which is about the floor."""
-    first = floor.sentence(given["student"]["accuracy"], given["floor"]["accuracy"])
+    first = floor.sentence(given["student"]["accuracy"], given["floor"]["accuracy"],
+                           given["advice"])
     assert accuracy.headline(given).startswith(f"{first} ")
     return accuracy.headline(given).removeprefix(f"{first} ")
 

@@ -217,10 +217,12 @@ class TestTrained:
             assert one.probabilities == pytest.approx(other.probabilities, abs=near)
 
     def test_is_no_transformers_checkpoint(self, project: Project, tmp_path: Path) -> None:
-        with pytest.raises(CheckpointError, match=r"student: expected one with layers, as a transfo"
-                           r"rmers checkpoint has them, found none; export it with --format onnx$"):
+        with pytest.raises(CheckpointError, match=r"with layers, as transformers has no classifier "
+                           r"without them, found none; export it with --lang fr --format onnx$"):
             export.export(project.layout.student, "fr", tmp_path / "to")
         assert not (tmp_path / "to").exists()
+        export.export_onnx(project.layout.student, tmp_path / "to", "onnx", "fr")
+        assert load_folder(tmp_path / "to").languages == ["fr"]
 
     def test_has_a_size(self, project: Project) -> None:
         size = footprint.sizes(project.params, project.layout)["student"]
@@ -260,6 +262,8 @@ def test_learns_a_new_language(tmp_path: Path) -> None:
      r"student: architecture\.layers: expected 1 or more with `start: layers`, found 0"),
     ({"student": {"architecture": {"layers": -1}}},
      r"student\.architecture\.layers: expected greater than or equal to 0, found -1"),
+    ({"student": {"architecture": {"layers": 0}, "pooling": "first"}},
+     r"student: pooling: expected `mean` or null where architecture\.layers is 0, found `first`"),
     ({"teachers": {"en": {"architecture": {"layers": 0}}}},
      r"teachers\.en: architecture\.layers: expected 1 or more, found 0")], ids=str)
 def test_settings_that_do_not_fit(tmp_path: Path, changed: dict[str, object], match: str) -> None:

@@ -1,8 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import load_file, save_file
 
-from amtss.teachers.head import _log_probabilities
+from amtss.files import read_json, write_json
+from amtss.teachers.head import Head, _log_probabilities, restored
 
 
 @given(st.data())
@@ -15,3 +19,17 @@ def test_probabilities_sum_to_one_whatever_was_seen(data: st.DataObject) -> None
     probabilities = np.exp(_log_probabilities(scores, seen, 1.0 / (10 + classes)))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-9)
     assert (probabilities[:, ~seen] == probabilities[0, ~seen]).all()
+
+
+def test_a_head_that_was_kept_is_the_same(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    head = Head(draw.normal(size=(3, 5)).astype(np.float32),
+                draw.normal(size=3).astype(np.float32), np.array([True, False, True]), 1 / 13)
+    save_file(head.tensors, tmp_path / "head.safetensors")
+    write_json(tmp_path / "head.json", head.about)
+    again = restored(load_file(tmp_path / "head.safetensors"),
+                     read_json(tmp_path / "head.json", "teach"))
+    features = draw.normal(size=(4, 5)).astype(np.float32)
+    np.testing.assert_array_equal(again.log_probabilities(features),
+                                  head.log_probabilities(features))
+    assert again.parameters == 3 * 5 + 3
