@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from amtss.config import defaults
 from amtss.config.data import Columns, Data, Sample, Splits, Validation
 from amtss.config.lifecycle import Evaluation, Promotion, Report, Serving
 from amtss.config.section import CODE, Languages, Precision, Section
@@ -87,6 +88,11 @@ class Params(Section):
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
     report: Report = Report()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_in(cls, values: Any) -> Any:
+        return defaults.fill_in(values)
 
     @model_validator(mode="after")
     def _consistent(self) -> "Params":

@@ -1,5 +1,6 @@
 """Settings of the student: its model, and how Algorithm 1 and X-LM-Tiny train it."""
 
+from math import ceil
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -43,6 +44,9 @@ class Student(Section):
     X-LM-Tiny has the same encoder."""
 
     architecture: Architecture = Architecture(layers=4, width=200, heads=4, feed_forward=800)
+    """With `start: layers` only its `layers` counts: the other sizes are the checkpoint's. If
+    params.yaml names neither an architecture nor what the student starts from: 4 layers of the
+    pretrained teacher that serves most languages, or no layers where none is pretrained."""
     checkpoint: str | None = None
     """Hub id or local folder of an encoder whose weights the student starts from, and whose
     tokenizer it uses; see `start`."""
@@ -51,7 +55,9 @@ class Student(Section):
     start: Literal["random", "pca", "layers"] = "random"
     """What `checkpoint` or `teacher` gives the student. `pca`: its embeddings, reduced to
     `architecture.width`; the layers start at random. `layers`: its embeddings and some of its
-    layers as they are; the other sizes of `architecture` must then be its own."""
+    layers as they are. Where params.yaml names none of `start`, `checkpoint`, `teacher` and
+    `tokenizer`, the student starts from the pretrained teacher that serves most languages, with a
+    trimmed vocabulary and `pooling: mean`: by `layers`, or by `pca` if it has an `architecture`."""
     layers: tuple[int, ...] | None = None
     """With `start: layers`, which layers become the student's `architecture.layers`, counted from
     0, such as [0, 3, 6, 9]; null for the first ones."""
@@ -131,12 +137,12 @@ class Distil(Section):
     the best of those fine-tuned on the fewest languages. `uniform`: all alike. `likelihood`: the
     mixture under which the validation labels are most likely. `boosted`: the same, refitted after
     every epoch with each example weighted by the student's loss on it."""
-    mixing: Literal["arithmetic", "geometric", "stacked"] = "arithmetic"
+    mixing: Literal["arithmetic", "geometric", "stacked"] = "geometric"
     """How the teachers' probabilities become soft targets. `arithmetic`: their mean weighted by W
     (Equation 4). `geometric`: their normalised geometric mean weighted by W. `stacked`: a
     multinomial regression on their log-probabilities for each language, fitted on validation rows
     and drawn to the geometric mean: W is what it starts from, not what it arrives at."""
-    kd_weight: NotNegative = 0.5
+    kd_weight: NotNegative = 2.0
     """Lambda of Equation 7: the weight of the distillation term beside the cross-entropy."""
     labels_only: bool = False
     """Train without teachers: cross-entropy alone, on labelled rows, with as many examples per
@@ -153,14 +159,17 @@ class Distil(Section):
     margin_threshold: float | None = None
     """Epsilon (line 12), in points of validation accuracy: training stops once the student is
     less than this far behind its teachers in every language. Null never stops early."""
-    max_epochs: Count = 8
-    """M, the largest number of epochs (line 3)."""
-    batch_size: Count = 32
+    max_epochs: Count | None = None
+    """M, the largest number of epochs (line 3); null for 8, and for up to 30 where rows are so few
+    that 8 make less than 800 steps."""
+    batch_size: Count = 64
     """Examples per step of the optimiser, over all processes together."""
     accumulate: Count = 1
     """Parts that a batch is computed in, one after the other: less memory, the same step."""
     learning_rate: Positive = 1.0e-3
-    """Highest learning rate of AdamW; it rises during `warmup` and then falls linearly to 0."""
+    """Highest learning rate of AdamW; it rises during `warmup` and then falls linearly to 0. If
+    params.yaml has none: 3e-4 with `start: layers`, 5e-3 for a student without layers, else
+    1e-3."""
     weight_decay: NotNegative = 0.01
     """Weight decay of AdamW."""
     warmup: Share = 0.05
@@ -169,6 +178,12 @@ class Distil(Section):
     """Number format, as in `teaching.precision`."""
     seed: Seed = 0
     """Seed of new weights, dropout and the choice and order of rows."""
+
+    def epochs(self, rows: int) -> int:
+        """M for that many training rows: `max_epochs`, or what is said there of null."""
+        if self.max_epochs is not None:
+            return self.max_epochs
+        return min(max(8, ceil(800 / ceil(rows / self.batch_size))), 30)
 
 
 class Baseline(Section):

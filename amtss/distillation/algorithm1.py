@@ -37,14 +37,14 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     settings, languages = params.schedule, list(params.languages)
     lesson = prepare(params, layout, languages, params.pool, "distil")             # lines 1, 2
     learner, progress, teachers = lesson.learner, lesson.progress, lesson.teachers
-    state = _state(params, lesson)
-    for epoch in range(progress.epoch + 1, settings.max_epochs + 1):               # line 3
+    state, epochs = _state(params, lesson), settings.epochs(len(lesson.train.labels))
+    for epoch in range(progress.epoch + 1, epochs + 1):                            # line 3
         if state.finished:                                                         # line 13
             break
         started = time.perf_counter()
         rows = training_rows(params, lesson.train, state.selected, epoch)          # line 4
         targets = soft_targets(params, teachers, state.weights)
-        span = ((epoch - 1) / settings.max_epochs, epoch / settings.max_epochs)
+        span = ((epoch - 1) / epochs, epoch / epochs)
         losses = learner.epoch(lesson.train, rows, targets, epoch, span,           # line 5
                                0.0 if settings.labels_only else settings.kd_weight)
         outcomes = measure_on_validation(learner, lesson.validation, languages)    # lines 7, 8

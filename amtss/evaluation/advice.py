@@ -52,5 +52,6 @@ def _schedule(params: Params) -> Iterator[str]:
         yield "distil.kd_weight: 2 or 3"
     section, enough = (("distil", EPOCHS) if params.onboarding is None else
                        ("continuation", MORE_EPOCHS))
-    if params.schedule.max_epochs < enough:
+    epochs = params.schedule.max_epochs
+    if epochs is not None and epochs < enough:
         yield f"{section}.max_epochs: {enough} or more"

@@ -112,24 +112,16 @@ def chosen_layers(settings: Student, source: str) -> "PreTrainedModel":
     """`source` with only the layers that `settings` chooses, and with the student's dropout.
 
     Raises:
-        CheckpointError: it cannot be loaded, has too few layers or positions, or other sizes.
+        CheckpointError: it cannot be loaded, or has too few layers or positions.
     """
     from transformers import AutoModel
 
     config = _config(settings, source)
-    architecture = settings.architecture
-    chosen = settings.layers or range(architecture.layers)
+    chosen = settings.layers or range(settings.architecture.layers)
     if chosen[-1] >= config.num_hidden_layers:
         key = "student.layers" if settings.layers else "student.architecture.layers"
         raise CheckpointError(f"{source}: expected at least {chosen[-1] + 1} layers, found "
                               f"{config.num_hidden_layers}; lower {key}")
-    sizes = {"width": config.hidden_size, "heads": config.num_attention_heads,
-             "feed_forward": config.intermediate_size}
-    wrong = [key for key, size in sizes.items() if size != getattr(architecture, key)]
-    if wrong:
-        raise CheckpointError(f"{source}: expected {wrong[0]} {getattr(architecture, wrong[0])} as "
-                              f"in student.architecture, found {sizes[wrong[0]]}; set that there, "
-                              "or take `start: pca`")
     config.num_hidden_layers = chosen[-1] + 1  # the weights of those above are not loaded
     config.hidden_dropout_prob, config.attention_probs_dropout_prob = settings.dropout, 0.0
     model = checkpoint.load(AutoModel, source, _fix(settings), revision=settings.revision,

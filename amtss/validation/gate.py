@@ -154,7 +154,9 @@ def _keys(params: Params, corpora: dict[str, Corpus], labels: tuple[str, ...]) -
     def key(codes: tuple[str, ...], settings: Any = None) -> str:
         return fingerprint(labels, [(code, corpora[code].fingerprint) for code in codes], settings)
 
-    return {"labels": labels, "student": key(params.languages),
+    # What the student starts from may follow from the teachers; see config/defaults.py.
+    student = params.student.model_dump(include={"start", "teacher", "checkpoint"})
+    return {"labels": labels, "student": key(params.languages, student),
             "teach": {name: key(params.taught_on(name), params.made_with(name))
                       for name in params.teachers},
             "score": {name: key(params.scored_by(name), [params.scoring.model_dump(),

@@ -52,8 +52,10 @@ def test_each_kind_of_teacher_has_a_table() -> None:
 
 
 def test_defaults() -> None:
-    defaults = Params.model_validate(_tuples({"languages": ["en", "fr", "ko"], "teachers": {
-        "multilingual": {"languages": ["all"]}}}))
+    # a student that says what it starts from has the defaults of the keys alone
+    defaults = Params.model_validate(_tuples({
+        "languages": ["en", "fr", "ko"], "student": {"start": "random"},
+        "teachers": {"multilingual": {"languages": ["all"]}}}))
     for section in ("data", "validation", "teaching", "student", "distil", "continuation"):
         for key, (_, default, _) in rows(section).items():
             value = getattr(defaults, section).model_dump()

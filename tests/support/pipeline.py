@@ -93,6 +93,7 @@ def demo(*languages: str, scores: list[str] | None) -> dict[str, Any]:
                      | ({"scores": scores} if scores else {})},
         "student": {"architecture": SMALL, "max_length": 16},
         "distil": {"top_k": 2, "max_epochs": 2, "batch_size": 16, "learning_rate": 1.0e-3,
-                   "kd_weight": 0.5, "temperature": 1.0, "weight_decay": 0.01, "warmup": 0.1,
-                   "precision": "auto", "seed": 0}, "baseline": {"teacher": "multilingual"},
+                   "kd_weight": 0.5, "mixing": "arithmetic", "temperature": 1.0,
+                   "weight_decay": 0.01, "warmup": 0.1, "precision": "auto", "seed": 0},
+        "baseline": {"teacher": "multilingual"},
         "onboarding": None, "continuation": {}, "evaluation": {"bootstrap": 100}}

@@ -31,7 +31,8 @@ PARAMS: dict[str, Any] = {
                  "multilingual": {"languages": ["all"], "architecture": _ENCODER}},
     "scoring": {"precision": "fp32"},
     "student": {"architecture": _ENCODER, "max_length": 16},
-    "distil": {"top_k": 1, "max_epochs": 1, "batch_size": 8, "precision": "fp32"},
+    "distil": {"top_k": 1, "max_epochs": 1, "batch_size": 8, "precision": "fp32",
+               "mixing": "arithmetic", "kd_weight": 0.5},
     "evaluation": {"bootstrap": 100},
 }
 """params.yaml of the tests' project: two languages, two teachers, models of a few kilobytes."""

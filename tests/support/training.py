@@ -80,7 +80,7 @@ def settings(**changed: Any) -> dict[str, Any]:
         "scoring": {"batch_size": 16, "precision": "fp32"},
         "student": {"architecture": SMALL, "max_length": 16},
         "distil": {"top_k": 2, "max_epochs": 5, "batch_size": 8, "learning_rate": 1.0e-2,
-                   "precision": "fp32"},
+                   "precision": "fp32", "mixing": "arithmetic", "kd_weight": 0.5},
         "evaluation": {"bootstrap": 100}}
     return merged(values, changed)
 

@@ -1,0 +1,76 @@
+"""What a project gets where params.yaml is silent and one value does not fit all projects.
+
+docs/results.md has the measurements behind these choices.
+"""
+
+from typing import Any
+
+STARTS = {"start", "checkpoint", "teacher", "tokenizer"}
+"""Keys of `student` by which params.yaml itself says what the student starts from."""
+STATIC = {"layers": 0, "width": 256, "vocabulary": 16_000}
+"""Architecture where nothing is pretrained: few texts teach a transformer less than that."""
+LAYERS = 4
+"""Of a pretrained teacher, for a student that starts from it."""
+Values = dict[str, Any]
+
+
+def fill_in(values: Any) -> Any:
+    """The values of params.yaml, and those that follow from them.
+
+    The student starts from the first four layers of the pretrained teacher that serves most
+    languages (from its embeddings, if params.yaml gives the student another architecture); where
+    nothing is pretrained it has no layers. The learning rate follows from that. What params.yaml
+    says stays as it is; what is malformed is left to the checks.
+    """
+    if not isinstance(values, dict):
+        return values
+    student, distil = values.get("student", {}), values.get("distil", {})
+    if not isinstance(student, dict) or not isinstance(distil, dict):
+        return values
+    if not STARTS & student.keys():
+        student = student | _start(values, student)
+    if "learning_rate" not in distil:
+        distil = distil | {"learning_rate": _learning_rate(student)}
+    return values | {"student": student, "distil": distil}
+
+
+def _start(values: Values, student: Values) -> Values:
+    """What `student` starts from, and the settings that go with it."""
+    name = _pretrained(values)
+    if name is None:
+        return {} if "architecture" in student else {"architecture": STATIC}
+    teacher = values["teachers"][name]
+    source = ({key: teacher[key] for key in ("checkpoint", "revision") if teacher.get(key)}
+              if teacher.get("kind") == "probe" else {"teacher": name})
+    chosen = student.get("layers")
+    count = len(chosen) if isinstance(chosen, tuple) else LAYERS
+    start: Values = ({"start": "pca"} if "architecture" in student else
+                     {"start": "layers", "architecture": {"layers": count}})
+    own = {"vocabulary": "trimmed", "pooling": "mean"} | student
+    return source | start | {key: own[key] for key in ("vocabulary", "pooling")}
+
+
+def _pretrained(values: Values) -> str | None:
+    """The teacher with a checkpoint that serves the most languages, the first of several; None
+    where none serves more than half of them."""
+    teachers, languages = values.get("teachers"), values.get("languages")
+    if not isinstance(teachers, dict) or not isinstance(languages, tuple | list):
+        return None
+
+    def served(teacher: Any) -> int:
+        if not isinstance(teacher, dict) or not teacher.get("checkpoint"):
+            return 0
+        codes = teacher.get("scores") or teacher.get("languages") or ()
+        return len(languages) if "all" in codes else len({*codes} & {*languages})
+
+    name = max(teachers, key=lambda name: served(teachers[name]), default=None)
+    return name if name is not None and 2 * served(teachers[name]) > len(languages) else None
+
+
+def _learning_rate(student: Values) -> float:
+    """What suits the student: weights that begin with knowledge move less, a table alone more."""
+    if student.get("start") == "layers":
+        return 3.0e-4
+    architecture = student.get("architecture")
+    static = isinstance(architecture, dict) and architecture.get("layers") == 0
+    return 5.0e-3 if static else 1.0e-3

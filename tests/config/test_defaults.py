@@ -1,0 +1,101 @@
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from amtss.config.schema import Architecture, Params, Student
+
+E5 = {"kind": "probe", "checkpoint": "intfloat/e5", "languages": ("all",)}
+"""A frozen pretrained encoder of all languages."""
+TUNED = {"checkpoint": "hub/xlmr", "languages": ("en", "fr", "ru"), "pooling": "mean"}
+LINEAR = {"kind": "linear", "languages": ("all",)}
+SCRATCH = {"languages": ("all",)}
+
+
+def params_of(student: dict[str, Any] | None = None, distil: dict[str, Any] | None = None,
+              **teachers: dict[str, Any]) -> Params:
+    values: dict[str, Any] = {"languages": ("en", "fr", "ru", "es"),
+                              "teachers": {"linear": LINEAR, **teachers},
+                              "baseline": {"teacher": "linear"}, "distil": distil or {}}
+    return Params.model_validate(values | ({} if student is None else {"student": student}))
+
+
+class TestStart:
+    def test_from_a_fine_tuned_teacher(self) -> None:
+        student = params_of(xlmr=TUNED).student
+        assert (student.teacher, student.checkpoint, student.start) == ("xlmr", None, "layers")
+        assert student.architecture.layers == 4
+        assert (student.vocabulary, student.pooling) == ("trimmed", "mean")
+
+    def test_from_a_probe_s_checkpoint(self) -> None:
+        student = params_of(e5=E5 | {"revision": "abc"}).student
+        assert (student.checkpoint, student.revision, student.teacher) == (
+            "intfloat/e5", "abc", None)
+        assert student.start == "layers"
+
+    def test_from_the_one_of_most_languages(self) -> None:
+        assert params_of(xlmr=TUNED, e5=E5).student.checkpoint == "intfloat/e5"
+        assert params_of(xlmr=TUNED, e5=E5 | {"scores": ("en", "fr")}).student.teacher == "xlmr"
+
+    def test_not_from_one_of_half_the_languages(self) -> None:
+        student = params_of(xlmr=TUNED | {"languages": ("en", "fr")}).student
+        assert (student.teacher, student.start, student.architecture.layers) == (None, "random", 0)
+
+    def test_with_an_architecture_of_its_own(self) -> None:
+        student = params_of({"architecture": {"layers": 2, "width": 128}}, xlmr=TUNED).student
+        assert (student.start, student.architecture) == ("pca", Architecture(layers=2, width=128))
+
+    def test_with_chosen_layers(self) -> None:
+        student = params_of({"layers": (0, 5, 11)}, xlmr=TUNED).student
+        assert (student.start, student.layers, student.architecture.layers) == (
+            "layers", (0, 5, 11), 3)
+
+    def test_nothing_pretrained(self) -> None:
+        for teachers in ({}, {"scratch": SCRATCH}):
+            student = params_of(**teachers).student
+            assert (student.start, student.architecture.layers) == ("random", 0)
+            assert (student.vocabulary, student.pooling) == ("full", None)
+
+    @pytest.mark.parametrize("own", [
+        {"start": "random"}, {"tokenizer": "hub/other"},
+        {"checkpoint": "hub/other", "start": "pca", "pooling": "first"},
+        {"teacher": "xlmr", "start": "pca", "vocabulary": "full"}], ids=str)
+    def test_params_yaml_says_how(self, own: dict[str, Any]) -> None:
+        assert params_of(own, xlmr=TUNED).student == Student(**own)
+
+    def test_own_keys_beside_it_stay(self) -> None:
+        student = params_of({"pooling": "first", "vocabulary": "full", "dropout": 0.3},
+                            xlmr=TUNED).student
+        assert (student.teacher, student.pooling, student.vocabulary, student.dropout) == (
+            "xlmr", "first", "full", 0.3)
+
+
+class TestLearningRate:
+    def test_of_layers_of_a_table_and_of_the_rest(self) -> None:
+        given = {"architecture": {"layers": 2, "width": 128}}
+        rates = [params_of(xlmr=TUNED), params_of(), params_of(given)]
+        assert [params.distil.learning_rate for params in rates] == [3e-4, 5e-3, 1e-3]
+
+    def test_of_params_yaml(self) -> None:
+        assert params_of(distil={"learning_rate": 0.02}).distil.learning_rate == 0.02
+
+
+class TestEpochs:
+    @pytest.mark.parametrize(("rows", "epochs"), [
+        (57_000, 8), (6400, 8), (3500, 15), (1000, 30), (1, 30)])
+    def test_few_rows_have_more(self, rows: int, epochs: int) -> None:
+        assert params_of(distil={"batch_size": 64}).distil.epochs(rows) == epochs
+
+    def test_of_params_yaml(self) -> None:
+        assert params_of(distil={"max_epochs": 3}).distil.epochs(1) == 3
+
+
+@pytest.mark.parametrize(("changed", "key"), [
+    ({"student": 3}, "student"), ({"distil": ("a",)}, "distil"), ({"languages": 4}, "languages"),
+    ({"teachers": ("a",)}, "teachers"), ({"teachers": {"a": 1}}, "teachers.a"),
+    ({"student": {"architecture": 1}}, "student.architecture"),
+    ({"student": {"layers": 4}}, "student.layers")], ids=str)
+def test_what_is_malformed_is_left_to_the_checks(changed: dict[str, Any], key: str) -> None:
+    values = {"languages": ("en",), "teachers": {"linear": LINEAR, "xlmr": TUNED}}
+    with pytest.raises(ValidationError, match=rf"(?m)^{key}"):
+        Params.model_validate(values | changed)
