@@ -30,15 +30,26 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "uniform": ("distil.weights=uniform",),
     "likelihood": ("distil.weights=likelihood",),
     "boosted": ("distil.weights=boosted",),
-    "geometric": ("distil.mixing=geometric",),
-    "stacked": ("distil.mixing=stacked",),
     "all-languages": ("distil.top_k={languages}",),
     "own-heads": ("student.heads=own",),
-    "pca-start": ("student.start=pca", "student.teacher={teacher}", "student.checkpoint=null",
-                  "student.tokenizer=null", "student.revision=null"),
+    "first-state": ("student.pooling=first",),
 }
-"""Name -> the settings that differ from params.yaml; `adaptive` is params.yaml itself. Those of
-linear teachers are in `variants`."""
+"""Name -> the settings that differ from params.yaml; `adaptive` is params.yaml itself."""
+MIXINGS = {name: (f"distil.mixing={name}",) for name in ("arithmetic", "geometric", "stacked")}
+"""Of several teachers."""
+_PCA = ("student.start=pca", "student.teacher={teacher}", "student.checkpoint=null",
+        "student.tokenizer=null", "student.revision=null", "student.layers=null")
+STARTS: dict[str, tuple[str, ...]] = {
+    "pca-start": _PCA,
+    "paper-shape": (*_PCA, "student.architecture.layers=4", "student.architecture.width=200",
+                    "student.architecture.heads=4", "student.architecture.feed_forward=800",
+                    "distil.learning_rate=1.0e-3"),
+    "static": (*_PCA, "student.architecture.layers=0", "student.architecture.width=256",
+               "student.pooling=mean", "distil.learning_rate=5.0e-3"),
+}
+"""From the embeddings of the baseline's teacher."""
+LAYERS = {"every-third-layer": ("student.layers=[0,3,6,9]",)}
+"""Instead of the first four."""
 Scores = list[NDArray[np.float64]]
 """Per language, a score of each test example. *Shape:* each (N,)"""
 PREDICTIONS = "artifacts/evaluation/predictions.csv"
@@ -80,21 +91,27 @@ class Outcome:
 def variants(params: Params) -> dict[str, tuple[str, ...]]:
     """The variants that say something with the teachers of params.yaml, and their settings."""
     offered = dict(VARIANTS)
+    if any(sum(code in params.scored_by(name) for name in params.pool) > 1
+           for code in params.languages):
+        offered |= MIXINGS
+    if isinstance(params.teachers[params.baseline.teacher], TransformerTeacher):
+        offered |= STARTS
+    if params.student.start == "layers" and params.student.architecture.layers == 4:
+        offered |= LAYERS
+    if not params.student.architecture.layers:  # the state of a text is always a mean
+        del offered["first-state"]
     linear = {name: teacher for name, teacher in params.teachers.items()
               if isinstance(teacher, LinearTeacher)}
-    if not isinstance(params.teachers[params.baseline.teacher], TransformerTeacher):
-        # It has no table of embeddings to start from.
-        offered.pop("pca-start")
-    if all(sum(code in params.scored_by(name) for name in params.pool) < 2
-           for code in params.languages):
-        offered = {name: settings for name, settings in offered.items()
-                   if name not in ("geometric", "stacked")}
     if any(teacher.cross_fit for teacher in linear.values()):
         offered["no-cross-fit"] = tuple(f"teachers.{name}.cross_fit=0" for name in linear)
-    others = [name for name in params.pool if name not in linear]
-    if len(others) < len(params.pool) and all(
-            any(code in params.scored_by(name) for name in others) for code in params.languages):
-        offered["no-linear"] = (f"distil.teachers=[{','.join(others)}]",)
+    pretrained = [name for name, teacher in params.teachers.items()
+                  if getattr(teacher, "checkpoint", None)]
+    for name, left_out in (("no-linear", [*linear]), ("no-pretrained", pretrained)):
+        others = [teacher for teacher in params.pool if teacher not in left_out]
+        if len(others) < len(params.pool) and all(
+                any(code in params.scored_by(teacher) for teacher in others)
+                for code in params.languages):
+            offered[name] = (f"distil.teachers=[{','.join(others)}]",)
     return offered
 
 

@@ -10,7 +10,15 @@ import pytest
 from support.project import ROOT
 
 from amtss import ablation
-from amtss.ablation import VARIANTS, Experiment, Outcome, variants
+from amtss.ablation import (
+    LAYERS,
+    MIXINGS,
+    STARTS,
+    VARIANTS,
+    Experiment,
+    Outcome,
+    variants,
+)
 from amtss.config import yaml
 from amtss.config.params import _tuples, load_params
 from amtss.config.schema import LinearTeacher, Params
@@ -19,6 +27,11 @@ from amtss.errors import AmtssError
 
 @pytest.fixture
 def params() -> Params:
+    return load_params(ROOT / "params" / "massive-scratch.yaml")
+
+
+@pytest.fixture
+def pretrained() -> Params:
     return load_params(ROOT / "params" / "massive.yaml")
 
 
@@ -38,10 +51,9 @@ def with_linear(params: Params) -> Params:
         "words": LinearTeacher(kind="linear", languages=("en",), cross_fit=0)}})
 
 
-@pytest.mark.parametrize("linear", [False, True])
-def test_variants_set_keys_that_params_have(params: Params, with_linear: Params,
-                                            linear: bool) -> None:
-    params = with_linear if linear else params
+@pytest.mark.parametrize("name", ["params", "with_linear", "pretrained"])
+def test_variants_set_keys_that_params_have(request: pytest.FixtureRequest, name: str) -> None:
+    params = request.getfixturevalue(name)
     for variant in variants(params):
         for setting in Experiment(variant, 3).settings(params):
             key, value = setting.split("=")
@@ -52,7 +64,8 @@ def test_variants_set_keys_that_params_have(params: Params, with_linear: Params,
 
 
 def test_all_variants_are_offered_with_linear_teachers(with_linear: Params) -> None:
-    assert set(variants(with_linear)) == {*VARIANTS, "no-cross-fit", "no-linear"}
+    assert set(variants(with_linear)) == {*VARIANTS, *MIXINGS, *STARTS, "no-cross-fit",
+                                          "no-linear"}
     assert Experiment("no-cross-fit", 0).settings(with_linear)[:2] == [
         "teachers.lin.cross_fit=0", "teachers.words.cross_fit=0"]
     setting = Experiment("no-linear", 0).settings(with_linear)[0]
@@ -61,17 +74,45 @@ def test_all_variants_are_offered_with_linear_teachers(with_linear: Params) -> N
                                if name not in ("lin", "words")}
 
 
-def load_changed(params: Params, setting: str) -> Params:
-    """`params` with a setting, which is read as the command line reads it."""
-    key, value = setting.split("=")
-    section, name = key.split(".")
+def test_pretrained_teachers_can_be_left_out(pretrained: Params) -> None:
+    offered = variants(pretrained)
+    assert set(offered) == {*VARIANTS, *MIXINGS, *STARTS, *LAYERS, "no-cross-fit", "no-linear",
+                            "no-pretrained"}
+    assert load_changed(pretrained, *offered["no-pretrained"]).pool == ("linear",)
+
+
+@pytest.mark.parametrize("name", ["params", "pretrained"])
+def test_starts_are_settings_that_hold_together(request: pytest.FixtureRequest,
+                                                name: str) -> None:
+    params = request.getfixturevalue(name)
+    students = {variant: load_changed(params, *Experiment(variant, 0).settings(params)).student
+                for variant in (*STARTS, *LAYERS) if variant in variants(params)}
+    assert all(students[variant].start == "pca" for variant in STARTS)
+    assert students["static"].architecture.layers == 0
+    assert students["paper-shape"].architecture.width == 200
+    assert ("every-third-layer" in students) == (name == "pretrained")
+
+
+def test_a_student_without_layers_has_no_first_state(pretrained: Params) -> None:
+    static = load_changed(pretrained, *Experiment("static", 0).settings(pretrained))
+    assert "first-state" not in variants(static)
+
+
+def load_changed(params: Params, *settings: str) -> Params:
+    """`params` with settings, which are read as the command line reads them."""
     values = params.model_dump(mode="json")
-    values[section][name] = yaml.load(value)
+    for setting in settings:
+        key, value = setting.split("=")
+        *sections, name = key.split(".")
+        section = values
+        for part in sections:
+            section = section[part]
+        section[name] = yaml.load(value)
     return Params.model_validate(_tuples(values))
 
 
 def test_without_linear_teachers_theirs_are_not_offered(params: Params) -> None:
-    assert set(variants(params)) == set(VARIANTS)
+    assert set(variants(params)) == {*VARIANTS, *MIXINGS, *STARTS}
     with pytest.raises(AmtssError, match=r"found 'no-linear'; .*add the teachers that it needs"):
         ablation.ablate(params, ["no-linear"], [0], 1)
 
@@ -80,8 +121,7 @@ def test_variants_that_need_other_teachers_are_not_offered(with_linear: Params) 
     alone = with_linear.model_copy(update={
         "teachers": {"lin": with_linear.teachers["lin"]},
         "baseline": with_linear.baseline.model_copy(update={"teacher": "lin"})})
-    assert set(VARIANTS) - set(variants(alone)) == {"geometric", "stacked", "pca-start"}
-    assert set(variants(alone)) - set(VARIANTS) == {"no-cross-fit"}
+    assert set(variants(alone)) == {*VARIANTS, "no-cross-fit"}
     fitted = alone.model_copy(update={"teachers": {
         "lin": LinearTeacher(kind="linear", languages=("all",), cross_fit=0)}})
     assert "no-cross-fit" not in variants(fitted)
