@@ -77,7 +77,7 @@ def commit(name: str, revision: str | None) -> str | None:
     if Path(name).is_dir():
         return None
     cached = folder(name, revision)
-    return cached and cached.name
+    return cached.name if cached else None
 
 
 def folder(name: str, revision: str | None) -> Path | None:
