@@ -1,4 +1,4 @@
-"""Export a student: one language as a plain transformers checkpoint, which needs no amtss, or some
+"""Export a student: one language as a plain transformers checkpoint, which needs no amtss, or one
 or all languages as one ONNX file, which needs no torch."""
 
 import copy

@@ -22,7 +22,7 @@ from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError
 from amtss.evaluation import evaluate, footprint
 from amtss.evaluation.advice import advice
-from amtss.files import read_json
+from amtss.files import read_json, write_json
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
 from amtss.models import checkpoint
@@ -166,6 +166,13 @@ class TestSizes:
         size = footprint._teacher(project.layout, "en")
         assert size["architecture"] == "TF-IDF, linear SVM"
         assert size["parameters"] == project.about("en")["parameters"]
+
+    def test_of_a_teacher_without_tensors(self, tmp_path: Path) -> None:
+        project = Project(tmp_path)
+        write_json(project.layout.teacher("en") / "teacher.json",
+                   {"architecture": "majority", "layers": None, "parameters": 3})
+        assert footprint._teacher(project.layout, "en") == {
+            "architecture": "majority", "parameters": 3, "bytes": 0}
 
     @pytest.mark.parametrize("layers", [1, 0])
     def test_of_a_trimmed_vocabulary_and_of_all_of_it(self, tmp_path: Path, layers: int) -> None:
