@@ -4,14 +4,13 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from amtss.config import yaml
 from support.project import ROOT
+from support.warm import BIN, programs
 
-BIN = Path(sys.executable).parent
 SMALL = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300}
 
 
@@ -26,7 +25,8 @@ class Pipeline:
         """
         self.root, self.params = root, params
         self.environment = os.environ | {
-            "PATH": os.pathsep.join([*([str(path)] if path else []), str(BIN), os.environ["PATH"]]),
+            "PATH": os.pathsep.join(map(str, [*([path] if path else []), programs(), BIN,
+                                              os.environ["PATH"]])),
             "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a",
             "GIT_COMMITTER_EMAIL": "a@b"}
