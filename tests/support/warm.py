@@ -55,9 +55,9 @@ def programs() -> Path:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen(50)
-        # it ends when this process does, because its stdin does
-        subprocess.Popen([sys.executable, "-P", __file__, str(listener.fileno())],
-                         stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
+        server = subprocess.Popen([sys.executable, "-P", __file__, str(listener.fileno())],
+                                  stdin=subprocess.PIPE, pass_fds=[listener.fileno()])
+    atexit.register(server.communicate)  # it ends when its stdin does, also if this is killed
     for name in ("amtss", "dvc"):
         (folder / name).write_text(CALL.format(python=sys.executable, path=str(path)))
         (folder / name).chmod(0o755)
@@ -92,6 +92,7 @@ def attend(call: socket.socket) -> list[str]:
     if not child:
         call.close()
         return enter(*json.loads(said), streams)
+    os.setpgid(child, child)
     for stream in streams:
         os.close(stream)
     ended = os.pidfd_open(child)
@@ -106,7 +107,7 @@ def attend(call: socket.socket) -> list[str]:
 def enter(argv: list[str], folder: str, environment: dict[str, str],
           streams: list[int]) -> list[str]:
     """Make this process what a shell would have started; its `sys.argv`."""
-    os.setsid()
+    os.setpgid(0, 0)  # as its parent does: neither may go on before
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
