@@ -11,14 +11,15 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.pipeline import Pipeline, demo
 from support.project import SHARED, STAGES, Project, inside, run
+from support.shared import once
+from support.warm import programs
 
 from amtss.cli.main import quiet
-from amtss.files import alone
 
 # No test uses the network or the user's cache. Libraries read these when they are imported.
 _HOME = tempfile.TemporaryDirectory(prefix="amtss-tests-")
 os.environ |= {"HF_HOME": _HOME.name, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
-               "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+               "DVC_NO_ANALYTICS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                "MLFLOW_TRACKING_URI": f"sqlite:///{_HOME.name}/mlflow.db"}
 quiet()
 
@@ -46,36 +47,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def finished() -> Project:
     """A project whose stages have all run. Do not change it; `ready` is a copy."""
-    project = Project(tmp_path_factory.mktemp("finished"))
+    return Project(once("finished", _finish))
+
+
+def _finish(root: Path) -> None:
+    project = Project(root)
     project.params()
     project.texts()
-    with inside(project.root):
+    with inside(root):
         for stage in STAGES:
             assert run(*stage.split()) == 0, stage
-    for docs in project.root.glob("artifacts/validation/*/docs"):
+    for docs in root.glob("artifacts/validation/*/docs"):
         shutil.rmtree(docs)
-    return project
 
 
 @pytest.fixture(scope="session")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+def reproduced() -> Pipeline:
     """A DVC project of three languages where `dvc repro` has run, committed; tests work on copies.
 
-    Made once for all workers; `repro.json` beside it names the stages that ran.
+    `repro.json` beside it names the stages that ran.
     """
-    folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        folder = folder.parent
     params = demo("en", "fr", "ko", scores=None)
-    with alone(folder / "reproduced.lock"):
-        if not (folder / "repro.json").exists():
-            pipeline = Pipeline(folder / "reproduced", params)
-            ran = pipeline.repro()
-            pipeline.commit()
-            (folder / "repro.json").write_text(json.dumps(ran))
-    return Pipeline(folder / "reproduced", params)
+
+    def reproduce(root: Path) -> None:
+        pipeline = Pipeline(root, params, programs())
+        ran = pipeline.repro()
+        pipeline.commit()
+        (root.parent / "repro.json").write_text(json.dumps(ran))
+
+    return Pipeline(once("reproduced", reproduce), params, programs())
 
 
 @pytest.fixture
@@ -114,5 +116,3 @@ def _shared(name: str) -> Path:
     if not path.is_dir():
         pytest.skip(f"needs {path}, which only the authors' machines have")
     return path
-
-

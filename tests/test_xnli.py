@@ -10,6 +10,7 @@ from huggingface_hub.constants import HF_HUB_CACHE
 from support import hub
 from support.pipeline import Pipeline
 from support.project import ROOT, Project, run
+from support.warm import programs
 
 from amtss.config import yaml
 from amtss.config.params import load_params
@@ -117,7 +118,7 @@ def test_runs_from_folders_by_dvc(tmp_path: Path, xnli: Path) -> None:
               for name, teacher in XNLI.teachers.items()}
     places |= {"data.path": str(xnli),
                "student.tokenizer": str(folder / str(XNLI.student.tokenizer))}
-    pipeline = Pipeline(tmp_path / "project", sized(**places))
+    pipeline = Pipeline(tmp_path / "project", sized(**places), programs())
     ran = pipeline.repro()
     assert ["amtss " + stage for stage in stages()] == [
         f"amtss {' '.join(name.split('@'))}" for name in ran]

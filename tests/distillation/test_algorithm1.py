@@ -4,7 +4,6 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -27,6 +26,7 @@ from support.training import (
     untimed,
     write_corpus,
 )
+from support.warm import BIN, programs
 
 from amtss.data import corpus
 from amtss.distillation import algorithm1, importance
@@ -544,12 +544,11 @@ class TestOnboarding:
             project.distil()
 
 
-def run(project: Project) -> "subprocess.Popen[str]":
+def run(project: Project, programs: Path) -> "subprocess.Popen[str]":
     """`amtss distil`, leader of a process group of its own."""
-    return subprocess.Popen([Path(sys.executable).parent / "amtss", "distil"],
-                            cwd=project.layout.root, start_new_session=True, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.Popen([programs / "amtss", "distil"], cwd=project.layout.root, text=True,
+                            start_new_session=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
 
 
 def matching(folder: Path, pattern: str) -> set[str]:
@@ -579,7 +578,7 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path: Path) -> None:
     wide = {"architecture": {"layers": 2, "width": 128, "feed_forward": 512}}
     whole, cut = (scored(tmp_path / name, distil=settings, student=wide)
                   for name in ("whole", "cut"))
-    undisturbed = run(whole)
+    undisturbed = run(whole, BIN)
     assert undisturbed.communicate()[1] == ""
     assert undisturbed.returncode == 0
     folder = cut.layout.checkpoints("distil")
@@ -588,9 +587,9 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path: Path) -> None:
     for pattern, most in ((".epoch-*", 0.0), ("epoch-*", 0.3), (".epoch-*", 0.02),
                           (".epoch-*", 0.005), ("epoch-*", 0.05)):
         known = matching(folder, pattern)
-        kills += kill_when(run(cut), folder, pattern, known, draw.uniform(0, most))
+        kills += kill_when(run(cut, programs()), folder, pattern, known, draw.uniform(0, most))
     assert kills >= 4
-    last = run(cut)
+    last = run(cut, programs())
     out, errors = last.communicate()
     assert (last.returncode, errors) == (0, "")
     assert out.count("epoch ") < 12  # it resumed

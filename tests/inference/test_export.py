@@ -2,6 +2,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +38,13 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 from transformers import pipeline
 
-asked = json.load(sys.stdin)
-pipe = pipeline("text-classification", model=asked["folder"], device="cpu")
-told = pipe(asked["questions"], top_k=None, function_to_apply="none", truncation=True,
-            batch_size=asked["batch"])
-print(json.dumps([{each["label"]: each["score"] for each in row} for row in told]))
-assert not [name for name in sys.modules if name.partition(".")[0] == "amtss"]
+for line in sys.stdin:
+    asked = json.loads(line)
+    pipe = pipeline("text-classification", model=asked["folder"], device="cpu")
+    told = pipe(asked["questions"], top_k=None, function_to_apply="none", truncation=True,
+                batch_size=asked["batch"])
+    assert not [name for name in sys.modules if name.partition(".")[0] == "amtss"]
+    print(json.dumps([{each["label"]: each["score"] for each in row} for row in told]), flush=True)
 """
 
 
@@ -75,13 +77,24 @@ def logits(folder: Path, language: str, texts: list[str], pairs: list[str] | Non
             for ids, mask in rows])
 
 
-def piped(folder: Path, questions: list[object], batch: int = 1) -> np.ndarray:
-    """The logits of transformers' pipeline in a process that cannot import amtss."""
-    asked = json.dumps({"folder": str(folder), "questions": questions, "batch": batch})
-    done = subprocess.run([sys.executable, "-I", "-c", CHILD], input=asked, text=True,
-                          capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return np.array([[row[label] for label in LABELS] for row in json.loads(done.stdout)])
+@pytest.fixture(scope="module")
+def child() -> Iterator["subprocess.Popen[str]"]:
+    """A process that cannot import amtss, and answers by transformers' pipeline."""
+    with subprocess.Popen([sys.executable, "-I", "-c", CHILD], stdin=subprocess.PIPE, text=True,
+                          stdout=subprocess.PIPE) as process:
+        yield process
+
+
+def piped(child: "subprocess.Popen[str]", folder: Path, questions: list[object],
+          batch: int = 1) -> np.ndarray:
+    """The logits that the child answers."""
+    assert child.stdin
+    assert child.stdout
+    print(json.dumps({"folder": str(folder), "questions": questions, "batch": batch}),
+          file=child.stdin, flush=True)
+    told = child.stdout.readline()
+    assert told, "the child has failed: see stderr"
+    return np.array([[row[label] for label in LABELS] for row in json.loads(told)])
 
 
 @pytest.fixture(scope="module")
@@ -99,21 +112,23 @@ class TestThePipeline:
     @pytest.mark.parametrize(("kind", "heads"), [
         ("xlm-roberta", "own"), ("xlm-roberta", "residual"), ("bert", "own"),
         ("bert", "residual")])
-    def test_gives_the_students_logits(self, tmp_path: Path, kind: str, heads: str) -> None:
+    def test_gives_the_students_logits(self, child: "subprocess.Popen[str]", tmp_path: Path,
+                                       kind: str, heads: str) -> None:
         folder = make(tmp_path, kind, heads)
         export.export(folder, "fr", tmp_path / "to")
         expected = logits(folder, "fr", TEXTS)
         assert np.abs(expected - logits(folder, "ko", TEXTS)).max() > 0.1
         assert np.ptp(expected, axis=0).min() > 0.1
-        np.testing.assert_allclose(piped(tmp_path / "to", list(TEXTS), batch=4), expected,
-                                   rtol=0, atol=1e-5)
+        np.testing.assert_allclose(piped(child, tmp_path / "to", list(TEXTS), batch=4),
+                                   expected, rtol=0, atol=1e-5)
 
-    def test_reads_pairs_as_the_student_does(self, tmp_path: Path) -> None:
+    def test_reads_pairs_as_the_student_does(self, child: "subprocess.Popen[str]",
+                                             tmp_path: Path) -> None:
         folder = make(tmp_path, "bert", "own")
         export.export(folder, "ko", tmp_path / "to")
         questions: list[object] = [{"text": text, "text_pair": pair}
                                    for text, pair in zip(TEXTS, PAIRS, strict=True)]
-        np.testing.assert_allclose(piped(tmp_path / "to", questions),
+        np.testing.assert_allclose(piped(child, tmp_path / "to", questions),
                                    logits(folder, "ko", TEXTS, PAIRS), rtol=0, atol=1e-5)
 
 

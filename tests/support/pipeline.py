@@ -4,14 +4,14 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from amtss.config import yaml
 from support.project import ROOT
+from support.shared import once
+from support.warm import BIN
 
-BIN = Path(sys.executable).parent
 SMALL = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300}
 
 
@@ -24,7 +24,7 @@ class Pipeline:
         Args:
             path: a folder whose programs are found before all others.
         """
-        self.root, self.params = root, params
+        self.root, self.params, self.path = root, params, path
         self.environment = os.environ | {
             "PATH": os.pathsep.join([*([str(path)] if path else []), str(BIN), os.environ["PATH"]]),
             "DVC_NO_ANALYTICS": "1", "OMP_NUM_THREADS": "1", "GIT_CONFIG_GLOBAL": "/dev/null",
@@ -34,24 +34,26 @@ class Pipeline:
             self._create()
 
     def _create(self) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-            shutil.copy(ROOT / name, self.root / name)
-        shutil.copytree(ROOT / "amtss", self.root / "amtss",
-                        ignore=shutil.ignore_patterns("__pycache__"))
-        (self.root / "data").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "data" / "README.md", self.root / "data")
+        shutil.copytree(once("pipeline", self._prepare), self.root, dirs_exist_ok=True)
         self.set(self.params)
-        self.run("git", "init", "-q")
-        self.run("dvc", "init", "-q")
-        shutil.copytree(ROOT / ".dvc", self.root / ".dvc", dirs_exist_ok=True,
-                        ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
         self.commit()
+
+    def _prepare(self, root: Path) -> None:
+        """All that projects have in common, nothing of it committed."""
+        shutil.copytree(ROOT / "amtss", root / "amtss",
+                        ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/README.md"):
+            (root / name).parent.mkdir(exist_ok=True)
+            shutil.copy(ROOT / name, root / name)
+        for program in ("git", "dvc"):
+            subprocess.run([program, "init", "-q"], cwd=root, env=self.environment, check=True)
+        shutil.copytree(ROOT / ".dvc", root / ".dvc", dirs_exist_ok=True,
+                        ignore=shutil.ignore_patterns("cache", "tmp", "config.local"))
 
     def copy(self, root: Path) -> "Pipeline":
         """The same project in another folder, with its DVC cache and all that has run."""
         shutil.copytree(self.root, root, symlinks=True, dirs_exist_ok=True)
-        return Pipeline(root, self.params)
+        return Pipeline(root, self.params, self.path)
 
     def set(self, params: dict[str, Any]) -> None:
         """Write params.yaml."""

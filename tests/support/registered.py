@@ -17,21 +17,20 @@ from amtss.paths import Layout
 from amtss.registry import register as registration
 from amtss.registry import store, versions
 from amtss.registry.versions import Version
+from support.shared import once
 from support.training import LABELS, LANGUAGES, Project, distilled
 
 
-@cache
-def _evaluated() -> Path:
-    project = distilled(Path(tempfile.mkdtemp(prefix="amtss-tests-")) / "project")
+def _evaluated(root: Path) -> None:
+    project = distilled(root)
     for code in LANGUAGES:
         write_json(project.layout.validation(code) / "validation.json", {"errors": 0})
     evaluate.evaluate(project.params, project.layout)
-    return project.layout.root
 
 
 def evaluated(root: Path, **changed: Any) -> Project:
     """A copy in `root` of a project whose student is ready to be registered."""
-    shutil.copytree(_evaluated(), root, dirs_exist_ok=True)
+    shutil.copytree(once("evaluated", _evaluated), root, dirs_exist_ok=True)
     return Project(root, **changed)
 
 

@@ -4,10 +4,8 @@ import json
 import random
 import shutil
 import string
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +27,7 @@ from amtss.models import checkpoint
 from amtss.paths import SPLITS, Layout
 from amtss.student import start
 from amtss.teachers import teach as teaching
+from support.shared import once
 
 if TYPE_CHECKING:
     from amtss.student.model import StudentModel
@@ -189,45 +188,40 @@ class Project:
         return corpus.load(self.layout, code).label_ids(split, LABELS)
 
 
-@cache
-def _scored() -> Path:
-    """Corpora, teachers, logits and the student's tokenizer, made once per process."""
-    project = Project(Path(tempfile.mkdtemp(prefix="amtss-tests-")) / "project").write()
+def _scored(root: Path) -> None:
+    """Corpora, teachers, logits and the student's tokenizer."""
+    project = Project(root).write()
     project.teach()
     project.score()
     project.floor()
     project.start()
-    return project.layout.root
 
 
-@cache
-def _distilled() -> Path:
+def _distilled(root: Path) -> None:
     """The same with a student and X-LM-Tiny."""
-    project = scored(Path(tempfile.mkdtemp(prefix="amtss-tests-")) / "project")
+    project = scored(root)
     project.distil()
     project.baseline()
-    return project.layout.root
 
 
 def scored(root: Path, **changed: Any) -> Project:
     """A copy in `root` of a project whose teachers have scored everything."""
-    shutil.copytree(_scored(), root, dirs_exist_ok=True)
+    shutil.copytree(once("scored", _scored), root, dirs_exist_ok=True)
     return Project(root, **changed)
 
 
 def distilled(root: Path, **changed: Any) -> Project:
     """A copy in `root` of a project with a student and X-LM-Tiny."""
-    shutil.copytree(_distilled(), root, dirs_exist_ok=True)
+    shutil.copytree(once("distilled", _distilled), root, dirs_exist_ok=True)
     return Project(root, **changed)
 
 
-@cache
-def _joined() -> Path:
+def _joined(root: Path) -> None:
     """A registered student, and teachers' logits for two languages it has not seen.
 
     Polish is written in the others' script.
     """
-    project = scored(Path(tempfile.mkdtemp(prefix="amtss-tests-")) / "project")
+    project = scored(root)
     project.distil(max_epochs=16, top_k=3)
     project.register()
     project.onboard("ko", "pl")
@@ -235,12 +229,11 @@ def _joined() -> Path:
         write_corpus(project.layout, code, ROWS | {"train": 160})
     project.teach("ko", "pl")
     project.score("ko", "pl")
-    return project.layout.root
 
 
 def onboarding(root: Path, *new: str, **continuation: Any) -> Project:
     """A copy in `root` of a project with a registered student, to onboard `new` (ko, pl) to it."""
-    shutil.copytree(_joined(), root, dirs_exist_ok=True)
+    shutil.copytree(once("joined", _joined), root, dirs_exist_ok=True)
     project = Project(root)
     project.onboard(*new, **continuation)
     project.floor()

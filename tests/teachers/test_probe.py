@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -161,21 +162,21 @@ class TestTaught:
 class TestCrossFitting:
     def test_a_row_is_scored_by_a_regression_on_the_others(self, tmp_path: Path,
                                                            bert: Path) -> None:
-        # English rows' labels are wrong; only a regression that has seen them may believe that
-        project = probing(tmp_path, bert, cross_fit=4, regularisation=[1e6])
-        rows = table("en", "train", ROWS["train"])
-        wrong = ["pay" if label == "chat" else "chat" for label in rows["label"].to_pylist()[:8]]
-        changed = [*wrong, *rows["label"].to_pylist()[8:]]
-        write_corpus(project.layout, "en", train=rows.set_column(
-            rows.column_names.index("label"), "label", [changed]))
+        # no other row has the first one's label: only a regression that has seen it knows the label
+        project = probing(tmp_path, bert, languages=["en"], cross_fit=4, regularisation=[1e6])
+        rows = table("en", "train", 13)
+        texts = ["enpay0 enpay1 enpay2 enpay3", *rows["text"].to_pylist()[1:]]
+        rows = pa.table({"id": rows["id"], "text": texts, "label": ["pay", *["chat", "ship"] * 6]})
+        write_corpus(project.layout, "en", train=rows, validation=rows)
         believed = []
         for parts in (0, 4):
             project.set(teachers={"probe": {"cross_fit": parts}})
             project.teach("probe")
             project.score("probe")
             values = np.exp(logits(project, "en")["train"].values)
-            believed.append(values[np.arange(8), project.gold("en", "train")[:8]].mean())
-        assert believed[1] < 0.3 < believed[0]
+            believed.append(values[0, LABELS.index("pay")])
+        assert believed[0] > 0.9
+        assert believed[1] < 0.1
 
     def test_other_splits_have_the_regression_on_all_rows(self, tmp_path: Path,
                                                           bert: Path) -> None:

@@ -1,7 +1,6 @@
 import pickle
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from support.training import (
     write_checkpoint,
     write_corpus,
 )
+from support.warm import programs
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 
 from amtss.data import corpus
@@ -61,7 +61,7 @@ def one(tmp_path: Path, **teacher: Any) -> Project:
 
 def killed_and_run_again(project: Project) -> "subprocess.CompletedProcess[str]":
     """Kill `amtss teach en` in its third epoch, then run it to its end."""
-    command = [sys.executable, "-m", "amtss", "teach", "en"]
+    command = [programs() / "amtss", "teach", "en"]
     killed = subprocess.Popen(command, cwd=project.layout.root, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True)
     assert killed.stdout is not None
