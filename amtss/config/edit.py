@@ -1,7 +1,7 @@
 """Edits of params.yaml's text that keep its comments: new languages, and `--set KEY=VALUE`."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -29,7 +29,8 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
         origin: the registered version that the student resumes from, and the new languages.
         data: the new language's config or folder in the source; None if that is its code.
         like: what the new teacher is: the name of a teacher for one with its settings, `linear`,
-            `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for one like most teachers.
+            `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for one like most teachers of
+            one language.
 
     Raises:
         ParamsError: `like` is `probe` without a checkpoint.
@@ -59,8 +60,7 @@ def _teacher(document: Any, params: Params, code: str, like: str | None) -> Any:
     teachers of its kind and of one language have."""
     teacher: dict[str, Any] = {"languages": _flow([code])}
     if like is None or like in params.teachers:
-        model = like or _commonest(params, list(params.teachers))
-        return teacher | _settings(document, model)
+        return teacher | _settings(document, like or _typical(params))
     kind, checkpoint = _asked(like)
     names = [name for name in params.teachers if params.teachers[name].kind == kind]
     if names:
@@ -89,11 +89,25 @@ def _asked(like: str) -> tuple[str, str | None]:
 def _commonest(params: Params, names: Sequence[str]) -> str:
     """The first teacher with the settings that most of `names` have; those of one language alone
     count, if there are any."""
-    single = [name for name in names if len(params.taught_on(name)) == 1]
+    single = _of_one_language(params, names)
     settings = {name: params.teachers[name].model_dump_json(exclude={"languages", "scores"})
                 for name in single or names}
     commonest = Counter(settings.values()).most_common(1)[0][0]
     return next(name for name in settings if settings[name] == commonest)
+
+
+def _of_one_language(params: Params, names: Iterable[str]) -> list[str]:
+    return [name for name in names if len(params.taught_on(name)) == 1]
+
+
+def _typical(params: Params) -> str:
+    """The teacher that a new language's is like, if nothing else is said: the commonest of those of
+    one language; X-LM-Tiny's where there is but one such, whose checkpoint may be of its language.
+    """
+    single = _of_one_language(params, params.teachers)
+    if len(single) == 1 < len(params.languages):
+        return params.baseline.teacher
+    return _commonest(params, list(params.teachers))
 
 
 def _settings(document: Any, name: str) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class TestPresets:
         assert [after.scored_by(name) for name in before.teachers] == [
             before.scored_by(name) for name in before.teachers]
         assert set(after.pool) == {*before.pool, "ko", "pl"}
-        like = "ar" if "ar" in before.teachers else "linear"
+        like = "ar" if "ar" in before.teachers else before.baseline.teacher
         assert after.made_with("ko") == before.made_with(like)
         changed = {"languages", "teachers", "onboarding", "distil"}
         assert after.model_dump(exclude=changed) == before.model_dump(exclude=changed)
