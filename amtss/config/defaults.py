@@ -1,6 +1,6 @@
 """What a project gets where params.yaml is silent and one value does not fit all projects.
 
-docs/results.md has the measurements behind these choices.
+docs/decisions/0019-defaults.md says why.
 """
 
 from typing import Any
@@ -19,11 +19,12 @@ def fill_in(values: Any) -> Any:
 
     The student starts from the first four layers of the pretrained teacher that serves most
     languages (from its embeddings, if params.yaml gives the student another architecture); where
-    nothing is pretrained it has no layers. The learning rate follows from that. What params.yaml
-    says stays as it is; what is malformed is left to the checks.
+    nothing is pretrained it has no layers. Learning rates follow from what is pretrained. What
+    params.yaml says stays as it is; what is malformed is left to the checks.
     """
     if not isinstance(values, dict):
         return values
+    values = values | _fine_tuning(values)
     student, distil = values.get("student", {}), values.get("distil", {})
     if not isinstance(student, dict) or not isinstance(distil, dict):
         return values
@@ -32,6 +33,24 @@ def fill_in(values: Any) -> Any:
     if "learning_rate" not in distil:
         distil = distil | {"learning_rate": _learning_rate(student)}
     return values | {"student": student, "distil": distil}
+
+
+def _fine_tuning(values: Values) -> Values:
+    """`teachers`, where checkpoints that are fine-tuned have the learning rate of transformers."""
+    teachers, teaching = values.get("teachers"), values.get("teaching", {})
+    if (not isinstance(teachers, dict) or not isinstance(teaching, dict)
+            or "learning_rate" in teaching):
+        return {}
+
+    def tuned(teacher: Any) -> Any:
+        if not isinstance(teacher, dict) or not teacher.get("checkpoint"):
+            return teacher
+        training = teacher.get("training", {})
+        if teacher.get("kind", "transformer") != "transformer" or not isinstance(training, dict):
+            return teacher
+        return teacher | {"training": {"learning_rate": 5.0e-5} | training}
+
+    return {"teachers": {name: tuned(teacher) for name, teacher in teachers.items()}}
 
 
 def _start(values: Values, student: Values) -> Values:

@@ -56,7 +56,8 @@ class Teaching(Section):
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, about a third slower."""
     learning_rate: Positive = 1.0e-3
-    """Highest learning rate of AdamW; it rises during `warmup` and then falls linearly to 0."""
+    """Highest learning rate of AdamW; it rises during `warmup` and then falls linearly to 0. If
+    params.yaml has none, a `checkpoint` is fine-tuned with 5e-5, as by transformers' Trainer."""
     weight_decay: NotNegative = 0.01
     """Weight decay of AdamW."""
     warmup: Share = 0.1

@@ -76,6 +76,20 @@ class TestLearningRate:
         rates = [params_of(xlmr=TUNED), params_of(), params_of(given)]
         assert [params.distil.learning_rate for params in rates] == [3e-4, 5e-3, 1e-3]
 
+    def test_of_a_checkpoint_that_is_fine_tuned(self) -> None:
+        params = params_of(xlmr=TUNED, scratch=SCRATCH, slow=TUNED | {"training": {
+            "learning_rate": 1e-5, "epochs": 2}})
+        rates = {name: params.training_of(name).learning_rate
+                 for name in ("xlmr", "scratch", "slow")}
+        assert rates == {"xlmr": 5e-5, "scratch": 1e-3, "slow": 1e-5}
+        assert params.training_of("slow").epochs == 2
+
+    def test_of_all_teachers(self) -> None:
+        values = {"languages": ("en",), "teachers": {"xlmr": TUNED | {"languages": ("en",)}},
+                  "teaching": {"learning_rate": 1e-4}, "baseline": {"teacher": "xlmr"},
+                  "distil": {"top_k": 1}}
+        assert Params.model_validate(values).training_of("xlmr").learning_rate == 1e-4
+
     def test_of_params_yaml(self) -> None:
         assert params_of(distil={"learning_rate": 0.02}).distil.learning_rate == 0.02
 
@@ -92,7 +106,9 @@ class TestEpochs:
 
 @pytest.mark.parametrize(("changed", "key"), [
     ({"student": 3}, "student"), ({"distil": ("a",)}, "distil"), ({"languages": 4}, "languages"),
-    ({"teachers": ("a",)}, "teachers"), ({"teachers": {"a": 1}}, "teachers.a"),
+    ({"teaching": 1}, "teaching"), ({"teachers": ("a",)}, "teachers"),
+    ({"teachers": {"a": {"checkpoint": "x", "training": 1}}}, "teachers.a"),
+    ({"teachers": {"a": 1}}, "teachers.a"),
     ({"student": {"architecture": 1}}, "student.architecture"),
     ({"student": {"layers": 4}}, "student.layers")], ids=str)
 def test_what_is_malformed_is_left_to_the_checks(changed: dict[str, Any], key: str) -> None:
