@@ -561,8 +561,7 @@ def matching(folder: Path, pattern: str) -> set[str]:
 def kill_when(process: "subprocess.Popen[str]", folder: Path, pattern: str, known: set[str],
               delay: float) -> bool:
     """SIGKILL the group `delay` after something new matches `pattern`; whether it still ran."""
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
+    while process.poll() is None:
         if matching(folder, pattern) - known:
             time.sleep(delay)
             os.killpg(process.pid, signal.SIGKILL)
