@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from amtss.config.schema import LinearTeacher, Params, ProbeTeacher, TransformerTeacher
 
 MOST = 3
-RATE, WEIGHT, EPOCHS, MORE_EPOCHS = 3.0e-3, 1.0, 8, 3
-"""Below these we advise more: a learning rate of a student without layers, kd_weight, max_epochs,
-and max_epochs of an onboarding."""
+RATE, WEIGHT, EPOCHS = 3.0e-3, 1.0, 8
+"""Below these we advise more: learning rate of a student without layers, kd_weight, max_epochs."""
 PROBE = ('a teacher that is pretrained, in `teachers`: {kind: probe, languages: [all], checkpoint: '
          'intfloat/multilingual-e5-small, prefix: "query: "}')
 LINEAR = "a linear teacher, in `teachers`: {kind: linear, languages: [all]}"
@@ -50,8 +49,6 @@ def _encoder(params: Params, name: str) -> str:
 def _schedule(params: Params) -> Iterator[str]:
     if params.distil.kd_weight < WEIGHT:
         yield "distil.kd_weight: 2 or 3"
-    section, enough = (("distil", EPOCHS) if params.onboarding is None else
-                       ("continuation", MORE_EPOCHS))
-    epochs = params.schedule.max_epochs
-    if epochs is not None and epochs < enough:
-        yield f"{section}.max_epochs: {enough} or more"
+    epochs = params.distil.max_epochs
+    if params.onboarding is None and epochs is not None and epochs < EPOCHS:
+        yield f"distil.max_epochs: {EPOCHS} or more"
