@@ -44,9 +44,8 @@ def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
     pieces = cast(list[str], tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
     counts = _counts(tokenizer, corpora)
     used = _used(counts, settings)
-    keep = used | _needed(pieces, tokenizer.pad_token_id or 0, state)
-    if settings.characters == "scripts":
-        keep &= used | ~_foreign(pieces, used)
+    foreign = _foreign(pieces, used) & (settings.characters == "scripts")
+    keep = used | _needed(pieces, foreign, tokenizer.pad_token_id or 0, state)
     if settings.at_least > keep.sum():
         likely = _likely(pieces, counts > 0, used, keep)
         keep[likely[:settings.at_least - keep.sum()]] = True
@@ -105,11 +104,17 @@ def _likely(pieces: list[str], occurs: NDArray[np.bool_], used: NDArray[np.bool_
     return others[np.argsort(np.log(others + 1) - similarity, kind="stable")]
 
 
-def _needed(pieces: list[str], pad: int, state: dict[str, Any]) -> NDArray[np.bool_]:
-    """Tokens without which texts would get unknown tokens or be split differently. *Shape:* (V,)"""
+def _needed(pieces: list[str], foreign: NDArray[np.bool_], pad: int,
+            state: dict[str, Any]) -> NDArray[np.bool_]:
+    """Tokens without which texts would get unknown tokens or be split differently. *Shape:* (V,)
+
+    Args:
+        foreign: characters that may become unknown. *Shape:* (V,)
+    """
     known, characters_of = set(pieces), _splitter(state["model"])
     needed = np.array([characters_of(piece) == [piece]
                        or not known.issuperset(characters_of(piece)) for piece in pieces])
+    needed &= ~foreign
     needed[[token["id"] for token in state["added_tokens"]]] = True
     # Positions begin behind the padding's id, so that id must not change.
     needed[:pad + 1] = True

@@ -232,6 +232,13 @@ class TestCharacters:
         assert self.kept("scripts", "aa", "ж") == {*"▁aéж7?", "▁aa"}
         assert self.kept("scripts", "字") == {*"▁漢字7?"} | self.kept("scripts", "7")
 
+    def test_the_lowest_score_stays(self) -> None:
+        # what an unknown character costs depends on it
+        full = handmade(_=-3.0, a=-9.0, 漢=-9.0, 字=-50.0)
+        settings = Trimming(at_least=0, characters="scripts")
+        small, _ = trimming.trim(full, [of("en", "a")], settings)
+        assert set(small.get_vocab()) - set(SPECIAL) == {"▁", "a", "字"}
+
     def test_of_pieces_inside_words(self, tmp_path: Path) -> None:
         full = load_tokenizer(str(write_checkpoint(tmp_path / "bert", "bert", texts=every(ALL))))
         settings = Trimming(at_least=0, characters="scripts")
