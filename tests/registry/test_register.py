@@ -45,7 +45,7 @@ class TestRegister:
             ("challenger",), floor=floor)
         assert version.average == pytest.approx(average)
         assert len(version.lock) == 64
-        assert entity(project).tags["average"] == f"{average:.2f}".rstrip("0")
+        assert entity(project).tags["average"] == str(round(average, 2))
         assert f"| fr | {accuracy['fr']:.2f} |" in entity(project).description
         assert "parent" not in entity(project).tags
 
