@@ -29,9 +29,8 @@ def fill_in(values: Any) -> Any:
     if not isinstance(student, dict) or not isinstance(distil, dict):
         return values
     if not STARTS & student.keys():
-        student = student | _start(values, student)
-    if "learning_rate" not in distil:
-        distil = distil | {"learning_rate": _learning_rate(student)}
+        student = _start(values, student) | student
+    distil = {"learning_rate": _learning_rate(student)} | distil
     return values | {"student": student, "distil": distil}
 
 
@@ -54,10 +53,10 @@ def _fine_tuning(values: Values) -> Values:
 
 
 def _start(values: Values, student: Values) -> Values:
-    """What `student` starts from, and the settings that go with it."""
+    """What `student` starts from and the settings that go with it; those of its own come first."""
     name = _pretrained(values)
     if name is None:
-        return {} if "architecture" in student else {"architecture": STATIC}
+        return {"architecture": STATIC}
     teacher = values["teachers"][name]
     source = ({key: teacher[key] for key in ("checkpoint", "revision") if teacher.get(key)}
               if teacher.get("kind") == "probe" else {"teacher": name})
@@ -65,8 +64,7 @@ def _start(values: Values, student: Values) -> Values:
     count = len(chosen) if isinstance(chosen, tuple) else LAYERS
     start: Values = ({"start": "pca"} if "architecture" in student else
                      {"start": "layers", "architecture": {"layers": count}})
-    own = {"vocabulary": "trimmed", "pooling": "mean"} | student
-    return source | start | {key: own[key] for key in ("vocabulary", "pooling")}
+    return source | start | {"vocabulary": "trimmed", "pooling": "mean"}
 
 
 def _pretrained(values: Values) -> str | None:
