@@ -47,12 +47,13 @@ def sources() -> None:
 @app.command()
 def data(language: LanguageArgument) -> None:
     """Read one language from the data source into artifacts/data."""
-    from amtss.data import corpus, sampling, sources
+    from amtss.data import corpus, mixing, sampling, sources
 
     params, layout = load_project()
     _known("language", language, params.languages)
     source = sources.read(params.data, language)
     tables = sampling.sample(source.tables, params.data.sample, language, params.data.seed)
+    tables = mixing.mix(tables, params.data.mixed, language, params.data.seed)
     corpus.write(layout, language, tables, source.labels)
 
 

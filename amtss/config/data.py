@@ -89,8 +89,12 @@ class Data(Section):
     logs: Share = 0.0
     """Share of Appendix A's counts that the `demo` also generates as chat logs, without labels."""
     sample: Sample = Sample()
+    mixed: Annotated[int, Field(ge=0)] = 10_000
+    """A language with fewer training and unlabelled texts than this is filled up with texts mixed
+    from the words of its training texts, without labels, which the student learns from its
+    teachers alone; 0 for none. 30,000 where it is left out and the student has no layers."""
     seed: Seed = 0
-    """Seed of the `demo` and of `sample`."""
+    """Seed of the `demo`, of `sample` and of `mixed`."""
 
     @field_validator("files")
     @classmethod

@@ -11,6 +11,8 @@ STATIC = {"layers": 0, "width": 256, "vocabulary": 16_000}
 """Architecture where nothing is pretrained: few texts teach a transformer less than that."""
 LAYERS = 4
 """Of a pretrained teacher, for a student that starts from it."""
+MIXED = 30_000
+"""Texts per language for a student without layers, to which a text costs next to nothing."""
 Values = dict[str, Any]
 
 
@@ -19,19 +21,23 @@ def fill_in(values: Any) -> Any:
 
     The student starts from the first four layers of the pretrained teacher that serves most
     languages (from its embeddings, if params.yaml gives the student another architecture); where
-    nothing is pretrained it has no layers. Learning rates follow from what is pretrained. What
-    params.yaml says stays as it is; what is malformed is left to the checks.
+    nothing is pretrained it has no layers, and learns from more mixed texts. Learning rates follow
+    from what is pretrained. What params.yaml says stays as it is; what is malformed is left to the
+    checks.
     """
     if not isinstance(values, dict):
         return values
     values = values | _fine_tuning(values)
+    data = values.get("data", {})
     student, distil = values.get("student", {}), values.get("distil", {})
-    if not isinstance(student, dict) or not isinstance(distil, dict):
+    if not all(isinstance(section, dict) for section in (data, student, distil)):
         return values
     if not STARTS & student.keys():
         student = _start(values, student) | student
+    if _static(student):
+        data = {"mixed": MIXED} | data
     distil = {"learning_rate": _learning_rate(student)} | distil
-    return values | {"student": student, "distil": distil}
+    return values | {"data": data, "student": student, "distil": distil}
 
 
 def _fine_tuning(values: Values) -> Values:
@@ -88,6 +94,9 @@ def _learning_rate(student: Values) -> float:
     """What suits the student: weights that begin with knowledge move less, a table alone more."""
     if student.get("start") == "layers":
         return 3.0e-4
+    return 5.0e-3 if _static(student) else 1.0e-3
+
+
+def _static(student: Values) -> bool:
     architecture = student.get("architecture")
-    static = isinstance(architecture, dict) and architecture.get("layers") == 0
-    return 5.0e-3 if static else 1.0e-3
+    return isinstance(architecture, dict) and architecture.get("layers") == 0

@@ -115,3 +115,14 @@ def test_what_is_malformed_is_left_to_the_checks(changed: dict[str, Any], key: s
     values = {"languages": ("en",), "teachers": {"linear": LINEAR, "xlmr": TUNED}}
     with pytest.raises(ValidationError, match=rf"(?m)^{key}"):
         Params.model_validate(values | changed)
+
+
+class TestMixed:
+    def test_by_what_a_text_costs_the_student(self) -> None:
+        assert params_of().data.mixed == 30_000
+        assert params_of(e5=E5).data.mixed == 10_000
+
+    def test_own_value(self) -> None:
+        values = {"languages": ("en",), "teachers": {"linear": LINEAR}, "data": {"mixed": 0},
+                  "baseline": {"teacher": "linear"}, "distil": {"top_k": 1}}
+        assert Params.model_validate(values).data.mixed == 0

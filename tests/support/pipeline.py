@@ -86,7 +86,7 @@ def demo(*languages: str, scores: list[str] | None) -> dict[str, Any]:
     """
     return {
         "project": "demo", "languages": list(languages),
-        "data": {"source": "demo", "path": "data", "scale": 0.01},
+        "data": {"source": "demo", "path": "data", "scale": 0.01, "mixed": 0},
         "validation": {"max_characters": 400}, "scoring": {"batch_size": 64},
         "report": {"title": "Demo"},
         "teaching": {"epochs": 1, "max_length": 16},

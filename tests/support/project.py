@@ -25,7 +25,8 @@ _ENCODER = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabular
 PARAMS: dict[str, Any] = {
     "project": "tiny",
     "languages": ["en", "fr"],
-    "data": {"source": "files", "path": "data", "files": "{language}/{split}.jsonl"},
+    "data": {"source": "files", "path": "data", "files": "{language}/{split}.jsonl",
+             "mixed": 0},
     "teaching": {"epochs": 1, "batch_size": 8, "max_length": 16, "precision": "fp32"},
     "teachers": {"en": {"languages": ["en"], "architecture": _ENCODER},
                  "multilingual": {"languages": ["all"], "architecture": _ENCODER}},
