@@ -146,6 +146,8 @@ def without(key: str) -> Callable[[dict[str, Any]], Any]:
     pytest.param(setting("data.columns", {"text": []}), ("data.columns.text", "at least one"),
                  id="no-text-column-named"),
     pytest.param(setting("data.labels", ["pay"]), ("data.labels", "at least 2"), id="one-label"),
+    pytest.param(setting("data.labels", ["pay", "\u200b"]), ("data.labels", "'\\u200b'"),
+                 id="blank-label"),
     pytest.param(setting("data.labels", ["pay", "pay"]), ("data.labels", "more than once"),
                  id="label-listed-twice"),
     pytest.param(setting("data", {"source": "dataset"}), ("data", "`hub`"), id="no-data-set"),
