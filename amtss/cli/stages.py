@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from amtss.registry.tracking import Run
 
 app = typer.Typer(help="Distil many teachers of many languages into one small student. `dvc repro` "
-                       "runs the commands from `sources` to `report` in order, as far as needed.",
+                       "runs the commands from `settings` to `report` in order, as far as needed.",
                   no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(lifecycle.app)
@@ -31,6 +31,16 @@ def _known(kind: str, name: str, names: Any) -> str:
         raise AmtssError(f"{kind}: expected one of {', '.join(names)}, found {name!r}; name one of "
                          f"them or add it to params.yaml")
     return name
+
+
+@app.command()
+def settings() -> None:
+    """Check params.yaml, and write it with all defaults, so that DVC sees which keys have changed.
+    """
+    from amtss.files import write_json
+
+    params, layout = load_project()
+    write_json(layout.settings, params.model_dump(mode="json"))
 
 
 @app.command()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.errors import DataError
+from amtss.errors import CheckpointError, DataError
 from amtss.logits.softmax import Array, softmax
 from amtss.tokenization import tokens
 from amtss.tokenization.tokens import Tokens
@@ -67,7 +67,11 @@ class Predictor(ABC):
 
     def probabilities(self, texts: list[str], pairs: list[str] | None,
                       lang: str | Sequence[str]) -> Array:
-        """Probability of each label for each text; arguments as in `predict`. *Shape:* (N, C)"""
+        """Probability of each label for each text; arguments as in `predict`. *Shape:* (N, C)
+
+        Raises:
+            CheckpointError: the model's answers are not numbers.
+        """
         if pairs is not None and len(pairs) != len(texts):
             raise DataError(f"pairs: expected one for each of {len(texts)} texts, found "
                             f"{len(pairs)}; pass a list of the same length")
@@ -77,6 +81,10 @@ class Predictor(ABC):
         for batch in tokens.batches(encoded.lengths, self.batch_size):
             ids, mask = encoded.padded(batch, self.pad)
             rows[batch] = softmax(self.logits(ids, mask, heads[batch]))
+        if not np.isfinite(rows).all():
+            raise CheckpointError("model: expected finite logits, found NaN or infinite ones; its "
+                                  "weights are damaged, so make it again: `dvc repro -f distil`, "
+                                  "then export or register it")
         return rows
 
     @abstractmethod
