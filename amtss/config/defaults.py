@@ -3,6 +3,7 @@
 docs/decisions/0019-defaults.md says why.
 """
 
+from functools import partial
 from typing import Any
 
 STARTS = {"start", "checkpoint", "teacher", "tokenizer"}
@@ -22,8 +23,8 @@ def fill_in(values: Any) -> Any:
     The student starts from the first four layers of the pretrained teacher that serves most
     languages (from its embeddings, if params.yaml gives the student another architecture); where
     nothing is pretrained it has no layers. Learning rates follow from what is pretrained.
-    X-LM-Tiny's teacher is the first that scores every language, and Algorithm 1 trains on at most
-    as many languages as there are. What params.yaml says stays as it is; what is malformed is left
+    X-LM-Tiny's teacher is the one that scores the most languages, and Algorithm 1 trains on no more
+    languages than there are. What params.yaml says stays as it is; what is malformed is left
     to the checks.
     """
     if not isinstance(values, dict):
@@ -46,13 +47,11 @@ def _top_k(values: Values) -> Values:
 
 
 def _baseline(values: Values) -> Values:
-    """`baseline` with the first teacher that scores every language, or else the first one."""
+    """`baseline` with the teacher that scores the most languages, the first of several."""
     teachers, baseline = values.get("teachers"), values.get("baseline", {})
     if not isinstance(teachers, dict) or not teachers or not isinstance(baseline, dict):
         return {}
-    count = len(values["languages"]) if isinstance(values.get("languages"), tuple | list) else 0
-    first = max(teachers, key=lambda name: _served(values, name) == count)
-    return {"baseline": {"teacher": first} | baseline}
+    return {"baseline": {"teacher": max(teachers, key=partial(_served, values))} | baseline}
 
 
 def _served(values: Values, name: str) -> int:
@@ -107,7 +106,7 @@ def _pretrained(values: Values) -> str | None:
         return None
     names = [name for name, teacher in teachers.items()
              if isinstance(teacher, dict) and teacher.get("checkpoint")]
-    name = max(names, key=lambda name: _served(values, name), default=None)
+    name = max(names, key=partial(_served, values), default=None)
     return name if name is not None and 2 * _served(values, name) > len(languages) else None
 
 

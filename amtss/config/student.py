@@ -192,8 +192,8 @@ class Baseline(Section):
     with the settings of `distil`."""
 
     teacher: str = "multilingual"
-    """Name of its teacher, one that scores every language. `amtss` takes the first such teacher if
-    params.yaml names none; DVC reads the name there before it runs anything."""
+    """Name of its teacher, one that scores every language. DVC reads it from params.yaml before
+    it runs anything; `amtss` alone would take the teacher of most languages."""
 
 
 class Onboarding(Section):

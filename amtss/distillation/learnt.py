@@ -3,16 +3,16 @@
 One that has hardly learnt anything, or nothing in one language, goes on with a warning.
 """
 
-import math
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from amtss import processes
 from amtss.config.schema import Distil, Params
+from amtss.distillation.remedy import Epoch, remedy, rose, smaller_steps
 from amtss.errors import CheckpointError
 from amtss.logits.pool import Pool
 from amtss.logits.skill import Skill, skill, total
@@ -20,8 +20,6 @@ from amtss.logits.skill import Skill, skill, total
 if TYPE_CHECKING:
     from torch import Tensor
 
-Epoch = Mapping[str, Any]
-"""A row of `history.jsonl`."""
 
 
 def check_finite(settings: Distil, what: str, figures: "Tensor | NDArray[np.float32]") -> None:
@@ -32,7 +30,7 @@ def check_finite(settings: Distil, what: str, figures: "Tensor | NDArray[np.floa
     """
     if not np.isfinite(figures).all():
         raise CheckpointError(f"student: expected finite {what}, found NaN or infinite ones; "
-                              f"{_smaller_steps(settings)}")
+                              f"{smaller_steps(settings)}")
 
 
 def check_student(params: Params, skills: Mapping[str, Skill], split: str,
@@ -46,7 +44,7 @@ def check_student(params: Params, skills: Mapping[str, Skill], split: str,
     Raises:
         CheckpointError: it has learnt nothing in all the languages that it was to learn.
     """
-    found, fix = total(_new(params, skills)), _remedy(params, history)
+    found, fix = total(_new(params, skills)), remedy(params, history)
     if found.nothing and name == "student":
         raise CheckpointError(f"{name}: expected one that has learnt something, found one that is "
                               f"{found} ({split}); {fix}")
@@ -57,9 +55,9 @@ def check_student(params: Params, skills: Mapping[str, Skill], split: str,
         if own.nothing:
             _warn(f"{name} has learnt nothing in {code}: it is {own} ({split}); see in the report "
                   "whether its teachers are better, and give it more labelled rows")
-    if _rose(history):
+    if rose(history):
         _warn(f"{name}: the training loss rose from {history[0]['loss']:.4f} to "
-              f"{history[-1]['loss']:.4f}; {_smaller_steps(params.schedule)}")
+              f"{history[-1]['loss']:.4f}; {smaller_steps(params.schedule)}")
 
 
 def check_teachers(params: Params, teachers: Pool) -> None:
@@ -87,32 +85,6 @@ def check_teachers(params: Params, teachers: Pool) -> None:
 def _new(params: Params, skills: Mapping[str, Skill]) -> list[Skill]:
     """Those of languages that the student has yet to learn."""
     return [own for code, own in skills.items() if code in params.newcomers]
-
-
-def _remedy(params: Params, history: Sequence[Epoch]) -> str:
-    """What to change in params.yaml, by how the training went."""
-    settings = params.schedule
-    if _rose(history):
-        return _smaller_steps(settings)
-    section = "distil" if params.onboarding is None else "continuation"
-    epochs = f" (now {settings.max_epochs})" if settings.max_epochs else ""
-    changes = [f"raise {section}.max_epochs{epochs} or {section}.learning_rate (now "
-               f"{settings.learning_rate:g})"]
-    if params.student.start == "random" and params.student.architecture.layers:
-        changes.append("set student.architecture.layers: 0, for which few rows are enough")
-    return ", or ".join([*changes, "give it more labelled rows"])
-
-
-def _smaller_steps(settings: Distil) -> str:
-    half = ("" if settings.precision == "fp32" else
-            f", or set distil.precision: fp32 (now {settings.precision})")
-    return (f"lower distil.learning_rate, in an onboarding continuation.learning_rate (now "
-            f"{settings.learning_rate:g}){half}")
-
-
-def _rose(history: Sequence[Epoch]) -> bool:
-    losses = [row["loss"] for row in history]
-    return len(losses) > 1 and (losses[-1] > losses[0] or not math.isfinite(losses[-1]))
 
 
 def _warn(message: str) -> None:

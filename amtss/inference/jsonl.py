@@ -8,7 +8,8 @@ from textwrap import shorten
 from typing import IO, NamedTuple
 
 from amtss.errors import DataError
-from amtss.inference.predictor import Predictor, check_text
+from amtss.inference.predictor import Predictor
+from amtss.inference.texts import check_text
 
 BATCH = 128
 """Lines read before they are answered."""

@@ -206,7 +206,7 @@ class TestOnboarding:
         assert settings.schedule == settings.distil.model_copy(update={"learning_rate": 0.002} | {
             key: getattr(schema.Continuation(), key)
             for key in ("max_epochs", "top_k", "share", "replay")})
-        assert settings.schedule.batch_size == settings.distil.batch_size == 8
+        assert settings.schedule.batch_size == settings.distil.batch_size == 4
         settings = params(onboarding=ORIGIN, continuation={
             "max_epochs": 7, "top_k": 1, "share": 1, "replay": 0, "learning_rate": 0.5,
             "batch_size": 4, "vocabulary": 10})
