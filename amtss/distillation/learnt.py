@@ -28,7 +28,7 @@ def check_finite(settings: Distil, what: str, figures: "Tensor | NDArray[np.floa
     Raises:
         CheckpointError: a figure is NaN or infinite.
     """
-    if not np.isfinite(figures).all():
+    if not np.isfinite(np.asarray(figures)).all():
         raise CheckpointError(f"student: expected finite {what}, found NaN or infinite ones; "
                               f"{smaller_steps(settings)}")
 

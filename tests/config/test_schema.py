@@ -217,6 +217,7 @@ class TestOnboarding:
     def test_the_baselines_teacher_need_not_score_new_languages(self) -> None:
         teachers = PARAMS["teachers"] | {"multilingual": {"languages": ["en"]},
                                          "fr": {"languages": ["fr"]}}
-        assert params(teachers=teachers, onboarding=ORIGIN).baseline.teacher == "multilingual"
+        assert params(teachers=teachers, onboarding=ORIGIN,
+                      baseline={"teacher": "multilingual"}).baseline.teacher == "multilingual"
         with pytest.raises(ValidationError, match=r"baseline\.teacher.*without fr"):
             params(teachers=teachers)
