@@ -24,6 +24,11 @@ class Layout:
         return self.root / "artifacts"
 
     @property
+    def settings(self) -> Path:
+        """params.yaml with all defaults: the params file of the other stages."""
+        return self.artifacts / "settings.json"
+
+    @property
     def sources(self) -> Path:
         """A fingerprint of each language's source: the params file of stage `data`."""
         return self.artifacts / "sources.json"

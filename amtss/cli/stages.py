@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from amtss.registry.tracking import Run
 
 app = typer.Typer(help="Distil many teachers of many languages into one small student. `dvc repro` "
-                       "runs the commands from `sources` to `report` in order, as far as needed.",
+                       "runs the commands from `settings` to `report` in order, as far as needed.",
                   no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(lifecycle.app)
@@ -31,6 +31,16 @@ def _known(kind: str, name: str, names: Any) -> str:
         raise AmtssError(f"{kind}: expected one of {', '.join(names)}, found {name!r}; name one of "
                          f"them or add it to params.yaml")
     return name
+
+
+@app.command()
+def settings() -> None:
+    """Check params.yaml, and write it with all defaults, so that DVC sees which keys have changed.
+    """
+    from amtss.files import write_json
+
+    params, layout = load_project()
+    write_json(layout.settings, params.model_dump(mode="json"))
 
 
 @app.command()
@@ -201,9 +211,8 @@ def results() -> None:
 
     params, layout = load_project()
     metrics = read_json(layout.metrics, "dvc repro")
-    console = Console()
-    console.print(rich_table(accuracy.results(metrics, params.languages)))
-    console.print(f"Report: {(layout.report / 'report.html').resolve()}", soft_wrap=True)
+    Console().print(rich_table(accuracy.results(metrics, params.languages)))
+    print(f"Report: {(layout.report / 'report.html').resolve()}")
 
 
 @app.command()
@@ -259,21 +268,33 @@ def predict(
         help="pytorch runs a student; onnx runs any ONNX export, be it onnx, onnx-int8 or "
              "onnx-int4.",
     )] = "pytorch",
+    keep_going: Annotated[bool, typer.Option(
+        "--keep-going", help="Report a line that cannot be answered, and answer the others.")
+    ] = False,
 ) -> None:
     """Predict labels and probabilities, printed as one JSON object per line.
 
     On stdin, a line is a plain text, or a JSON object with `text` and perhaps `lang` and `pair`.
+    The first line that cannot be answered ends the command, unless --keep-going is given; the exit
+    status is then 1 in the end.
     """
     from amtss.inference import jsonl
     from amtss.inference.onnx_predictor import OnnxPredictor
     from amtss.inference.pytorch_predictor import PytorchPredictor
 
-    questions = ([jsonl.Question(text, lang, pair or None) for text in texts]
-                 if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None))
-    if runtime == "onnx":
-        folder = model or Path("artifacts/export/onnx")
-        lines = jsonl.answer(OnnxPredictor, folder, questions)
-    else:
-        lines = jsonl.answer(PytorchPredictor, model or Path("artifacts/student"), questions)
-    for line in lines:
-        print(line)
+    refused: list[AmtssError] = []
+
+    def report(error: AmtssError) -> None:
+        refused.append(error)
+        print(f"amtss: {' '.join(str(error).split())}", file=sys.stderr)
+
+    refuse = report if keep_going else jsonl.stop
+    questions = ([jsonl.Question(text, lang, pair or None, f"text {number}")
+                  for number, text in enumerate(texts, start=1)]
+                 if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None, refuse))
+    load, folder = ((OnnxPredictor, "artifacts/export/onnx") if runtime == "onnx" else
+                    (PytorchPredictor, "artifacts/student"))
+    for line in jsonl.answer(load, model or Path(folder), questions, refuse):
+        print(jsonl.encodable(line, sys.stdout.encoding))
+    if refused:
+        raise typer.Exit(1)

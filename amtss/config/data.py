@@ -71,8 +71,9 @@ class Data(Section):
     """`demo`: generated customer questions. `dataset`: a data set of the hub, or a local folder
     in the hub's layout. `files`: local files."""
     path: str = "data"
-    """The local folder of a `dataset` or of `files`. DVC watches it. With a `dataset`, the value
-    `data` means that `hub` is used."""
+    """The local folder of a `dataset` or of `files`. DVC watches it, and reads this
+    key before it runs anything: write it down. With a `dataset`, the value `data` means that `hub`
+    is used."""
     hub: str | None = None
     """Id of a `dataset` on the hub, such as facebook/xnli; used while `path` is `data`."""
     revision: str | None = None

@@ -50,7 +50,7 @@ def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
         record(progress, epoch, len(rows), time.perf_counter() - started, outcomes, dict(losses))
         learner.save(layout.checkpoints("baseline"), progress)
         on_epoch(progress.history[-1])
-    finish(lesson, layout, "baseline")
+    finish(params, lesson, layout, "baseline")
 
 
 def _copy_registered(layout: Layout) -> None:

@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amtss import processes
+from amtss.config.schema import Params
+from amtss.distillation.learnt import check_student
 from amtss.files import replacing, write_json, write_text
+from amtss.logits.skill import Skill, skill
 from amtss.logits.softmax import softmax
 from amtss.paths import Layout
 from amtss.tokenization.tokenizer import load_tokenizer
@@ -35,16 +38,19 @@ class Outcome:
     """In points."""
     losses: NDArray[np.float64]
     """Cross-entropy of each example, in nats. *Shape:* (N,)"""
+    skill: Skill
 
 
 def measure_on_validation(learner: "Learner", validation: "Examples",
                           languages: Sequence[str]) -> dict[str, Outcome]:
     """Lines 7 and 8 of Algorithm 1: the student on every language's validation rows."""
     probabilities = softmax(learner.predict(validation))
-    right = probabilities.argmax(axis=-1) == validation.labels
+    chosen = probabilities.argmax(axis=-1)
+    right = chosen == validation.labels
     losses = -np.log(np.maximum(
         probabilities[np.arange(len(right)), validation.labels], np.finfo(np.float64).tiny))
-    return {language: Outcome(100.0 * float(right[rows].mean()), losses[rows])
+    return {language: Outcome(100.0 * float(right[rows].mean()), losses[rows],
+                              skill(chosen[rows], validation.labels[rows]))
             for index, language in enumerate(languages)
             if len(rows := validation.of(index))}
 
@@ -66,11 +72,20 @@ def record(progress: "Progress", epoch: int, examples: int, seconds: float,
     progress.seconds += seconds
     progress.history.append({
         "epoch": epoch, "examples": examples, "seconds": round(seconds, 3), **report,
-        "accuracy": accuracy, "average": mean, "best": best})
+        "accuracy": accuracy, "average": mean, "best": best,
+        "skill": {language: outcome.skill for language, outcome in outcomes.items()}})
 
 
-def finish(lesson: "Lesson", layout: Layout, stage: str) -> None:
-    """Write the best epoch as the stage's model folder, its history and its cost."""
+def finish(params: Params, lesson: "Lesson", layout: Layout, stage: str) -> None:
+    """Write the best epoch as the stage's model folder, its history and its cost.
+
+    Raises:
+        CheckpointError: the student has learnt nothing.
+    """
+    history = lesson.progress.history
+    best = history[lesson.progress.best_epoch - 1]
+    check_student(params, {code: Skill(*figures) for code, figures in best["skill"].items()},
+                  "validation", history, "student" if stage == "distil" else stage)
     if processes.first():
         _write(lesson, layout, stage)
     lesson.learner.accelerator.wait_for_everyone()

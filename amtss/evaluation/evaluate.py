@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from amtss.config.schema import Evaluation, Params
 from amtss.data.corpus import Corpus, load, test_fingerprint
+from amtss.distillation.learnt import check_student
 from amtss.evaluation import floor, footprint
 from amtss.evaluation.advice import advice
 from amtss.evaluation.metrics import (
@@ -24,6 +25,7 @@ from amtss.evaluation.metrics import (
 from amtss.files import read_json, read_rows, write_json, write_text
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
+from amtss.logits.skill import skill
 from amtss.logits.softmax import Array, softmax
 from amtss.models import checkpoint
 from amtss.paths import Layout
@@ -38,14 +40,18 @@ def evaluate(params: Params, layout: Layout) -> None:
     """Write `metrics.json` and `evaluation/predictions.csv`.
 
     Raises:
-        CacheError, CheckpointError, DataError: an earlier stage's artifact is missing or broken.
+        CacheError, CheckpointError, DataError: an earlier stage's artifact is missing or broken, or
+            the student has learnt nothing.
     """
     labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
     corpora = [load(layout, language) for language in params.languages]
     gold = {corpus.language: corpus.label_ids("test", labels) for corpus in corpora}
     teachers = pool.load(params, layout, corpora, labels, list(params.teachers))
-    weights = _final_weights(layout)
+    history = read_rows(layout.history("distil"), "dvc repro -f distil")
+    weights = _final_weights(history)
     student = predict_test(layout.student, corpora)
+    check_student(params, {language: skill(probabilities.argmax(axis=-1), gold[language])
+                           for language, probabilities in student.items()}, "test", history)
     # In an onboarding the baseline is the version that it started from: no heads for newcomers.
     served = [corpus for corpus in corpora if params.onboarding is None
               or corpus.language not in params.newcomers]
@@ -134,10 +140,9 @@ def _best(members: pool.LanguagePool) -> str:
     return members.teachers[int(members.accuracy().argmax())]
 
 
-def _final_weights(layout: Layout) -> Weights:
+def _final_weights(history: Sequence[Any]) -> Weights:
     """W of the epoch that was kept, by language, then teacher."""
-    epochs = read_rows(layout.history("distil"), "dvc repro -f distil")
-    kept = [epoch for epoch in epochs if epoch["best"]][-1]
+    kept = [epoch for epoch in history if epoch["best"]][-1]
     weights: Weights = {}
     for teacher, row in kept["weights"].items():
         for language, weight in row.items():

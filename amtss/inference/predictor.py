@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.errors import DataError
+from amtss.errors import CheckpointError, DataError
+from amtss.inference.texts import check_text
 from amtss.logits.softmax import Array, softmax
 from amtss.tokenization import tokens
 from amtss.tokenization.tokens import Tokens
@@ -53,21 +54,38 @@ class Predictor(ABC):
             pairs: for a task on pairs, the second sentence of each text; None where it has none.
 
         Raises:
-            DataError: the student has no head for a language, or there are not as many languages
-                or pairs as texts.
+            DataError: the student has no head for a language, a text is none, or there are not as
+                many languages or pairs as texts.
         """
         if isinstance(texts, str):
             raise DataError("texts: expected a list of texts, found one text; put it into a list")
         second = [pair or "" for pair in pairs or ()]
+        self.check(texts, lang, second)
         rows = self.probabilities(list(texts), second if any(second) else None, lang)
         return [Prediction(self.labels[int(row.argmax())],
                            {label: round(float(probability), 6)
                             for label, probability in zip(self.labels, row, strict=True)})
                 for row in rows]
 
+    def check(self, texts: Sequence[str], lang: str | Sequence[str],
+              pairs: Sequence[str] = ()) -> None:
+        """Check that the texts can be classified; arguments as in `predict`.
+
+        Raises:
+            DataError: the student has no head for a language, or a text is none.
+        """
+        self._heads(lang, len(texts))
+        for name, column in (("text", texts), ("pair", pairs)):
+            for text in column:
+                check_text(name, text)
+
     def probabilities(self, texts: list[str], pairs: list[str] | None,
                       lang: str | Sequence[str]) -> Array:
-        """Probability of each label for each text; arguments as in `predict`. *Shape:* (N, C)"""
+        """Probability of each label for each text; arguments as in `predict`. *Shape:* (N, C)
+
+        Raises:
+            CheckpointError: the model's answers are not numbers.
+        """
         if pairs is not None and len(pairs) != len(texts):
             raise DataError(f"pairs: expected one for each of {len(texts)} texts, found "
                             f"{len(pairs)}; pass a list of the same length")
@@ -77,6 +95,10 @@ class Predictor(ABC):
         for batch in tokens.batches(encoded.lengths, self.batch_size):
             ids, mask = encoded.padded(batch, self.pad)
             rows[batch] = softmax(self.logits(ids, mask, heads[batch]))
+        if not np.isfinite(rows).all():
+            raise CheckpointError("model: expected finite logits, found NaN or infinite ones; its "
+                                  "weights are damaged, so make it again: `dvc repro -f distil`, "
+                                  "then export or register it")
         return rows
 
     @abstractmethod

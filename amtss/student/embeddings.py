@@ -26,7 +26,7 @@ def read(source: str, revision: str | None, rows: NDArray[np.int64]) -> Tensor:
     not read. *Shape:* (V, D)
 
     Raises:
-        CheckpointError: it has no safetensors weights, no such table, or too few rows.
+        CheckpointError: it has no safetensors weights, no such table, too few rows, or NaN in them.
     """
     try:
         with safe_open(_weights_file(source, revision or "main"), framework="pt") as file:
@@ -49,6 +49,9 @@ def _rows(table: Any, rows: NDArray[np.int64], source: str) -> Tensor:
         places = np.flatnonzero((rows >= start) & (rows < start + CHUNK))
         embeddings[torch.from_numpy(places)] = table[start:start + CHUNK][
             torch.from_numpy(rows[places] - start)].float()
+    if not embeddings.isfinite().all():
+        raise CheckpointError(f"{source}: expected finite weights, found NaN or infinite ones in "
+                              f"{NAME}; choose another checkpoint")
     return embeddings
 
 

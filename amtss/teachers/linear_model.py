@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, write_json
-from amtss.teachers.head import Head, calibrated, certain, restored
+from amtss.teachers.head import Head, calibrated, certain, check_finite, restored
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -76,7 +76,7 @@ def load(folder: Path, command: str) -> dict[str, LinearModel]:
         command: writes the folder again; for the message of an error.
 
     Raises:
-        AmtssError: a file is missing, truncated or does not fit the other.
+        AmtssError: a file is missing, truncated, does not fit the other, or has NaN in it.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -84,6 +84,7 @@ def load(folder: Path, command: str) -> dict[str, LinearModel]:
     features = read_json(folder / FEATURES, command)
     try:
         tensors = load_file(folder / "model.safetensors")
+        check_finite(tensors)
         return {name: _loaded({key.removeprefix(f"{name}."): tensor
                                for key, tensor in tensors.items() if key.startswith(f"{name}.")},
                               about) for name, about in features.items()}

@@ -33,7 +33,10 @@ settings = pathlib.Path("params.yaml").read_text()
 def write(path, content):
     (A / path).parent.mkdir(parents=True, exist_ok=True)
     (A / path).write_text(content if isinstance(content, str) else json.dumps(content))
-if stage == "sources":
+if stage == "settings":
+    keys = ("languages", "data", "validation", "teachers", "teaching", "scoring")
+    write("settings.json", dict.fromkeys(keys, settings))
+elif stage == "sources":
     write("sources.json", {"en": 1})
 elif stage == "data":
     write(f"data/{rest[0]}/corpus.json", {"rows": {"train": 1}})

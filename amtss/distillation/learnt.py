@@ -1,0 +1,92 @@
+"""A student, or all of its teachers, that learnt nothing is an error that says what to change.
+
+One that has hardly learnt anything, or nothing in one language, goes on with a warning.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from amtss import processes
+from amtss.config.schema import Distil, Params
+from amtss.distillation.remedy import Epoch, remedy, rose, smaller_steps
+from amtss.errors import CheckpointError
+from amtss.logits.pool import Pool
+from amtss.logits.skill import Skill, skill, total
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+
+def check_finite(settings: Distil, what: str, figures: "Tensor | NDArray[np.float32]") -> None:
+    """Check what a training has computed.
+
+    Raises:
+        CheckpointError: a figure is NaN or infinite.
+    """
+    if not np.isfinite(np.asarray(figures)).all():
+        raise CheckpointError(f"student: expected finite {what}, found NaN or infinite ones; "
+                              f"{smaller_steps(settings)}")
+
+
+def check_student(params: Params, skills: Mapping[str, Skill], split: str,
+                  history: Sequence[Epoch], name: str = "student") -> None:
+    """Check a student by its skill in each language.
+
+    Args:
+        split: of the rows that the skills were measured on.
+        name: a `baseline` is only warned of.
+
+    Raises:
+        CheckpointError: it has learnt nothing in all the languages that it was to learn.
+    """
+    found, fix = total(_new(params, skills)), remedy(params, history)
+    if found.nothing and name == "student":
+        raise CheckpointError(f"{name}: expected one that has learnt something, found one that is "
+                              f"{found} ({split}); {fix}")
+    if found.doubtful:
+        _warn(f"{name} has hardly learnt anything: it is {found} ({split}); {fix}")
+        return
+    for code, own in skills.items():
+        if own.nothing:
+            _warn(f"{name} has learnt nothing in {code}: it is {own} ({split}); see in the report "
+                  "whether its teachers are better, and give it more labelled rows")
+    if rose(history):
+        _warn(f"{name}: the training loss rose from {history[0]['loss']:.4f} to "
+              f"{history[-1]['loss']:.4f}; {smaller_steps(params.schedule)}")
+
+
+def check_teachers(params: Params, teachers: Pool) -> None:
+    """Check the pool's teachers on validation rows of the languages that the student is to learn.
+
+    Raises:
+        CheckpointError: none of them has learnt anything.
+    """
+    skills = {name: total(_new(params, {
+        code: skill(members.logits["validation"][members.teachers.index(name)].argmax(axis=-1),
+                    members.gold)
+        for code, members in teachers.items() if name in members.teachers}))
+        for name in params.pool}
+    useless = {name: found for name, found in skills.items() if found.nothing}
+    fix = ("raise its training.epochs or change its training.learning_rate, compare its `labels` "
+           "if it was not fine-tuned here, or add a teacher of kind linear")
+    if useless and len(useless) == sum(found.rows > 0 for found in skills.values()):
+        raise CheckpointError("teachers: expected one that has learnt something, found that each "
+                              f"has learnt nothing, such as {min(useless)}, {useless[min(useless)]}"
+                              f" (validation); {fix}")
+    for name, found in useless.items():
+        _warn(f"teacher {name} has learnt nothing: it is {found} (validation); {fix}")
+
+
+def _new(params: Params, skills: Mapping[str, Skill]) -> list[Skill]:
+    """Those of languages that the student has yet to learn."""
+    return [own for code, own in skills.items() if code in params.newcomers]
+
+
+def _warn(message: str) -> None:
+    if processes.first():
+        print(f"amtss: warning: {message}", file=sys.stderr, flush=True)

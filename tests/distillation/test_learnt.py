@@ -1,0 +1,134 @@
+"""What has learnt nothing is an error, what has hardly learnt anything a warning."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.training import (
+    LANGUAGES,
+    Project,
+    distilled,
+    rewrite_logits,
+    scored,
+    stopping_after,
+)
+
+from amtss.distillation import algorithm1
+from amtss.distillation.learnt import check_student
+from amtss.errors import CheckpointError
+from amtss.evaluation import evaluate
+from amtss.logits.skill import Skill, skill
+
+GOLD = np.arange(30) % 3
+GOOD, NOTHING = skill(GOLD, GOLD), skill(np.zeros(30, dtype=int), GOLD)
+
+
+def check(project: Project, *skills: Skill, losses: tuple[float, ...] = (1.0, 0.5),
+          name: str = "student") -> None:
+    check_student(project.params, dict(zip(LANGUAGES, skills, strict=True)), "validation",
+                  [{"loss": loss} for loss in losses], name)
+
+
+class TestStudent:
+    def test_a_good_one_passes_in_silence(self, tmp_path: Path,
+                                          capfd: pytest.CaptureFixture[str]) -> None:
+        check(Project(tmp_path), GOOD, GOOD, GOOD)
+        assert capfd.readouterr().err == ""
+
+    def test_nothing_is_an_error_that_says_what_to_change(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match=(
+                r"^student: expected one that has learnt something, found one that is right for "
+                r"33\.33% of rows, where the commonest label alone is right for 33\.33% "
+                r"\(validation\); raise distil\.max_epochs \(now 5\) or distil\.learning_rate "
+                r"\(now 0\.01\), or set student\.architecture\.layers: 0, .*, or give it more")):
+            check(Project(tmp_path), NOTHING, NOTHING, NOTHING)
+
+    def test_with_a_loss_that_rose_the_steps_are_too_large(self, tmp_path: Path) -> None:
+        with pytest.raises(CheckpointError, match=(
+                r"; lower distil\.learning_rate, .* \(now 0\.01\), or set distil\.precision: fp32 "
+                r"\(now bf16\)$")):
+            check(Project(tmp_path, distil={"precision": "bf16"}), NOTHING, NOTHING, NOTHING,
+                  losses=(1.0, 7.0))
+
+    def test_nothing_in_one_language_is_a_warning(self, tmp_path: Path,
+                                                  capfd: pytest.CaptureFixture[str]) -> None:
+        check(Project(tmp_path), GOOD, NOTHING, GOOD)
+        assert "amtss: warning: student has learnt nothing in fr: it is right for 33.33%" in (
+            capfd.readouterr().err)
+
+    def test_of_an_onboarding_the_new_languages_count(self, tmp_path: Path) -> None:
+        project = Project(tmp_path)
+        project.set(onboarding={"version": 1, "fingerprint": "0" * 16, "languages": ["ru"]})
+        with pytest.raises(CheckpointError, match=r"raise continuation\.max_epochs \(now 2\) or"):
+            check(project, GOOD, GOOD, NOTHING)
+
+    def test_a_weak_one_is_a_warning(self, tmp_path: Path,
+                                     capfd: pytest.CaptureFixture[str]) -> None:
+        weak = Skill(30, 11, 10, 10.0, 6.0)
+        check(Project(tmp_path), weak, weak, weak)
+        assert "warning: student has hardly learnt anything: it is right for 36.67%" in (
+            capfd.readouterr().err)
+
+    def test_a_loss_that_rose_is_a_warning(self, tmp_path: Path,
+                                           capfd: pytest.CaptureFixture[str]) -> None:
+        check(Project(tmp_path), GOOD, GOOD, GOOD, losses=(0.5, 1.0))
+        assert "training loss rose from 0.5000 to 1.0000; lower distil.learning_rate" in (
+            capfd.readouterr().err)
+
+    def test_the_baseline_is_only_warned_of(self, tmp_path: Path,
+                                            capfd: pytest.CaptureFixture[str]) -> None:
+        check(Project(tmp_path), NOTHING, NOTHING, NOTHING, name="baseline")
+        assert "warning: baseline has hardly learnt anything" in capfd.readouterr().err
+
+
+class TestStages:
+    def test_a_student_that_learns_nothing_is_not_written(self, tmp_path: Path) -> None:
+        project = scored(tmp_path)
+        with pytest.raises(CheckpointError, match="learnt something, found one that is right for"):
+            project.distil(max_epochs=1, learning_rate=1e-9)
+        assert not project.layout.student.exists()
+
+    def test_a_loss_that_is_no_number_stops_the_training(self, tmp_path: Path) -> None:
+        project = scored(tmp_path)
+        with pytest.raises(CheckpointError, match=r"finite l.*lower distil\.learning_rate"):
+            project.distil(learning_rate=1e30)
+        assert not project.layout.student.exists()
+
+    def test_teachers_that_have_learnt_nothing(self, tmp_path: Path,
+                                               capfd: pytest.CaptureFixture[str]) -> None:
+        project = scored(tmp_path)
+        constant = np.eye(3)[np.zeros(24, dtype=int)]
+        rewrite_logits(project, "fr", "fr", "validation", constant)
+        project.distil()
+        assert "warning: teacher fr has learnt nothing: it is right for 33.33%" in (
+            capfd.readouterr().err)
+        for name in project.params.pool:
+            for code in project.params.scored_by(name):
+                rewrite_logits(project, name, code, "validation", constant)
+        shutil.rmtree(project.layout.student)
+        with pytest.raises(CheckpointError, match=(
+                r"^teachers: expected one that has learnt something, .*training\.epochs")):
+            project.distil()
+        project.distil(labels_only=True)
+        assert project.layout.student.exists()
+
+    def test_evaluate_refuses_a_student_of_one_answer(self, tmp_path: Path) -> None:
+        import torch
+        from safetensors.torch import load_file, save_file
+
+        project = distilled(tmp_path)
+        path = project.layout.student / "model.safetensors"
+        weights = {name: torch.zeros_like(value) if name.startswith("heads") else value
+                   for name, value in load_file(path).items()}
+        save_file(weights, path, metadata={"format": "pt"})
+        with pytest.raises(CheckpointError, match=r"right for 33\.33% of rows, .* \(test\);"):
+            evaluate.evaluate(project.params, project.layout)
+        assert not project.layout.metrics.exists()
+
+    def test_a_killed_training_judges_its_best_epoch(self, tmp_path: Path) -> None:
+        project = scored(tmp_path)
+        with stopping_after(2) as stop:
+            algorithm1.distil(project.params, project.layout, stop)
+        project.distil()
+        assert project.layout.student.exists()
