@@ -6,13 +6,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from amtss import git
+from amtss import git, records
 from amtss.config import edit
 from amtss.config.params import load_params
 from amtss.config.schema import CODE, Onboarding, Params
 from amtss.data import sources
 from amtss.errors import AmtssError, DataError, ParamsError
-from amtss.files import read_json, read_rows, write_text
+from amtss.files import write_text
 from amtss.paths import LINEAGE, Layout
 from amtss.registry import versions
 from amtss.registry.versions import CHAMPION, Version
@@ -81,8 +81,8 @@ def repro() -> None:
 
 def result_tables(params: Params, layout: Layout) -> list[Table]:
     """Table 4 of this run, what the other languages have lost or gained, and Table 5."""
-    metrics = read_json(layout.metrics, "dvc repro evaluate")
-    history = read_rows(layout.history("distil"), "dvc repro distil")
+    metrics = records.metrics(layout)
+    history = records.history(layout, "distil")
     return [accuracy.adapted(metrics, beside_paper=False), accuracy.forgetting(metrics),
             training.ranked(history, params.languages)]
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.config.schema import Evaluation, Params
 from amtss.data.corpus import Corpus, load, test_fingerprint
 from amtss.evaluation import floor, footprint
@@ -21,7 +22,7 @@ from amtss.evaluation.metrics import (
     macro_f1,
     paired_test,
 )
-from amtss.files import read_json, read_rows, write_json, write_text
+from amtss.files import seal, write_json, write_text
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
 from amtss.logits.softmax import Array, softmax
@@ -40,7 +41,7 @@ def evaluate(params: Params, layout: Layout) -> None:
     Raises:
         CacheError, CheckpointError, DataError: an earlier stage's artifact is missing or broken.
     """
-    labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
+    labels = records.labels(layout)
     corpora = [load(layout, language) for language in params.languages]
     gold = {corpus.language: corpus.label_ids("test", labels) for corpus in corpora}
     teachers = pool.load(params, layout, corpora, labels, list(params.teachers))
@@ -136,8 +137,7 @@ def _best(members: pool.LanguagePool) -> str:
 
 def _final_weights(layout: Layout) -> Weights:
     """W of the epoch that was kept, by language, then teacher."""
-    epochs = read_rows(layout.history("distil"), "dvc repro -f distil")
-    kept = [epoch for epoch in epochs if epoch["best"]][-1]
+    kept = [epoch for epoch in records.history(layout, "distil") if epoch["best"]][-1]
     weights: Weights = {}
     for teacher, row in kept["weights"].items():
         for language, weight in row.items():
@@ -161,3 +161,4 @@ def write_predictions(layout: Layout, corpora: Sequence[Corpus], labels: Sequenc
         writer.writerows(zip([language] * len(test), test["id"].to_pylist(),
                              test["label"].to_pylist(), *predicted, strict=True))
     write_text(layout.evaluation / "predictions.csv", text.getvalue())
+    seal(layout.evaluation)

@@ -2,6 +2,7 @@
 
 from amtss.config.schema import Params
 from amtss.data import corpus
+from amtss.files import verify
 from amtss.logits import cache as logits_cache
 from amtss.logits.cache import Logits, origin_of
 from amtss.models import hardware
@@ -14,8 +15,9 @@ def score(params: Params, layout: Layout, name: str) -> None:
     """Write teacher `name`'s logits cache, one file per language it scores.
 
     Raises:
-        AmtssError: the teacher's folder cannot be loaded.
+        AmtssError: the teacher's folder cannot be loaded, or is altered.
     """
+    verify(layout.teacher(name), f"dvc repro teach@{name}")
     scorer = kind_of(params, name).scorer(params, layout, name)
     for language in params.scored_by(name):
         texts = corpus.load(layout, language)

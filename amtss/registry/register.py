@@ -7,10 +7,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from amtss import git
+from amtss import git, records
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
-from amtss.files import alone, read_json
+from amtss.files import alone, read_json, verify
 from amtss.inference import export
 from amtss.models import checkpoint
 from amtss.paths import LINEAGE, Layout
@@ -54,25 +54,26 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         RegistryError: the figures are of another student.
     """
     fingerprint = checkpoint.fingerprint(layout.student)
-    metrics = read_json(layout.metrics, "dvc repro") if layout.metrics.is_file() else {}
-    measured = metrics.get("measured", {"student": "none"})
+    metrics = records.metrics(layout)
+    measured = metrics["measured"]
     if measured["student"] != fingerprint:
         raise RegistryError(f"{layout.metrics}: expected figures of the student {fingerprint}, "
                             f"found {measured['student']}; run `dvc repro`")
-    languages = tuple(measured["test"])
-    config = read_json(layout.student / "config.json", "dvc repro -f distil")
-    floor = metrics["floor"]["accuracy"] if "floor" in metrics else None
+    verify(layout.student, "dvc repro distil")
+    languages, floor = tuple(measured["test"]), metrics["floor"]["accuracy"]
+    config = read_json(layout.student / "config.json", records.Student, "dvc repro distil",
+                       ours=False)
     return Version(
-        number=0, fingerprint=fingerprint, parent=metrics.get("onboarded", {}).get("version"),
+        number=0, fingerprint=fingerprint,
+        parent=metrics["onboarded"]["version"] if "onboarded" in metrics else None,
         languages=languages, labels=tuple(config["id2label"].values()),
         accuracy={code: metrics["student"]["accuracy"][code] for code in languages},
         test=measured["test"],
-        errors={code: read_json(layout.validation(code) / "validation.json",
-                                f"dvc repro validate@{code}")["errors"] for code in languages},
+        errors={code: records.validation(layout, code)["errors"] for code in languages},
         commit=git.head(layout.root), lock=tracking.lock(layout),
         dirty=", ".join(git.changed(layout.root, LINEAGE)) or None,
         runtime=params.serving.runtime,
-        floor=floor and {code: floor[code] for code in languages})
+        floor={code: floor[code] for code in languages})
 
 
 def _create(params: Params, layout: Layout, student: Version) -> int:

@@ -9,10 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amtss import git, processes
+from amtss import git, processes, records
 from amtss.config.schema import Params, TransformerTeacher
 from amtss.errors import AmtssError
-from amtss.files import read_json, read_rows
 from amtss.paths import Layout
 from amtss.registry import store
 
@@ -78,10 +77,9 @@ class Run:
         self._epochs.add(row["epoch"])
         self._metrics(row, row["epoch"])
 
-    def history(self, path: Path) -> None:
-        """Log the epochs of a `history.jsonl` that were trained before a kill, so not in this run.
-        """
-        for row in read_rows(path, "dvc repro"):
+    def history(self, layout: Layout, stage: str) -> None:
+        """Log the epochs of a training that were trained before a kill, so not in this run."""
+        for row in records.history(layout, stage):
             if row["epoch"] not in self._epochs:
                 self.epoch(row)
 
@@ -103,7 +101,7 @@ class Run:
         inputs = []
         for language in languages:
             folder = layout.corpus(language)
-            about = read_json(folder / "corpus.json", f"dvc repro data@{language}")
+            about = records.corpus(layout, language)
             inputs.append(DatasetInput(
                 Dataset(language, about["fingerprint"], "local", json.dumps({"uri": str(folder)}),
                         profile=json.dumps(about["rows"])),

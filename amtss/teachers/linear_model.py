@@ -81,7 +81,7 @@ def load(folder: Path, command: str) -> dict[str, LinearModel]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    features = read_json(folder / FEATURES, command)
+    features = read_json(folder / FEATURES, dict[str, Any], command)
     try:
         tensors = load_file(folder / "model.safetensors")
         return {name: _loaded({key.removeprefix(f"{name}."): tensor
