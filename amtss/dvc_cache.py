@@ -10,6 +10,8 @@ from pathlib import Path
 def damaged_object(path: Path) -> Path | None:
     """The object of DVC's cache that the damaged file `path` was restored from, if there is one: it
     has the same bytes, whose MD5 is not the object's name."""
+    if not any((folder / ".dvc").is_dir() for folder in path.absolute().parents):
+        return None
     try:
         size, md5 = path.stat().st_size, _md5(path)
         objects = _folder(path) / "files" / "md5"

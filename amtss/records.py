@@ -189,6 +189,7 @@ class Student(TypedDict):
 
     encoder: Encoder
     id2label: dict[str, str]
+    max_tokens: int
 
 
 class Tokenizer(TypedDict):

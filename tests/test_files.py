@@ -60,7 +60,8 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
     write_text(tmp_path / "deep/a.txt", "été")
     assert (tmp_path / "deep/a.txt").read_text(encoding="utf-8") == "été"
     write_json(tmp_path / "deep/b.json", {"b": 1, "a": "é"})
-    assert (tmp_path / "deep/b.json").read_text() == '{\n  "b": 1,\n  "a": "é"\n}\n'
+    assert (tmp_path / "deep/b.json").read_text() == (
+        '{\n  "b": 1,\n  "a": "é",\n  "checksum": "9d5df31df2744dd5"\n}\n')
     assert sorted(os.listdir(tmp_path / "deep")) == ["a.txt", "b.json"]
 
 
@@ -91,7 +92,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 
 def test_nan_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        write_json(tmp_path / "a.json", float("nan"))
+        write_json(tmp_path / "a.json", {"a": float("nan")})
     assert not os.listdir(tmp_path)
 
 
@@ -164,10 +165,10 @@ def test_errors_of_a_full_disk_are_recognised(tmp_path: Path) -> None:
 
 def test_read_json_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(AmtssError, match=r"gone\.json: expected a file, found none; run `amtss x`"):
-        read_json(tmp_path / "gone.json", "amtss x")
+        read_json(tmp_path / "gone.json", dict[str, Any], "amtss x")
     (tmp_path / "bad.json").write_bytes(b"{\xff")
-    with pytest.raises(AmtssError, match=r"bad\.json: expected JSON, found .*; run `amtss x`"):
-        read_json(tmp_path / "bad.json", "amtss x")
+    with pytest.raises(AmtssError, match=r"bad\.json: expected JSON, .*; remove it and run `amtss x`"):
+        read_json(tmp_path / "bad.json", dict[str, Any], "amtss x")
 
 
 def test_paths_lie_below_the_root() -> None:

@@ -104,7 +104,7 @@ def test_runs_from_the_hubs_cache(project: Project) -> None:
     for stage in stages():
         assert run(*stage.split()) == 0, stage
     check_results(project.root)
-    commits = {name: read_json(Path(f"artifacts/teachers/{name}/teacher.json"), "teach")["commit"]
+    commits = {name: read_json(Path(f"artifacts/teachers/{name}/teacher.json"), dict[str, Any], "teach")["commit"]
                for name in XNLI.teachers}
     assert commits == {name: hub.pinned()[str(teacher.checkpoint)]
                        for name, teacher in XNLI.teachers.items()}
@@ -128,7 +128,7 @@ def test_runs_from_folders_by_dvc(tmp_path: Path, xnli: Path) -> None:
 
 def check_results(root: Path) -> None:
     """Every teacher has the preset's architecture, and the report shows the paper's figures."""
-    teachers = {name: read_json(root / "artifacts" / "teachers" / name / "teacher.json", "teach")
+    teachers = {name: read_json(root / "artifacts" / "teachers" / name / "teacher.json", dict[str, Any], "teach")
             for name in XNLI.teachers}
     assert {name: teacher["architecture"] for name, teacher in teachers.items()} == {
         name: hub.KINDS[str(teacher.checkpoint)] for name, teacher in XNLI.teachers.items()}

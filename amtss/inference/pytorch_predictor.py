@@ -35,13 +35,13 @@ class PytorchPredictor(Predictor):
         if not (folder / "model.safetensors").is_file():
             raise CheckpointError(f"{folder}: expected a student with model.safetensors, found "
                                   "none; run `dvc repro`")
-        kind = read_json(folder / "config.json", dict[str, Any], "dvc repro distil",
+        kind = read_json(folder / "config.json", dict[str, Any], "dvc repro",
                          ours=False).get("model_type")
         if kind != StudentConfig.model_type:
             raise CheckpointError(f"{folder}: expected a student, found a model of type {kind!r}; "
                                   "name a student's folder in --model")
-        verify(folder, "dvc repro distil")
-        model = checkpoint.load(StudentModel, str(folder), "run `dvc repro distil`")
+        verify(folder, "dvc repro")
+        model = checkpoint.load(StudentModel, str(folder), "run `dvc repro`")
         assert isinstance(model, StudentModel)
         self.model = model
         hardware.place(self.model)

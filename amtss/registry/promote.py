@@ -9,16 +9,14 @@ replaced. `amtss audit` finds that.
 """
 
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.errors import RegistryError
 from amtss.evaluation import evaluate, metrics
-from amtss.files import alone
+from amtss.files import alone, temporary
 from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.registry.rules import Verdict, compare, verdict_table
@@ -143,8 +141,8 @@ def _measured(params: Params, layout: Layout, champion: Version, candidate: Vers
     if not codes or {*champion.labels} != {*candidate.labels}:
         return champion
     corpora = [corpus.load(layout, code) for code in codes]
-    with tempfile.TemporaryDirectory(prefix="amtss-") as folder:
-        student = Path(folder) / "student"
+    with temporary(layout.artifacts, "promote") as folder:
+        student = folder / "student"
         versions.fetch(params, layout, champion.number, champion.fingerprint, student)
         probabilities = evaluate.predict_test(student, corpora)
     accuracy = {test.language: metrics.accuracy(probabilities[test.language].argmax(axis=-1),

@@ -1,20 +1,22 @@
 """Register the evaluated student as a version of the project's model."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from amtss import git, records
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
-from amtss.files import alone, read_json, verify
+from amtss.files import alone, read_json, temporary, verify
 from amtss.inference import export
 from amtss.models import checkpoint
 from amtss.paths import LINEAGE, Layout
-from amtss.registry import tracking, versions
+from amtss.registry import store, tracking, versions
 from amtss.registry.versions import CHALLENGER, CHAMPION, Version
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tokenizers"
 PYTORCH = ("safetensors", "torch", "transformers")
 ONNX = ("onnxruntime",)
 """Packages that each kind of runtime needs besides."""
+MISSING = ("deleted", "not in cache")
+"""What `dvc status` says of a file that is not here, which does not make the figures wrong."""
 
 
 def register(params: Params, layout: Layout) -> tuple[Version, bool]:
@@ -34,9 +38,11 @@ def register(params: Params, layout: Layout) -> tuple[Version, bool]:
     Returns: the version, and whether it is new.
 
     Raises:
-        RegistryError: the student has not been evaluated; the registry does not answer.
+        RegistryError: the student has not been evaluated, or is not what its stages have written;
+            the registry does not answer.
     """
     student = _evaluated(params, layout)
+    _check_status(layout)
     with alone(layout.registry_lock):
         known = [version for version in versions.versions(params, layout)
                  if (version.fingerprint, version.runtime)
@@ -76,14 +82,44 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         floor={code: floor[code] for code in languages})
 
 
+def _check_status(layout: Layout) -> None:
+    """Check that DVC takes the figures, and all that they were made of, for those of dvc.lock.
+
+    What is merely missing here does not count: DVC has it. Without a dvc.lock the stages were run
+    by hand.
+
+    Raises:
+        RegistryError: something has changed.
+    """
+    if not (layout.root / "dvc.lock").is_file():
+        return
+    done = subprocess.run([sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json",
+                           "--with-deps", "evaluate"], cwd=layout.root, capture_output=True,
+                          text=True, check=False)
+    if done.returncode:
+        raise RegistryError(f"dvc.lock: expected `dvc status` to succeed, found: "
+                            f"{done.stderr.strip().partition(chr(10))[0]}; fix that, then run the "
+                            "same command again")
+    changes = [f"{path} of {stage}" for stage, differences in json.loads(done.stdout).items()
+               for difference in differences if isinstance(difference, dict)
+               for files in difference.values() for path, change in files.items()
+               if change not in MISSING]
+    if changes:
+        raise RegistryError(f"dvc.lock: expected what `dvc repro` has made, found changed: "
+                            f"{', '.join(changes[:3])}; run `dvc repro`, or if the results are "
+                            "right as they are, `dvc commit`")
+
+
 def _create(params: Params, layout: Layout, student: Version) -> int:
     """Log the student in a run of its own and create a version from it; the version's number."""
     import mlflow
 
     code = Path(__file__).parents[1]  # shipped whole: half a megabyte, without bytecode
     needed = sorted(REQUIREMENTS + (PYTORCH if params.serving.runtime == "pytorch" else ONNX))
+    with versions.answering(params, layout) as client:
+        tracking.end_killed(client, store.experiment(client, params, store.uri(layout)), layout)
     with (_artifacts(params, layout) as artifacts, versions.answering(params, layout) as client,
-          mlflow.start_run(run_name="register") as run):
+          mlflow.start_run(run_name="register", tags=tracking.process(layout)) as run):
         tags = versions.tags(student)
         if layout.report.is_dir():
             mlflow.log_artifacts(str(layout.report), "report")
@@ -106,9 +142,9 @@ def _create(params: Params, layout: Layout, student: Version) -> int:
 def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
     """Folders that a version holds: the student, and its ONNX export if that is its runtime."""
     folders = {"student": str(layout.student.resolve())}
-    with TemporaryDirectory(prefix="amtss-") as temporary:
+    with temporary(layout.artifacts, "register") as folder:
         if params.serving.runtime != "pytorch":
-            folders["onnx"] = f"{temporary}/onnx"
+            folders["onnx"] = str(folder / "onnx")
             export.export_onnx(layout.student, Path(folders["onnx"]), params.serving.runtime)
         yield folders
 

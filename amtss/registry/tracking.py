@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from amtss import git, processes, records
 from amtss.config.schema import Params, TransformerTeacher
@@ -28,6 +32,23 @@ def lock(layout: Layout) -> str:
     """SHA-256 of dvc.lock; empty if there is none."""
     path = layout.root / "dvc.lock"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def process(layout: Layout) -> dict[str, str]:
+    """Tags of a run that say which process it is of."""
+    return {"host": socket.gethostname(), "folder": str(layout.root.resolve()),
+            "process": str(os.getpid())}
+
+
+def end_killed(client: "MlflowClient", experiment: str, layout: Layout) -> None:
+    """End the runs of this checkout whose processes were killed; nothing else ever ends them."""
+    own = process(layout)
+    running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    for run in running:
+        tags = run.data.tags
+        if all(tags.get(key) == own[key] for key in ("host", "folder")) and not psutil.pid_exists(
+                int(tags["process"])):
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 @contextmanager
@@ -62,12 +83,13 @@ class Run:
         """Create the run in MLflow, with its tags and settings."""
         with self._lenient():
             tags = {"stage": self._name, "mlflow.source.git.commit": git.head(layout.root),
-                    "dvc.lock": lock(layout)}
+                    "dvc.lock": lock(layout), **process(layout)}
             client = store.connect(params, layout, patience=5)
             from mlflow.entities import Param
 
-            self._id = client.create_run(store.experiment(client, params, store.uri(layout)),
-                                         tags=tags, run_name=self._name).info.run_id
+            experiment = store.experiment(client, params, store.uri(layout))
+            end_killed(client, experiment, layout)
+            self._id = client.create_run(experiment, tags=tags, run_name=self._name).info.run_id
             self._client = client
             client.log_batch(self._id, params=[Param(key, str(value))
                                                for key, value in _flat(settings)])

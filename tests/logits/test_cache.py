@@ -77,7 +77,7 @@ def test_missing(tmp_path: Path) -> None:
 def refused(cache: Path, content: bytes) -> None:
     spoilt = cache.with_name("spoilt")
     spoilt.write_bytes(content)
-    with pytest.raises(CacheError, match=r"^[^\n]*spoilt: [^\n]*; run `dvc repro -f score@en`$"):
+    with pytest.raises(AmtssError, match=r"^[^\n]*spoilt: [^\n]*run `dvc repro -f score@en`$"):
         logits_cache.read(spoilt, ORIGIN, "en")
 
 
