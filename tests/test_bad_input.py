@@ -427,7 +427,8 @@ CACHE = "artifacts/logits/en/en.safetensors"
     pytest.param(cut("artifacts/student/tokenizer.json"), "predict --lang en hi",
                  ("artifacts/student", "tokenizer"), id="cut-tokenizer"),
     pytest.param(cut("artifacts/student/model.safetensors"), "evaluate",
-                 ("artifacts/student", "remove it and run `dvc repro`"), id="cut-student-in-evaluate"),
+                 ("artifacts/student", "remove it and run `dvc repro`"),
+                 id="cut-student-in-evaluate"),
     pytest.param(cut("artifacts/floor/features.json"), "evaluate",
                  ("artifacts/floor/features.json", "`dvc repro floor`"), id="cut-floor"),
     pytest.param(cut("artifacts/metrics.json"), "report", ("metrics.json", "dvc repro"),
@@ -437,6 +438,48 @@ def test_spoilt_artifact(ready: Project, capfd: pytest.CaptureFixture[str], spoi
                          command: str, says: tuple[str, ...]) -> None:
     spoil(ready)
     refuses(ready, capfd, command, *says)
+
+
+@pytest.mark.parametrize(("name", "command", "fix"), [
+    ("student/model.safetensors", "predict --lang en hi", "dvc repro"),
+    ("student/model.safetensors", "export --format onnx", "dvc repro"),
+    ("student/tokenizer.json", "evaluate", "dvc repro"),
+    ("baseline/model.safetensors", "evaluate", "dvc repro"),
+    ("teachers/en/model.safetensors", "score en", "dvc repro teach@en"),
+    ("teachers/en/teacher.json", "score en", "dvc repro teach@en"),
+    ("data/en/test.arrow", "evaluate", "dvc repro data@en"),
+    ("data/en/train.arrow", "teach en", "dvc repro data@en"),
+    ("gate.json", "distil", "dvc repro gate"), ("tokenizer/tokenizer.json", "distil", "dvc repro st"),
+    ("floor/model.safetensors", "evaluate", "dvc repro floor"),
+    ("training/distil/history.jsonl", "evaluate", "dvc repro distil"),
+    ("training/distil/cost.json", "baseline", "dvc repro distil"),
+    ("evaluation/predictions.csv", "report", "dvc repro evaluate"),
+    ("gate/labels.csv", "report", "dvc repro gate"),
+    ("metrics.json", "report", "dvc repro evaluate"),
+    ("metrics.json", "register", "dvc repro evaluate"),
+    ("validation/en/validation.json", "gate", "dvc repro validate@en"),
+])
+def test_one_flipped_bit(ready: Project, capfd: pytest.CaptureFixture[str], name: str,
+                         command: str, fix: str) -> None:
+    path = Path("artifacts", name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    refuses(ready, capfd, command, name, f"remove it and run `{fix}")
+
+
+@pytest.mark.parametrize("content", ["{}", "[]"])
+@pytest.mark.parametrize(("name", "command"), [
+    ("gate.json", "teach en"), ("metrics.json", "results"), ("training/distil/cost.json", "baseline"),
+    ("validation/en/validation.json", "gate"), ("data/en/corpus.json", "validate en"),
+    ("teachers/en/teacher.json", "score en"), ("student/config.json", "predict --lang en hi"),
+    ("gate/distribution.json", "report"), ("floor/floor.json", "evaluate"),
+    ("floor/features.json", "evaluate"),
+])
+def test_json_of_another_shape(ready: Project, capfd: pytest.CaptureFixture[str], name: str,
+                               command: str, content: str) -> None:
+    Path("artifacts", name).write_text(content)
+    refuses(ready, capfd, command, name)
 
 
 def test_stale_cache(ready: Project, capfd: pytest.CaptureFixture[str]) -> None:

@@ -72,8 +72,8 @@ def load(layout: Layout, language: str) -> Corpus:
     """
     folder = layout.corpus(language)
     command = f"dvc repro data@{language}"
-    verify(folder, command)
     about = records.corpus(layout, language)
+    verify(folder, command)
     splits = {split: pa.ipc.open_file(pa.memory_map(str(folder / f"{split}.arrow"))).read_all()
               for split in about["rows"]}
     labels = tuple(about["labels"]) if about["labels"] else None

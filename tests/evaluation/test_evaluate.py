@@ -18,6 +18,7 @@ from support.training import (
     scored,
 )
 
+from amtss import records
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError
 from amtss.evaluation import evaluate, footprint
@@ -115,7 +116,7 @@ class TestFigures:
         made.baseline()
         evaluate.evaluate(made.params, made.layout)
         teachers = pool.load(made.params, made.layout, made.corpora(), LABELS, made.params.pool)
-        weights, found = made.history("distil")[0]["weights"], read_json(made.layout.metrics, dict[str, Any], "x")
+        weights, found = made.history("distil")[0]["weights"], records.metrics(made.layout)
         for code, members in teachers.items():
             mixture = members.soft_targets("test", {name: weights[name][code]
                                                     for name in (code, "multilingual")})

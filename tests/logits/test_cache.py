@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amtss.errors import CacheError
+from amtss.errors import AmtssError, CacheError
 from amtss.logits import cache as logits_cache
 from amtss.logits.cache import Logits, Origin
 

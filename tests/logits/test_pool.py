@@ -6,7 +6,7 @@ from safetensors.numpy import load_file
 from support.training import LABELS, LANGUAGES, Project, scored
 
 from amtss.config.schema import Params
-from amtss.errors import CacheError
+from amtss.errors import AmtssError, CacheError
 from amtss.logits import cache as logits_cache
 from amtss.logits import pool
 from amtss.logits.cache import Logits

@@ -128,7 +128,7 @@ class TestRegister:
 
     def test_no_figures(self, project: Project) -> None:
         project.layout.metrics.unlink()
-        with pytest.raises(AmtssError, match="metrics.json: .*found none; run `dvc repro ev"):
+        with pytest.raises(AmtssError, match=r"metrics\.json: .*none; run `dvc repro ev"):
             register(project)
 
     def test_no_student(self, tmp_path: Path) -> None:

@@ -214,7 +214,8 @@ def test_a_missing_file_names_the_stage_that_makes_it(tmp_path: Path, path: str,
 
 
 @pytest.mark.parametrize(("text", "found"), [
-    ("", "found none"), ('{"epoch": 1', "line 1 .*EOF"), ("[]", "line 1 "), ("{}", "line 1 epoch: ")])
+    ("", "found none"), ('{"epoch": 1', "line 1 .*EOF"), ("[]", "line 1 "),
+    ("{}", "line 1 epoch: ")])
 def test_a_truncated_history_is_refused(tmp_path: Path, text: str, found: str) -> None:
     layout = run(tmp_path)
     write_text(layout.training("distil") / "history.jsonl", text)
