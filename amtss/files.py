@@ -70,7 +70,7 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(stale, ignore_errors=True)
         holder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     temporary = holder / path.name
     try:
         yield temporary
@@ -80,43 +80,9 @@ def replacing(path: Path) -> Iterator[Path]:
     except Exception as error:
         if isinstance(error, AmtssError) or _os_error(error) is None:
             raise
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
-
-
-@contextmanager
-def temporary(parent: Path, name: str) -> Iterator[Path]:
-    """A temporary folder in `parent`, where libraries put their temporary files as well. Those that
-    killed processes have left there under this name are removed: each live one holds a lock.
-
-    Raises:
-        AmtssError: the file system refuses (disk full, no permission).
-    """
-    outside = tempfile.tempdir
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        for stale in parent.glob(f".{name}-????????"):
-            _remove_unlocked(stale)
-        folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent)).resolve()
-    except OSError as error:
-        raise _refused(parent, error) from error
-    try:
-        with alone(folder / "lock"):
-            tempfile.tempdir = str(folder)
-            yield folder
-    finally:
-        tempfile.tempdir = outside
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_unlocked(folder: Path) -> None:
-    try:
-        with open(folder / "lock", "a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-    except OSError:  # locked, or being removed by its own process
-        pass
 
 
 def _swap(temporary: Path, path: Path, replaced: Path) -> None:
@@ -132,7 +98,8 @@ def _swap(temporary: Path, path: Path, replaced: Path) -> None:
         raise
 
 
-def _refused(path: Path, error: Exception) -> AmtssError:
+def refused(path: Path, error: Exception) -> AmtssError:
+    """The error of a path that the file system refuses to write."""
     reason = getattr(error, "strerror", None) or first_line(error)
     return AmtssError(
         f"{path}: expected to be able to write it, found: {reason}; "

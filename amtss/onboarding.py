@@ -12,12 +12,13 @@ from amtss.config.params import load_params
 from amtss.config.schema import CODE, LinearTeacher, Onboarding, Params
 from amtss.data import sources
 from amtss.errors import AmtssError, DataError, ParamsError
-from amtss.files import read_json, temporary, write_text
+from amtss.files import read_json, write_text
 from amtss.paths import LINEAGE, Layout
 from amtss.registry import versions
 from amtss.registry.versions import CHAMPION, Version
 from amtss.report import accuracy, training
 from amtss.table import Table
+from amtss.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def prepare(layout: Layout, request: Request) -> Params:
     _check_kept(planned, params, pin, version)
     _check_data(planned, version, request)
     _check_teachers(planned, request)
-    with temporary(layout.artifacts, "onboarding") as folder:
+    with temporary_folder(layout.artifacts, "onboarding") as folder:
         student = folder / "student"
         versions.fetch(params, layout, version.number, version.fingerprint, student)
         _check_length(planned, student)

@@ -449,7 +449,8 @@ def test_spoilt_artifact(ready: Project, capfd: pytest.CaptureFixture[str], spoi
     ("teachers/en/teacher.json", "score en", "dvc repro teach@en"),
     ("data/en/test.arrow", "evaluate", "dvc repro data@en"),
     ("data/en/train.arrow", "teach en", "dvc repro data@en"),
-    ("gate.json", "distil", "dvc repro gate"), ("tokenizer/tokenizer.json", "distil", "dvc repro st"),
+    ("gate.json", "distil", "dvc repro gate"),
+    ("tokenizer/tokenizer.json", "distil", "dvc repro start"),
     ("floor/model.safetensors", "evaluate", "dvc repro floor"),
     ("training/distil/history.jsonl", "evaluate", "dvc repro distil"),
     ("training/distil/cost.json", "baseline", "dvc repro distil"),
@@ -470,7 +471,8 @@ def test_one_flipped_bit(ready: Project, capfd: pytest.CaptureFixture[str], name
 
 @pytest.mark.parametrize("content", ["{}", "[]"])
 @pytest.mark.parametrize(("name", "command"), [
-    ("gate.json", "teach en"), ("metrics.json", "results"), ("training/distil/cost.json", "baseline"),
+    ("gate.json", "teach en"), ("metrics.json", "results"),
+    ("training/distil/cost.json", "baseline"),
     ("validation/en/validation.json", "gate"), ("data/en/corpus.json", "validate en"),
     ("teachers/en/teacher.json", "score en"), ("student/config.json", "predict --lang en hi"),
     ("gate/distribution.json", "report"), ("floor/floor.json", "evaluate"),

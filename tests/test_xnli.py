@@ -107,7 +107,8 @@ def test_runs_from_the_hubs_cache(project: Project) -> None:
         assert run(*stage.split()) == 0, stage
     check_results(project.root)
     commits = {name: json.loads(Path(
-        f"artifacts/teachers/{name}/teacher.json").read_bytes())["commit"] for name in XNLI.teachers}
+        f"artifacts/teachers/{name}/teacher.json").read_bytes())["commit"]
+        for name in XNLI.teachers}
     assert commits == {name: hub.pinned()[str(teacher.checkpoint)]
                        for name, teacher in XNLI.teachers.items()}
 

@@ -97,11 +97,11 @@ def export(
     if format == "transformers" and not lang:
         raise AmtssError("--format transformers: expected --lang with it, as a checkpoint holds one"
                          " language, found none; name one, or take --format onnx for all")
-    from amtss.files import temporary
     from amtss.inference import export
+    from amtss.temporary import temporary_folder
 
     to = output or Path("artifacts/export") / (lang or "onnx")
-    with temporary(to.parent, "fetched") as folder:
+    with temporary_folder(to.parent, "fetched") as folder:
         if version:
             from amtss.registry import versions
 

@@ -16,12 +16,13 @@ from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.errors import RegistryError
 from amtss.evaluation import evaluate, metrics
-from amtss.files import alone, temporary
+from amtss.files import alone
 from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.registry.rules import Verdict, compare, verdict_table
 from amtss.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version
 from amtss.table import rich_table
+from amtss.temporary import temporary_folder
 
 
 def show(verdict: Verdict) -> None:
@@ -141,7 +142,7 @@ def _measured(params: Params, layout: Layout, champion: Version, candidate: Vers
     if not codes or {*champion.labels} != {*candidate.labels}:
         return champion
     corpora = [corpus.load(layout, code) for code in codes]
-    with temporary(layout.artifacts, "promote") as folder:
+    with temporary_folder(layout.artifacts, "promote") as folder:
         student = folder / "student"
         versions.fetch(params, layout, champion.number, champion.fingerprint, student)
         probabilities = evaluate.predict_test(student, corpora)

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from amtss import git, records
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
-from amtss.files import alone, read_json, temporary, verify
+from amtss.files import alone, read_json, verify
 from amtss.inference import export
 from amtss.models import checkpoint
 from amtss.paths import LINEAGE, Layout
 from amtss.registry import store, tracking, versions
 from amtss.registry.versions import CHALLENGER, CHAMPION, Version
+from amtss.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -142,7 +143,7 @@ def _create(params: Params, layout: Layout, student: Version) -> int:
 def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
     """Folders that a version holds: the student, and its ONNX export if that is its runtime."""
     folders = {"student": str(layout.student.resolve())}
-    with temporary(layout.artifacts, "register") as folder:
+    with temporary_folder(layout.artifacts, "register") as folder:
         if params.serving.runtime != "pytorch":
             folders["onnx"] = str(folder / "onnx")
             export.export_onnx(layout.student, Path(folders["onnx"]), params.serving.runtime)
