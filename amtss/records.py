@@ -94,8 +94,14 @@ class TeacherCheckpoint(TypedDict):
     seconds: float
 
 
+class Linear(TypedDict):
+    """features.json of linear models, by their names."""
+
+    models: dict[str, "LinearFeatures"]
+
+
 class LinearFeatures(TypedDict):
-    """One model of features.json of a linear model."""
+    """What one linear model has besides its tensors."""
 
     seen: list[bool]
     unseen_probability: float

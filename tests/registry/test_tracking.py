@@ -192,11 +192,12 @@ def test_a_killed_run_is_ended_by_the_next_stage(tracked: Project) -> None:
     gone.wait()
     experiment = client().get_experiment_by_name("amtss-tracked").experiment_id
     own = tracking.process(layout)
-    killed, other, alive = (client().create_run(experiment, tags=own | tags).info.run_id for tags in (
-        {"process": str(gone.pid)}, {"process": str(gone.pid), "host": "elsewhere"}, {}))
+    dead = {"process": str(gone.pid)}
+    killed, other, alive = (client().create_run(experiment, tags=own | tags).info.run_id
+                            for tags in (dead, dead | {"host": "elsewhere"}, {}))
     with tracking.run(params, layout, "report"):
         pass
     assert [client().get_run(run).info.status for run in (killed, other, alive)] == [
         "KILLED", "RUNNING", "RUNNING"]
-    for run in (killed, other, alive):
-        client().delete_run(run)
+    for made in (killed, other, alive):
+        client().delete_run(made)
