@@ -346,7 +346,7 @@ def test_one_label_only(ready: Project, capfd: pytest.CaptureFixture[str]) -> No
     ("gate", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("floor", ("artifacts/gate.json", "`dvc repro gate`")),
     ("teach en", ("artifacts/gate.json", "`dvc repro gate`")),
-    ("score en", ("artifacts/teachers/en/teacher.json", "`dvc repro teach@en`")),
+    ("score en", ("artifacts/teachers/en", "`dvc repro teach@en`")),
     ("start", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("distil", ("artifacts/gate.json", "`dvc repro gate`")),
     ("baseline", ("artifacts/training/distil/cost.json", "`dvc repro distil`")),

@@ -75,7 +75,8 @@ class TestTaught:
         own = scored(project(tmp_path, languages=["all"]))
         folder = own.layout.teacher("lin")
         assert {path.name for path in folder.iterdir()} == {
-            "model.safetensors", "cross_fitted.safetensors", "features.json", "teacher.json"}
+            "checksums.json", "model.safetensors", "cross_fitted.safetensors", "features.json",
+            "teacher.json"}
         about = own.about("lin")
         assert (about["kind"], about["languages"]) == ("linear", list(LANGUAGES))
         assert (about["epochs"], about["layers"], about["examples"]) == (1, None, 3 * 48)
