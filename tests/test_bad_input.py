@@ -349,13 +349,13 @@ def test_one_label_only(ready: Project, capfd: pytest.CaptureFixture[str]) -> No
     ("gate", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("floor", ("artifacts/gate.json", "`dvc repro gate`")),
     ("teach en", ("artifacts/gate.json", "`dvc repro gate`")),
-    ("score en", ("artifacts/teachers/en/teacher.json", "`dvc repro teach@en`")),
+    ("score en", ("artifacts/teachers/en", "`dvc repro teach@en`")),
     ("start", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("distil", ("artifacts/gate.json", "`dvc repro gate`")),
     ("baseline", ("artifacts/training/distil/cost.json", "`dvc repro distil`")),
     ("evaluate", ("artifacts/gate.json", "`dvc repro gate`")),
     ("report", ("artifacts", "dvc repro")),
-    ("results", ("artifacts/metrics.json", "`dvc repro`")),
+    ("results", ("artifacts/metrics.json", "`dvc repro evaluate`")),
     ("predict --lang en hello", ("artifacts/student", "`dvc repro`")),
 ])
 def test_before_its_inputs(project: Project, capfd: pytest.CaptureFixture[str], command: str,
@@ -366,16 +366,16 @@ def test_before_its_inputs(project: Project, capfd: pytest.CaptureFixture[str], 
 @pytest.mark.parametrize(("missing", "command", "says"), [
     ("validation/en", "gate", ("validation/en/validation.json", "`dvc repro validate@en`")),
     ("data/en/train.arrow", "teach en", ("data/en/train.arrow", "`dvc repro data@en`")),
-    ("teachers/en/model.safetensors", "score en", ("teachers/en", "`dvc repro -f teach@en`")),
+    ("teachers/en/model.safetensors", "score en", ("teachers/en", "`dvc repro teach@en`")),
     ("teachers/en/tokenizer.json", "score en", ("teachers/en", "dvc repro")),
-    ("tokenizer", "distil", ("artifacts/tokenizer", "`dvc repro`")),
+    ("tokenizer", "distil", ("artifacts/tokenizer", "`dvc repro start`")),
     ("logits/en/en.safetensors", "distil", ("logits/en/en.safetensors", "score@en")),
     ("logits/multilingual/fr.safetensors", "baseline", ("fr.safetensors", "score@multilingual")),
     ("student", "evaluate", ("artifacts/student", "dvc repro")),
-    ("floor", "evaluate", ("artifacts/floor", "`dvc repro -f floor`")),
-    ("floor/model.safetensors", "evaluate", ("artifacts/floor", "`dvc repro -f floor`")),
+    ("floor", "evaluate", ("artifacts/floor", "`dvc repro floor`")),
+    ("floor/model.safetensors", "evaluate", ("artifacts/floor", "`dvc repro floor`")),
     ("baseline", "evaluate", ("artifacts/baseline", "dvc repro")),
-    ("training/distil/history.jsonl", "evaluate", ("history.jsonl", "`dvc repro -f distil`")),
+    ("training/distil/history.jsonl", "evaluate", ("history.jsonl", "`dvc repro distil`")),
     ("training/baseline/cost.json", "evaluate", ("cost.json", "`dvc repro baseline`")),
     ("metrics.json", "report", ("metrics.json", "dvc repro")),
     ("student/tokenizer.json", "predict --lang en hello", ("artifacts/student", "dvc repro")),
@@ -416,7 +416,7 @@ CACHE = "artifacts/logits/en/en.safetensors"
     pytest.param(lambda project: project.params(setting("teaching.max_length", 32)), "distil",
                  ("stale", "max_length", "score@en"), id="cache-of-other-settings"),
     pytest.param(cut("artifacts/data/en/train.arrow"), "validate en",
-                 ("train.arrow", "Arrow", "`dvc repro data@en`"), id="cut-corpus"),
+                 ("train.arrow", "altered", "`dvc repro data@en`"), id="cut-corpus"),
     pytest.param(lambda project: project.write("artifacts/data/en/train.arrow", b""), "start",
                  ("train.arrow", "`dvc repro data@en`"), id="empty-corpus"),
     pytest.param(cut("artifacts/data/en/corpus.json"), "start",
@@ -424,15 +424,16 @@ CACHE = "artifacts/logits/en/en.safetensors"
     pytest.param(cut("artifacts/teachers/en/model.safetensors"), "score en",
                  ("teachers/en", "teach@en"), id="cut-teacher"),
     pytest.param(cut("artifacts/student/model.safetensors"), "predict --lang en hi",
-                 ("artifacts/student", "distil"), id="cut-student"),
+                 ("artifacts/student", "remove it and run `dvc repro`"), id="cut-student"),
     pytest.param(cut("artifacts/student/config.json"), "predict --lang en hi",
-                 ("artifacts/student", "distil"), id="cut-config"),
+                 ("artifacts/student", "remove it and run `dvc repro`"), id="cut-config"),
     pytest.param(cut("artifacts/student/tokenizer.json"), "predict --lang en hi",
                  ("artifacts/student", "tokenizer"), id="cut-tokenizer"),
     pytest.param(cut("artifacts/student/model.safetensors"), "evaluate",
-                 ("artifacts/student", "distil"), id="cut-student-in-evaluate"),
+                 ("artifacts/student", "remove it and run `dvc repro`"),
+                 id="cut-student-in-evaluate"),
     pytest.param(cut("artifacts/floor/features.json"), "evaluate",
-                 ("artifacts/floor/features.json", "`dvc repro -f floor`"), id="cut-floor"),
+                 ("artifacts/floor/features.json", "`dvc repro floor`"), id="cut-floor"),
     pytest.param(cut("artifacts/metrics.json"), "report", ("metrics.json", "dvc repro"),
                  id="cut-metrics"),
 ])
@@ -440,6 +441,50 @@ def test_spoilt_artifact(ready: Project, capfd: pytest.CaptureFixture[str], spoi
                          command: str, says: tuple[str, ...]) -> None:
     spoil(ready)
     refuses(ready, capfd, command, *says)
+
+
+@pytest.mark.parametrize(("name", "command", "fix"), [
+    ("student/model.safetensors", "predict --lang en hi", "dvc repro"),
+    ("student/model.safetensors", "export --format onnx", "dvc repro"),
+    ("student/tokenizer.json", "evaluate", "dvc repro"),
+    ("baseline/model.safetensors", "evaluate", "dvc repro"),
+    ("teachers/en/model.safetensors", "score en", "dvc repro teach@en"),
+    ("teachers/en/teacher.json", "score en", "dvc repro teach@en"),
+    ("data/en/test.arrow", "evaluate", "dvc repro data@en"),
+    ("data/en/train.arrow", "teach en", "dvc repro data@en"),
+    ("gate.json", "distil", "dvc repro gate"),
+    ("tokenizer/tokenizer.json", "distil", "dvc repro start"),
+    ("floor/model.safetensors", "evaluate", "dvc repro floor"),
+    ("training/distil/history.jsonl", "evaluate", "dvc repro distil"),
+    ("training/distil/cost.json", "baseline", "dvc repro distil"),
+    ("evaluation/predictions.csv", "report", "dvc repro evaluate"),
+    ("gate/labels.csv", "report", "dvc repro gate"),
+    ("metrics.json", "report", "dvc repro evaluate"),
+    ("metrics.json", "register", "dvc repro evaluate"),
+    ("validation/en/validation.json", "gate", "dvc repro validate@en"),
+])
+def test_one_flipped_bit(ready: Project, capfd: pytest.CaptureFixture[str], name: str,
+                         command: str, fix: str) -> None:
+    path = Path("artifacts", name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    refuses(ready, capfd, command, name, f"remove it and run `{fix}")
+
+
+@pytest.mark.parametrize("content", ["{}", "[]"])
+@pytest.mark.parametrize(("name", "command"), [
+    ("gate.json", "teach en"), ("metrics.json", "results"),
+    ("training/distil/cost.json", "baseline"),
+    ("validation/en/validation.json", "gate"), ("data/en/corpus.json", "validate en"),
+    ("teachers/en/teacher.json", "score en"), ("student/config.json", "predict --lang en hi"),
+    ("gate/distribution.json", "report"), ("floor/floor.json", "evaluate"),
+    ("floor/features.json", "evaluate"),
+])
+def test_json_of_another_shape(ready: Project, capfd: pytest.CaptureFixture[str], name: str,
+                               command: str, content: str) -> None:
+    Path("artifacts", name).write_text(content)
+    refuses(ready, capfd, command, name)
 
 
 def test_stale_cache(ready: Project, capfd: pytest.CaptureFixture[str]) -> None:

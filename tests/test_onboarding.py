@@ -146,6 +146,15 @@ CASES: dict[str, tuple[Callable[[Project], Any], dict[str, Any], type[AmtssError
                     r"continuation\.epochs: unknown key"),
     "wrong type": (NOTHING, {"changes": ("continuation.max_epochs=many",)}, ParamsError,
                    r"continuation\.max_epochs: expected a valid integer, found 'many'"),
+    "labels in another order": (
+        NOTHING, {"changes": (f"data.labels=[{', '.join(reversed(LABELS))}]",)}, ParamsError,
+        "data.labels: expected those of version 1 in their order, "),
+    "longer texts": (NOTHING, {"changes": ("student.max_length=99",)}, ParamsError,
+                     r"student\.max_length: expected at most 16, .* found 99; lower it"),
+    "another project": (NOTHING, {"changes": ("project=other",)}, ParamsError,
+                        "--set: project: expected no change of it"),
+    "another origin": (NOTHING, {"changes": ("onboarding.version=2",)}, ParamsError,
+                       "--set: onboarding: expected no change of it"),
     "a language left out": (
         lambda project: project.set(
             languages=["en", "fr", "ru", "pl"], teachers={"pl": {"languages": ["pl"]}}), {},

@@ -101,21 +101,20 @@ def export(
         help="Folder to write; by default artifacts/export/LANG or artifacts/export/onnx.")] = None,
 ) -> None:
     """Export a student: for transformers without amtss, or for onnxruntime without PyTorch."""
-    import tempfile
-
     if format == "transformers" and not lang:
         raise AmtssError("--format transformers: expected --lang with it, as a checkpoint holds one"
                          " language, found none; name one, or take --format onnx for all")
     from amtss.inference import export
+    from amtss.temporary import temporary_folder
 
     to = output or Path("artifacts/export") / (lang or "onnx")
-    with tempfile.TemporaryDirectory(prefix="amtss-") as folder:
+    with temporary_folder(to.parent, "fetched") as folder:
         if version:
             from amtss.registry import versions
 
             params, layout = load_project()
             registered = versions.find(params, layout, version)
-            model = Path(folder) / "student"
+            model = folder / "student"
             versions.fetch(params, layout, registered.number, registered.fingerprint, model)
         if format == "transformers":
             export.export(model, lang, to)

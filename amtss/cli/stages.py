@@ -149,7 +149,7 @@ def distil() -> None:
 
     with tracking.run(params, layout, "distil") as run:
         algorithm1.distil(params, layout, partial(_report_epoch, run))
-        run.history(layout.history("distil"))
+        run.history(layout, "distil")
 
 
 @app.command()
@@ -163,7 +163,7 @@ def baseline() -> None:
 
     with tracking.run(params, layout, "baseline") as run:
         baseline.baseline(params, layout, partial(_report_epoch, run))
-        run.history(layout.history("baseline"))
+        run.history(layout, "baseline")
 
 
 def _report_epoch(run: "Run", row: dict[str, Any]) -> None:
@@ -179,13 +179,13 @@ def _report_epoch(run: "Run", row: dict[str, Any]) -> None:
 def evaluate() -> None:
     """Evaluate student, baseline and teachers on the test rows."""
     params, layout = load_project()
+    from amtss import records
     from amtss.evaluation import evaluate
-    from amtss.files import read_json
     from amtss.registry import tracking
 
     with tracking.run(params, layout, "evaluate") as run:
         evaluate.evaluate(params, layout)
-        run.evaluated(read_json(layout.metrics, "dvc repro evaluate"))
+        run.evaluated(records.metrics(layout))
 
 
 @app.command()
@@ -205,13 +205,12 @@ def results() -> None:
     """Print the table of results and the path of the report."""
     from rich.console import Console
 
-    from amtss.files import read_json
+    from amtss import records
     from amtss.report import accuracy
     from amtss.table import rich_table
 
     params, layout = load_project()
-    metrics = read_json(layout.metrics, "dvc repro")
-    Console().print(rich_table(accuracy.results(metrics, params.languages)))
+    Console().print(rich_table(accuracy.results(records.metrics(layout), params.languages)))
     print(f"Report: {(layout.report / 'report.html').resolve()}")
 
 

@@ -4,14 +4,14 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from amtss.errors import DataError, first_line
-from amtss.files import contents, fingerprint, read_json, replacing, write_json
+from amtss import records
+from amtss.errors import DataError
+from amtss.files import contents, fingerprint, replacing, seal, verify, write_json
 from amtss.paths import Layout
 
 UNLABELLED = -1
@@ -56,6 +56,7 @@ def write(layout: Layout, language: str, tables: dict[str, pa.Table],
             keyed = keyed.combine_chunks().replace_schema_metadata(None)
             with pa.ipc.new_file(folder / f"{split}.arrow", keyed.schema) as writer:
                 writer.write_table(keyed)
+        seal(folder)
         write_json(folder / "corpus.json", {
             "language": language, "labels": labels,
             "fingerprint": fingerprint(labels, contents(folder / f"{split}.arrow"
@@ -67,18 +68,14 @@ def load(layout: Layout, language: str) -> Corpus:
     """A language's corpus, memory-mapped.
 
     Raises:
-        DataError: a split's file is missing, damaged or has another number of rows.
+        AmtssError: a file is missing or altered.
     """
     folder = layout.corpus(language)
     command = f"dvc repro data@{language}"
-    about = read_json(folder / "corpus.json", command)
-    splits = {}
-    for split, rows in about["rows"].items():
-        path = folder / f"{split}.arrow"
-        splits[split] = _mapped(path, command)
-        if len(splits[split]) != rows:
-            raise DataError(f"{path}: expected {rows} rows, found {len(splits[split])}; "
-                            f"run `{command}`")
+    about = records.corpus(layout, language)
+    verify(folder, command)
+    splits = {split: pa.ipc.open_file(pa.memory_map(str(folder / f"{split}.arrow"))).read_all()
+              for split in about["rows"]}
     labels = tuple(about["labels"]) if about["labels"] else None
     return Corpus(language, splits, about["fingerprint"], labels)
 
@@ -95,14 +92,6 @@ def test_fingerprint(layout: Layout, language: str) -> str:
     except OSError as error:
         raise DataError(f"{path}: expected a file, found: {error.strerror}; run "
                         f"`dvc repro data@{language}`") from error
-
-
-def _mapped(path: Path, command: str) -> pa.Table:
-    try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: expected a whole Arrow file, found: "
-                        f"{first_line(error)}; run `{command}`") from error
 
 
 def _keys(table: pa.Table) -> NDArray[np.int64]:

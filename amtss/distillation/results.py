@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from amtss import processes
 from amtss.config.schema import Params
 from amtss.distillation.learnt import check_student
-from amtss.files import replacing, write_json, write_text
+from amtss.files import replacing, seal, write_json, write_text
 from amtss.logits.skill import Skill, skill
 from amtss.logits.softmax import softmax
 from amtss.paths import Layout
@@ -98,9 +98,11 @@ def _write(lesson: "Lesson", layout: Layout, stage: str) -> None:
     with replacing(model) as folder:
         lesson.learner.model.save_pretrained(folder, state_dict=lesson.learner.weights())
         load_tokenizer(str(layout.tokenizer)).save_pretrained(folder)
+        seal(folder)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history]
     write_text(layout.history(stage), "".join(lines))
     write_text(layout.training(stage) / "epochs.csv", _epochs_csv(progress.history))
+    seal(layout.training(stage))
     write_json(layout.training(stage) / "cost.json", {
         "examples": progress.examples, "seconds": round(progress.seconds, 3),
         "epochs": progress.epoch, "best_epoch": progress.best_epoch})

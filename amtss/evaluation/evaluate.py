@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.config.schema import Evaluation, Params
 from amtss.data.corpus import Corpus, load, test_fingerprint
 from amtss.distillation.learnt import check_student
@@ -22,7 +23,7 @@ from amtss.evaluation.metrics import (
     macro_f1,
     paired_test,
 )
-from amtss.files import read_json, read_rows, write_json, write_text
+from amtss.files import seal, write_json, write_text
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
 from amtss.logits.skill import skill
@@ -43,11 +44,11 @@ def evaluate(params: Params, layout: Layout) -> None:
         CacheError, CheckpointError, DataError: an earlier stage's artifact is missing or broken, or
             the student has learnt nothing.
     """
-    labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
+    labels = records.labels(layout)
     corpora = [load(layout, language) for language in params.languages]
     gold = {corpus.language: corpus.label_ids("test", labels) for corpus in corpora}
     teachers = pool.load(params, layout, corpora, labels, list(params.teachers))
-    history = read_rows(layout.history("distil"), "dvc repro -f distil")
+    history = records.history(layout, "distil")
     weights = _final_weights(history)
     student = predict_test(layout.student, corpora)
     check_student(params, {language: skill(probabilities.argmax(axis=-1), gold[language])
@@ -166,3 +167,4 @@ def write_predictions(layout: Layout, corpora: Sequence[Corpus], labels: Sequenc
         writer.writerows(zip([language] * len(test), test["id"].to_pylist(),
                              test["label"].to_pylist(), *predicted, strict=True))
     write_text(layout.evaluation / "predictions.csv", text.getvalue())
+    seal(layout.evaluation)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from amtss.errors import AmtssError, CheckpointError
-from amtss.files import replacing, write_bytes, write_json
+from amtss.files import replacing, seal, write_bytes, write_json
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 
@@ -102,6 +102,7 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "") -> N
     with replacing(to) as temporary:
         tokenizer.save_pretrained(temporary)
         write_bytes(temporary / "model.onnx", model.SerializeToString())
+        seal(temporary)
         write_json(temporary / "config.json", {
             MARK: {"format": format, "student": checkpoint.fingerprint(folder)},
             "labels": student.labels, "languages": student.languages, "max_tokens": limit,

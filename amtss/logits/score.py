@@ -5,6 +5,7 @@ import numpy as np
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.errors import CheckpointError
+from amtss.files import verify
 from amtss.logits import cache as logits_cache
 from amtss.logits.cache import Logits, origin_of
 from amtss.models import hardware
@@ -17,9 +18,10 @@ def score(params: Params, layout: Layout, name: str) -> None:
     """Write teacher `name`'s logits cache, one file per language it scores.
 
     Raises:
-        AmtssError: the teacher's folder cannot be loaded, or it gives logits that are NaN or
-            infinite.
+        AmtssError: the teacher's folder cannot be loaded or is altered, or it gives logits that are
+            NaN or infinite.
     """
+    verify(layout.teacher(name), f"dvc repro teach@{name}")
     scorer = kind_of(params, name).scorer(params, layout, name)
     for language in params.scored_by(name):
         texts = corpus.load(layout, language)

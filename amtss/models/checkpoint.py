@@ -99,9 +99,11 @@ def check_length(model: "PreTrainedModel", tokens: int, where: str, fix: str) ->
 def fingerprint(folder: Path) -> str:
     """Hash of a model folder's files: weights, configuration, tokenizer. 16 hexadecimal digits.
 
+    Folders and hidden files in it, such as an editor's, do not count.
+
     Raises:
         CheckpointError: there is no such folder.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: expected a model's folder, found none; run `dvc repro`")
-    return files.fingerprint(files.contents(sorted(folder.iterdir())))
+    return files.fingerprint(files.contents(files.visible(folder)))

@@ -1,7 +1,7 @@
 """Stage `fetch`: the registered student that an onboarding starts from."""
 
 from amtss.config.schema import Params
-from amtss.files import replacing, write_json
+from amtss.files import replacing, seal, write_json
 from amtss.paths import Layout
 from amtss.registry import versions
 
@@ -23,3 +23,4 @@ def fetch(params: Params, layout: Layout) -> None:
         write_json(folder / "origin.json", {"onboarding": origin.model_dump(),
                                             "continuation": params.continuation.model_dump()})
         versions.fetch(params, layout, origin.version, origin.fingerprint, folder / "student")
+        seal(folder)

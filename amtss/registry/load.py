@@ -58,4 +58,5 @@ def _download(source: str, to: Path) -> Path:
     if found != expected:
         raise RegistryError(f"{source}: expected the student {expected}, found {found}; restore "
                             f"its files in {place}, or name another version")
+    versions.seal_old(folder / "student", folder / "onnx")
     return folder / "onnx" if (folder / "onnx").is_dir() else folder / "student"

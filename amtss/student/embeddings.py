@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from amtss import records
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json
 
@@ -76,7 +77,8 @@ def _weights_file(source: str, revision: str) -> str:
                         _raise_exceptions_for_missing_entries=False)
     name = SAFE_WEIGHTS_NAME
     if index is not None:
-        shards = read_json(Path(index), "dvc repro start")["weight_map"]
+        shards = read_json(Path(index), records.Shards, "dvc repro start",
+                           ours=False)["weight_map"]
         name = next((shards[key] for key in shards if key.endswith(NAME)), name)
     return str(cached_file(source, name, revision=revision))
 

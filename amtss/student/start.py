@@ -16,7 +16,7 @@ from torch.nn import functional
 from amtss.config.schema import Params, Student
 from amtss.data import corpus
 from amtss.errors import CheckpointError, first_line
-from amtss.files import replacing
+from amtss.files import replacing, seal, verify
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.student import embeddings, trimming
@@ -38,7 +38,10 @@ def start(params: Params, layout: Layout) -> None:
     """
     settings = params.student
     corpora = [corpus.load(layout, language) for language in params.languages]
+    if settings.teacher is not None:
+        verify(layout.teacher(settings.teacher), f"dvc repro teach@{settings.teacher}")
     if params.onboarding is not None:
+        verify(layout.registered, "dvc repro fetch")
         new = [texts for texts in corpora if texts.language in params.onboarding.languages]
         tokenizer = grow_tokenizer(
             load_tokenizer(str(layout.registered / "student")), new,
@@ -56,6 +59,7 @@ def start(params: Params, layout: Layout) -> None:
         if params.onboarding is None:
             write_weights(settings, origin(settings, layout), kept, tokenizer.pad_token_id,
                           folder / layout.start.name)
+        seal(folder)
 
 
 def origin(settings: Student, layout: Layout) -> str | None:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import hub
+from amtss import hub, records
 from amtss.config.schema import Params, Teaching, TransformerTeacher
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
-from amtss.files import read_json
 from amtss.models import checkpoint, hardware
 from amtss.paths import Layout
 from amtss.teachers import forward, trainer
@@ -178,7 +177,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     from amtss.models import classifier  # noqa: F401, it registers the mean-pooled one
 
     folder, training = layout.teacher(name), params.training_of(name)
-    columns = read_json(folder / "teacher.json", f"dvc repro teach@{name}")["columns"]
+    about = records.teacher(layout, name)
     model = checkpoint.load(AutoModelForSequenceClassification, str(folder),
                             f"run `dvc repro -f teach@{name}`")
     hardware.place(model)
@@ -192,6 +191,6 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
         logits = np.empty((len(texts), int(model.config.num_labels or 0)), dtype=np.float32)
         for rows, _, output in forward.outputs(model, tokenizer, texts, params.scoring, title):
             logits[rows] = output.logits.float().cpu().numpy()
-        return logits[:, columns]
+        return logits[:, about["columns"]]
 
     return score

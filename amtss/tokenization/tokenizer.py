@@ -4,9 +4,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from amtss import hub
+from amtss import hub, records
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json
@@ -21,7 +21,7 @@ SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 """In XLM-R's order, so that the first four have its ids, 0 to 3."""
 STEP = 1e-4
 """Difference between the scores of the characters that the unigram trainer adds at the end."""
-LEFT_OUT = "left_out"
+LEFT_OUT: Final = "left_out"
 """Key of a tokenizer's configuration: how many tokens trimming has removed."""
 
 
@@ -118,7 +118,8 @@ def rebuilt(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
 
 def trimmed_tokens(folder: Path) -> int:
     """How many tokens the tokenizer in a model's folder has lost by trimming."""
-    return int(read_json(folder / "tokenizer_config.json", "dvc repro").get(LEFT_OUT, 0))
+    about = read_json(folder / "tokenizer_config.json", records.Tokenizer, "dvc repro", ours=False)
+    return about.get(LEFT_OUT, 0)
 
 
 def training_texts(corpora: Iterable[Corpus]) -> Iterator[str]:

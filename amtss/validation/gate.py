@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from amtss import hub
+from amtss import hub, records
 from amtss.config.schema import Params, Validation
 from amtss.data.corpus import Corpus, load
 from amtss.errors import DataError
-from amtss.files import fingerprint, read_json, replacing, write_json
+from amtss.files import fingerprint, replacing, seal, write_json
 from amtss.lookalikes import alike, printed, shown
 from amtss.paths import Layout
 from amtss.validation import lengths, summary
@@ -44,10 +44,11 @@ def gate(params: Params, layout: Layout) -> None:
     with replacing(layout.gate) as folder:
         folder.mkdir()
         summary.write(folder, layout, languages, labels, cuts, warnings)
+        seal(folder)
     write_json(layout.gate_keys, _keys(params, corpora, labels))
 
 
-def _validation(layout: Layout, corpus: Corpus) -> dict[str, Any]:
+def _validation(layout: Layout, corpus: Corpus) -> records.Validation:
     """The language's validation.json.
 
     Raises:
@@ -58,7 +59,7 @@ def _validation(layout: Layout, corpus: Corpus) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"{path}: expected {corpus.language}'s validation, found none; "
                         f"run `{command}`")
-    report: dict[str, Any] = read_json(path, command)
+    report = records.validation(layout, corpus.language)
     if report["fingerprint"] != corpus.fingerprint:
         raise DataError(f"{path}: expected the validation of corpus {corpus.fingerprint}, found "
                         f"that of {report['fingerprint']}; run `{command}`")
@@ -133,7 +134,7 @@ def _check_spelling(labels: tuple[str, ...]) -> None:
                                 f"{shown(first)} and {shown(twin)}; spell them alike in the source")
 
 
-def _measure(corpora: dict[str, Corpus], validations: dict[str, dict[str, Any]],
+def _measure(corpora: dict[str, Corpus], validations: dict[str, records.Validation],
              labels: tuple[str, ...]) -> list[Language]:
     counts = {code: {split: np.bincount(corpus.label_ids(split, labels), minlength=len(labels))
                      for split in LABELLED} for code, corpus in corpora.items()}

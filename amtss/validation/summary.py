@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import distribution
+from amtss import distribution, records
 from amtss.files import write_bytes, write_json, write_text
 from amtss.paths import Layout
 from amtss.table import Table, escaped, markdown
@@ -27,7 +27,7 @@ class Language:
     """What the gate has measured for one language. Shapes: K labels."""
 
     code: str
-    validation: dict[str, Any]
+    validation: records.Validation
     """Its validation.json."""
     counts: dict[str, NDArray[np.int64]]
     """Rows per label of each labelled split. *Shape:* (K,) each"""

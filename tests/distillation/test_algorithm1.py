@@ -541,7 +541,7 @@ class TestOnboarding:
     def test_without_the_registered_student(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko")
         shutil.rmtree(project.layout.registered)
-        with pytest.raises(CheckpointError, match=r"registered/student: .*; run `dvc repro"):
+        with pytest.raises(AmtssError, match=r"registered/checksums\.json: .*`dvc repro fetch"):
             project.distil()
 
 

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ class TestTeach:
         assert all(accuracy > 75 for accuracy in accuracies(project).values())
 
     def test_says_what_it_learnt_and_cost(self, project: Project) -> None:
-        about = read_json(project.layout.floor / "floor.json", "floor")
+        about = read_json(project.layout.floor / "floor.json", dict[str, Any], "floor")
         assert about["rows"] == dict.fromkeys(LANGUAGES, ROWS["train"])
         assert set(about["regularisation"].values()) <= set(floor.CANDIDATES)
         assert about["seconds"] > 0
@@ -50,7 +51,8 @@ class TestTeach:
     def test_equal_rows_give_equal_bytes_whatever_it_cost(self, project: Project) -> None:
         folder = project.layout.floor
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        assert set(before) == {"model.safetensors", "features.json", "floor.json"}
+        assert set(before) == {"checksums.json", "model.safetensors", "features.json",
+                               "floor.json"}
         project.floor()
         after = {path.name: path.read_bytes() for path in folder.iterdir()}
         first, second = (json.loads(files.pop("floor.json")) for files in (before, after))
@@ -68,7 +70,7 @@ class TestTeach:
                                               monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(floor, "MAX_ROWS", 40)
         project.floor()
-        about = read_json(project.layout.floor / "floor.json", "floor")
+        about = read_json(project.layout.floor / "floor.json", dict[str, Any], "floor")
         assert about["rows"] == dict.fromkeys(LANGUAGES, 40)
         assert all(accuracy > 70 for accuracy in accuracies(project).values())
 
@@ -119,7 +121,7 @@ def test_reaches_the_independent_recipe(massive: Path, tmp_path: Path,
         assert run(*stage.split()) == 0
     _, layout = load_project()
     rows = corpus.load(layout, "fr")
-    labels = read_json(layout.gate_keys, "gate")["labels"]
+    labels = read_json(layout.gate_keys, dict[str, Any], "gate")["labels"]
     gold = {split: rows.label_ids(split, labels) for split in ("train", "validation", "test")}
     assert len(gold["train"]) == 2000
     own = floor.predict_test(layout, [rows])["fr"].argmax(axis=1) == gold["test"]

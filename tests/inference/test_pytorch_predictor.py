@@ -6,8 +6,9 @@ from safetensors.numpy import load_file, save_file
 from support.predictions import answers, questions
 from support.training import LABELS, LANGUAGES, distilled
 
-from amtss.errors import CheckpointError, DataError
+from amtss.errors import AmtssError, CheckpointError
 from amtss.evaluation import evaluate
+from amtss.files import DataError, seal
 from amtss.inference.pytorch_predictor import PytorchPredictor
 
 
@@ -50,12 +51,13 @@ class TestPytorchPredictor:
         folder = distilled(tmp_path).layout.student
         (folder / "model.safetensors").write_bytes(
             (folder / "model.safetensors").read_bytes()[:999])
-        with pytest.raises(CheckpointError, match=r"safetensors weights, found.*-f distil"):
+        with pytest.raises(AmtssError, match=r"checksum differs\); remove it and run `dvc repro`"):
             PytorchPredictor(folder)
 
     def test_a_student_without_a_head(self, tmp_path: Path) -> None:
         path = distilled(tmp_path).layout.student / "model.safetensors"
         kept = {name: value for name, value in load_file(path).items() if "heads.fr" not in name}
         save_file(kept, path, metadata={"format": "pt"})
-        with pytest.raises(CheckpointError, match=r"heads\.fr.*-f distil"):
+        seal(path.parent)
+        with pytest.raises(CheckpointError, match=r"heads\.fr.*run `dvc repro`"):
             PytorchPredictor(path.parent)

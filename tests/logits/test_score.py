@@ -9,7 +9,7 @@ from support.training import LANGUAGES, SMALL, Project, scored, write_checkpoint
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from amtss.data import corpus
-from amtss.errors import AmtssError, CacheError, CheckpointError
+from amtss.errors import AmtssError, CacheError
 from amtss.logits import cache as logits_cache
 
 
@@ -167,6 +167,6 @@ class TestRefused:
         project = scored(tmp_path)
         before = project.layout.logits("en", "en").read_bytes()
         (project.layout.teacher("en") / "model.safetensors").unlink()
-        with pytest.raises(CheckpointError, match="run `dvc repro -f teach@en`"):
+        with pytest.raises(AmtssError, match="run `dvc repro teach@en`"):
             project.score("en")
         assert project.layout.logits("en", "en").read_bytes() == before

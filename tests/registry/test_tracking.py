@@ -184,3 +184,20 @@ class TestUnreachable:
             seconds.append(time.perf_counter() - started)
             assert done.status == 0
         assert seconds[1] - seconds[0] < 15
+
+
+def test_a_killed_run_is_ended_by_the_next_stage(tracked: Project) -> None:
+    params, layout = load_params(tracked.root / "params.yaml"), Layout(tracked.root)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    experiment = client().get_experiment_by_name("amtss-tracked").experiment_id
+    own = tracking.process(layout)
+    dead = {"process": str(gone.pid)}
+    killed, other, alive = (client().create_run(experiment, tags=own | tags).info.run_id
+                            for tags in (dead, dead | {"host": "elsewhere"}, {}))
+    with tracking.run(params, layout, "report"):
+        pass
+    assert [client().get_run(run).info.status for run in (killed, other, alive)] == [
+        "KILLED", "RUNNING", "RUNNING"]
+    for made in (killed, other, alive):
+        client().delete_run(made)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.config.schema import Params
@@ -21,7 +22,7 @@ from amtss.data import corpus
 from amtss.distillation import algorithm1
 from amtss.distillation import baseline as tiny
 from amtss.evaluation import floor
-from amtss.files import read_json, write_json
+from amtss.files import read_json, seal, write_json
 from amtss.logits import score as scoring
 from amtss.models import checkpoint
 from amtss.paths import SPLITS, Layout
@@ -156,11 +157,12 @@ class Project:
         """Lay the student where `amtss fetch` would."""
         shutil.rmtree(self.layout.registered, ignore_errors=True)
         shutil.copytree(self.layout.student, self.layout.registered / "student")
+        seal(self.layout.registered)
 
     def onboard(self, *new: str, version: int = 1, **continuation: Any) -> None:
         """Set params.yaml to onboard `new` to the registered student."""
         folder = self.layout.registered / "student"
-        old = read_json(folder / "config.json", "fetch")["languages"]
+        old = read_json(folder / "config.json", dict[str, Any], "fetch", ours=False)["languages"]
         self.set(
             languages=[*old, *new], continuation=continuation,
             teachers={"multilingual": {"languages": list(LANGUAGES)},
@@ -174,8 +176,7 @@ class Project:
 
     def about(self, teacher: str) -> dict[str, Any]:
         """Its teacher.json."""
-        about: dict[str, Any] = read_json(self.layout.teacher(teacher) / "teacher.json", "teach")
-        return about
+        return {**records.teacher(self.layout, teacher)}
 
     @property
     def student(self) -> bytes:
@@ -315,7 +316,7 @@ def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "
     from amtss.student.model import build_student
     from amtss.tokenization.tokenizer import load_tokenizer
 
-    sizes = read_json(source / "config.json", "write_checkpoint")
+    sizes = read_json(source / "config.json", dict[str, Any], "write_checkpoint", ours=False)
     given = Student(checkpoint=str(source), start="layers", architecture=Architecture(
         layers=changed.pop("layers", 2), width=sizes["hidden_size"], heads=2,
         feed_forward=2 * sizes["hidden_size"]), **changed)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from hypothesis import given
@@ -28,7 +29,7 @@ def test_a_head_that_was_kept_is_the_same(tmp_path: Path) -> None:
     save_file(head.tensors, tmp_path / "head.safetensors")
     write_json(tmp_path / "head.json", head.about)
     again = restored(load_file(tmp_path / "head.safetensors"),
-                     read_json(tmp_path / "head.json", "teach"))
+                     read_json(tmp_path / "head.json", dict[str, Any], "teach"))
     features = draw.normal(size=(4, 5)).astype(np.float32)
     np.testing.assert_array_equal(again.log_probabilities(features),
                                   head.log_probabilities(features))

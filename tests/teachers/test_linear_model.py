@@ -85,5 +85,5 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str) -> None:
     save({"en": model()}, tmp_path)
     path = tmp_path / name
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(AmtssError, match=r"expected .*; run `dvc repro -f teach@en`"):
+    with pytest.raises(AmtssError, match=r"expected .*run `dvc repro -f teach@en`"):
         load(tmp_path, "dvc repro -f teach@en")

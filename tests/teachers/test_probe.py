@@ -333,7 +333,7 @@ class TestRefused:
         project.teach("probe")
         path = project.layout.teacher("probe") / name
         path.write_bytes(path.read_bytes()[:-9])
-        with pytest.raises(AmtssError, match=r"expected .*; run `dvc repro -f teach@probe`"):
+        with pytest.raises(AmtssError, match=r"remove it and run `dvc repro teach@probe`"):
             project.score("probe")
 
     def test_settings_that_it_was_not_taught_with(self, tmp_path: Path, bert: Path) -> None:

@@ -26,9 +26,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError
-from amtss.files import read_json, write_json
+from amtss.files import seal, write_json
 from amtss.paths import Layout
-from amtss.teachers import checkpoints, teach
+from amtss.teachers import teach
 from amtss.teachers.transformer import align
 
 
@@ -281,12 +281,11 @@ class TestInterrupted:
         assert project.about("en")["fingerprint"] == whole.about("en")["fingerprint"]
 
     def test_a_checkpoint_runs_no_code(self, tmp_path: Path) -> None:
-        # even one whose mark was forged with it
+        # even one that was sealed with it
         project = one(tmp_path, training=LONG)
         folder = until(project, 1) / "checkpoint-6"
         (folder / "optimizer.pt").write_bytes(pickle.dumps(Malicious(tmp_path / "run"), protocol=2))
-        mark = read_json(folder / checkpoints.MARK, "teach")
-        write_json(folder / checkpoints.MARK, mark | {"files": checkpoints.hash_files(folder)})
+        seal(folder)
         with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
             project.teach("en")
         assert not (tmp_path / "run").exists()
