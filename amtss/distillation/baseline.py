@@ -64,6 +64,6 @@ def _copy_registered(layout: Layout) -> None:
         shutil.copytree(registered, folder)
     write_text(layout.history("baseline"), "")
     write_text(layout.training("baseline") / "epochs.csv", "epoch,language,accuracy,margin,rank\n")
-    seal(layout.training("baseline"))
     write_json(layout.training("baseline") / "cost.json",
                {"examples": 0, "seconds": 0.0, "epochs": 0, "best_epoch": 0})
+    seal(layout.training("baseline"))

@@ -102,10 +102,10 @@ def _write(lesson: "Lesson", layout: Layout, stage: str) -> None:
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history]
     write_text(layout.history(stage), "".join(lines))
     write_text(layout.training(stage) / "epochs.csv", _epochs_csv(progress.history))
-    seal(layout.training(stage))
     write_json(layout.training(stage) / "cost.json", {
         "examples": progress.examples, "seconds": round(progress.seconds, 3),
         "epochs": progress.epoch, "best_epoch": progress.best_epoch})
+    seal(layout.training(stage))
     # A later run with other code must train again, not find these checkpoints and stop.
     shutil.rmtree(layout.checkpoints(stage))
 

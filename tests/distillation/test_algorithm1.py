@@ -195,7 +195,7 @@ class TestWeights:
     def test_the_mixing_gives_the_soft_targets_and_the_margins(self, tmp_path: Path,
                                                                mixing: str) -> None:
         project = scored(tmp_path, distil={"mixing": mixing, "weights": "uniform"})
-        row = project.distil(max_epochs=1)[0]
+        row = project.distil(max_epochs=3)[0]
         assert row["mixing"] == mixing
         teachers = pool.load(project.params, project.layout, project.corpora(), LABELS,
                              project.params.pool)
@@ -206,7 +206,7 @@ class TestWeights:
 
     def test_mixings_make_different_students(self, tmp_path: Path) -> None:
         students = {mixing: (project := scored(tmp_path / mixing)).distil(
-            mixing=mixing, max_epochs=1) and project.student for mixing in MIXINGS}
+            mixing=mixing, max_epochs=3) and project.student for mixing in MIXINGS}
         assert len(set(students.values())) == len(MIXINGS)
 
     def test_a_pool_of_some_teachers(self, tmp_path: Path) -> None:
@@ -273,7 +273,8 @@ class TestChatLogs:
         rewrite_logits(project, "ru", "ru", "unlabelled", teacher)
         rewrite_logits(project, "ru", "ru", "train", np.tile([5.0, 0.0, 0.0], (len(train), 1)))
         assert project.distil()[-1]["average"] > 50.0
-        assert project.distil(labels_only=True)[-1]["average"] == pytest.approx(100 / 3)
+        with pytest.raises(CheckpointError, match=r"is right for 33\.33% of rows"):
+            project.distil(labels_only=True)
 
 
 class TestTeachersAreNotLoaded:
@@ -501,7 +502,7 @@ class TestOnboarding:
     def test_residual_heads(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", max_epochs=1)
         before = scored(tmp_path / "before", student={"heads": "residual"})
-        before.distil(max_epochs=1)
+        before.distil(max_epochs=3)
         shutil.copytree(before.layout.student, project.layout.student, dirs_exist_ok=True)
         project.register()
         project.distil()

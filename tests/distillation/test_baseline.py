@@ -35,7 +35,7 @@ def until(project: Project, epochs: int) -> None:
 
 class TestBudget:
     @pytest.mark.parametrize("distil", [{}, {"top_k": 1, "max_epochs": 3, "replay": 0.3},
-                                        {"max_epochs": 1}])
+                                        {"max_epochs": 2}])
     def test_sees_as_many_examples_as_the_student(self, tmp_path: Path,
                                                   distil: dict[str, Any]) -> None:
         project = scored(tmp_path)

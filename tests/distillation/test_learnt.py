@@ -18,6 +18,7 @@ from amtss.distillation import algorithm1
 from amtss.distillation.learnt import check_student
 from amtss.errors import CheckpointError
 from amtss.evaluation import evaluate
+from amtss.files import seal
 from amtss.logits.skill import Skill, skill
 
 GOLD = np.arange(30) % 3
@@ -122,6 +123,7 @@ class TestStages:
         weights = {name: torch.zeros_like(value) if name.startswith("heads") else value
                    for name, value in load_file(path).items()}
         save_file(weights, path, metadata={"format": "pt"})
+        seal(project.layout.student)
         with pytest.raises(CheckpointError, match=r"right for 33\.33% of rows, .* \(test\);"):
             evaluate.evaluate(project.params, project.layout)
         assert not project.layout.metrics.exists()

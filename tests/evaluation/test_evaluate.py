@@ -112,7 +112,7 @@ class TestFigures:
     @pytest.mark.parametrize("mixing", ["geometric", "stacked"])
     def test_of_another_mixing(self, tmp_path: Path, mixing: str) -> None:
         made = distilled(tmp_path)
-        made.distil(mixing=mixing, max_epochs=1)
+        made.distil(mixing=mixing, max_epochs=3)
         made.baseline()
         evaluate.evaluate(made.params, made.layout)
         teachers = pool.load(made.params, made.layout, made.corpora(), LABELS, made.params.pool)
@@ -186,7 +186,7 @@ class TestSizes:
         for changed in ({}, {"vocabulary": "trimmed", "trimming": few}):
             project.set(student=changed)
             project.start()
-            project.distil(max_epochs=1)
+            project.distil(max_epochs=3)
             project.baseline()
             sizes.append(footprint.sizes(project.params, project.layout))
         full, trimmed = sizes

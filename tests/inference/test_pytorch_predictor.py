@@ -6,9 +6,9 @@ from safetensors.numpy import load_file, save_file
 from support.predictions import answers, questions
 from support.training import LABELS, LANGUAGES, distilled
 
-from amtss.errors import AmtssError, CheckpointError
+from amtss.errors import AmtssError, CheckpointError, DataError
 from amtss.evaluation import evaluate
-from amtss.files import DataError, seal
+from amtss.files import seal
 from amtss.inference.pytorch_predictor import PytorchPredictor
 
 

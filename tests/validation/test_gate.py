@@ -128,8 +128,8 @@ def test_the_folder_holds_tables_links_and_a_figure(project: Project) -> None:
     project.write("cd")
     project.gate(params_of("ab", "cd"))
     assert sorted(path.name for path in project.layout.gate.iterdir()) == [
-        "appendix_a.csv", "distribution.json", "label_distribution.png", "labels.csv",
-        "summary.md"]
+        "appendix_a.csv", "checksums.json", "distribution.json", "label_distribution.png",
+        "labels.csv", "summary.md"]
     assert project.rows("appendix_a.csv") == [
         ["label", "ab", "cd"], ["chat", "0", "18"], ["pay", "18", "18"], ["ship", "18", "18"],
         ["Total", "36", "54"]]
