@@ -19,6 +19,7 @@ from support.training import (
     Project,
     distilled,
     onboarding,
+    prepared,
     rewrite_logits,
     scored,
     stopping_after,
@@ -30,7 +31,6 @@ from support.warm import BIN, programs
 
 from amtss.data import corpus
 from amtss.distillation import algorithm1, importance
-from amtss.distillation.lesson import Lesson, prepare
 from amtss.distillation.results import measure_on_validation
 from amtss.errors import AmtssError, CheckpointError
 from amtss.inference.pytorch_predictor import PytorchPredictor
@@ -45,10 +45,6 @@ def until(project: Project, epochs: int) -> None:
     """Train, but stop after `epochs`."""
     with stopping_after(epochs) as stop:
         algorithm1.distil(project.params, project.layout, stop)
-
-
-def prepared(project: Project) -> Lesson:
-    return prepare(project.params, project.layout, LANGUAGES, project.params.pool, "distil")
 
 
 def perfect(project: Project, code: str, share: float = 1.0) -> None:

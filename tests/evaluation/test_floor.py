@@ -118,7 +118,8 @@ def test_reaches_the_independent_recipe(massive: Path, tmp_path: Path,
         "project": "floor", "languages": ["fr"], "distil": {"top_k": 1},
         "data": {"source": "files", "path": str(massive), "files": "{language}/{split}.jsonl",
                  "columns": {"label": "scenario"}, "sample": {"labelled": 2000}},
-        "teachers": {"fr": {"kind": "linear", "languages": ["fr"]}}, "baseline": {"teacher": "fr"}}))
+        "teachers": {"fr": {"kind": "linear", "languages": ["fr"]}},
+        "baseline": {"teacher": "fr"}}))
     for stage in ("sources", "data fr", "validate fr", "gate", "floor"):
         assert run(*stage.split()) == 0
     _, layout = load_project()

@@ -15,6 +15,7 @@ from support.training import LABELS, LANGUAGES, Project, distilled
 from amtss.config.schema import Architecture, Columns, Data, Student
 from amtss.data import corpus, sources
 from amtss.errors import AmtssError, CheckpointError, DataError
+from amtss.files import seal
 from amtss.inference import export
 from amtss.inference.jsonl import BATCH, Question
 from amtss.inference.load import load_folder
@@ -137,7 +138,7 @@ class TestRefused:
     @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
     def test_a_file_is_missing(self, spoilt: Path, name: str) -> None:
         (spoilt / name).unlink()
-        with pytest.raises(AmtssError, match=rf"{name}: expected a file, found none; run `amtss"):
+        with pytest.raises(AmtssError, match=rf"{name}: expected a file, found.*; run `amtss"):
             OnnxPredictor(spoilt)
 
     @pytest.mark.parametrize("kept", [0, 999, -9])
@@ -193,6 +194,7 @@ def real(massive: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
             parameter.add_(0.1 * torch.randn_like(parameter))
     model.save_pretrained(layout.student)
     tokenizer.save_pretrained(layout.student)
+    seal(layout.student)
     return layout
 
 

@@ -161,8 +161,10 @@ class TestRegister:
 def committed(project: Project) -> Project:
     """The same under git, with its dvc.lock; nothing has changed since."""
     write_text(project.layout.root / "dvc.lock", "schema: '2.0'\n")
+    write_text(project.layout.root / "dvc.yaml", "stages: {evaluate: {cmd: amtss evaluate}}\n")
     git(project, "init", "-q")
-    git(project, "add", "params.yaml", "dvc.lock")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=project.layout.root, check=True)
+    git(project, "add", "params.yaml", "dvc.yaml", "dvc.lock")
     git(project, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "state")
     return project
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from amtss.config.schema import Params
 from amtss.evaluation import evaluate
-from amtss.files import write_json
+from amtss.files import seal, write_json
 from amtss.paths import Layout
 from amtss.registry import register as registration
 from amtss.registry import store, versions
@@ -61,6 +61,7 @@ def retrained(project: Project, add: float = 0.1) -> Project:
     weights = load_file(path)
     weights["heads.en.out_proj.bias"][0] += add
     save_file(weights, path, metadata={"format": "pt"})
+    seal(project.layout.student)
     evaluate.evaluate(project.params, project.layout)
     return project
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from amtss import records
 from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.config.schema import Params
@@ -31,6 +30,7 @@ from amtss.teachers import teach as teaching
 from support.shared import once
 
 if TYPE_CHECKING:
+    from amtss.distillation.lesson import Lesson
     from amtss.student.model import StudentModel
 
 LABELS = ("chat", "pay", "ship")
@@ -176,7 +176,7 @@ class Project:
 
     def about(self, teacher: str) -> dict[str, Any]:
         """Its teacher.json."""
-        return {**records.teacher(self.layout, teacher)}
+        return read_json(self.layout.teacher(teacher) / "teacher.json", dict[str, Any], "teach")
 
     @property
     def student(self) -> bytes:
@@ -240,6 +240,13 @@ def onboarding(root: Path, *new: str, **continuation: Any) -> Project:
     project.floor()
     project.start()
     return project
+
+
+def prepared(project: Project, heads: Sequence[str] = LANGUAGES) -> "Lesson":
+    """What a training begins with."""
+    from amtss.distillation.lesson import prepare
+
+    return prepare(project.params, project.layout, heads, project.params.pool, "distil")
 
 
 def untimed(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

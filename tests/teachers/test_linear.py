@@ -89,7 +89,8 @@ class TestTaught:
             other = two.layout.teacher("lin") / path.name
             if path.name == "teacher.json":
                 first, second = (json.loads(file.read_text()) for file in (path, other))
-                assert first | {"seconds": 0} == second | {"seconds": 0}
+                cost = {"seconds": 0, "checksum": ""}
+                assert first | cost == second | cost
             else:
                 assert path.read_bytes() == other.read_bytes()
         assert (one.layout.logits("lin", "en").read_bytes()
@@ -227,7 +228,7 @@ def test_it_is_distilled_beside_a_transformer(tmp_path: Path) -> None:
     own.teach()
     own.score()
     own.start()
-    history = own.distil(max_epochs=1, mixing="geometric")
+    history = own.distil(max_epochs=4, mixing="geometric")
     assert set(history[0]["weights"]) == {"lin", "multilingual"}
     own.baseline()
     own.floor()

@@ -100,7 +100,8 @@ class TestTaught:
         project.teach("probe")
         about = project.about("probe")
         assert {path.name for path in project.layout.teacher("probe").iterdir()} == {
-            "model.safetensors", "probe.json", "cross_fitted.safetensors", "teacher.json"}
+            "checksums.json", "model.safetensors", "probe.json", "cross_fitted.safetensors",
+            "teacher.json"}
         encoder = AutoModel.from_pretrained(bert, add_pooling_layer=False)
         assert about["parameters"] == encoder.num_parameters() + 32 * 3 + 3
         assert (about["architecture"], about["layers"], about["examples"]) == (

@@ -115,7 +115,7 @@ class TestFromScratch:
         assert leftovers(tmp_path) == set()
         assert not list(project.layout.checkpoints("teach-en").glob("**/*"))
         assert {path.name for path in project.layout.teacher("en").iterdir()} == {
-            "config.json", "model.safetensors", "teacher.json", "tokenizer.json",
+            "checksums.json", "config.json", "model.safetensors", "teacher.json", "tokenizer.json",
             "tokenizer_config.json"}
 
     def test_same_seed_same_teacher(self, tmp_path: Path) -> None:
