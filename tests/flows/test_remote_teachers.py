@@ -26,7 +26,7 @@ from flows.project import remote
 NAMES = ["en", "more", "last"]
 STAND_IN = """
 # Stands for `amtss` up to the scores. A teacher logs which worker runs it and waits for a file.
-import json, os, pathlib, sys, time
+import hashlib, json, os, pathlib, sys, time
 stage, *rest = sys.argv[1:]
 A, signals = pathlib.Path("artifacts"), pathlib.Path(os.environ["SIGNALS"])
 settings = pathlib.Path("params.yaml").read_text()
@@ -39,7 +39,9 @@ if stage == "settings":
 elif stage == "sources":
     write("sources.json", {"en": 1})
 elif stage == "data":
-    write(f"data/{rest[0]}/corpus.json", {"rows": {"train": 1}})
+    about = {"labels": None, "fingerprint": "", "rows": {"train": 1}}
+    checksum = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+    write(f"data/{rest[0]}/corpus.json", about | {"checksum": checksum})
 elif stage == "validate":
     write(f"validation/{rest[0]}/validation.md", "fine")
 elif stage == "gate":

@@ -16,10 +16,12 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
+from support.metrics import metrics
 from support.prefect import free_port, tiny
 
 from amtss.config import yaml
 from amtss.errors import AmtssError
+from amtss.files import write_json
 from flows import remote_teachers, tasks
 from flows import server as prefect_server
 from flows.distill import distill
@@ -116,11 +118,7 @@ def test_a_task_is_retried_until_the_registry_answers(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "params.yaml").write_text(yaml.dump(tiny()))
     (tmp_path / "artifacts").mkdir()
-    accuracy = {"en": 80.0}
-    (tmp_path / "artifacts" / "metrics.json").write_text(json.dumps({
-        "student": {"accuracy": accuracy}, "baseline": {"accuracy": accuracy},
-        "floor": {"accuracy": accuracy},
-        "teachers": {"en": {"accuracy": accuracy}}, "best_teacher": {"en": "en"}}))
+    write_json(tmp_path / "artifacts" / "metrics.json", metrics(("en",)))
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     work = Workspace(tmp_path, tmp_path, os.open(tmp_path / "lock", os.O_CREAT))
