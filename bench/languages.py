@@ -108,6 +108,7 @@ def built(folder: Path, count: int) -> dict[str, Any]:
     """Build a student of `count` languages, then onboard one more."""
     _one_thread()
     from amtss.distillation import algorithm1
+    from amtss.files import seal
     from amtss.student import start
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -125,6 +126,7 @@ def built(folder: Path, count: int) -> dict[str, Any]:
             "version": 1, "fingerprint": "0" * 16, "languages": codes(count + 1)[-1:]})
         joined.registered.mkdir()
         (joined.registered / "student").symlink_to(layout.student.resolve())
+        seal(joined.registered)
         return {"languages": count, "built": first, "onboarded": student(more, joined)}
 
 

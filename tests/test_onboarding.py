@@ -80,9 +80,10 @@ class TestPrepare:
 
     def test_where_the_data_is_and_what_the_teacher_starts_from(self, champion: Project) -> None:
         shutil.move("data/ko", "data/korean")
-        made = prepared(champion, "ko", data="korean", teacher="some/hub-id")
+        Path("some/folder").mkdir(parents=True)
+        made = prepared(champion, "ko", data="korean", teacher="some/folder")
         assert made.data.configs == {"ko": "korean"}
-        assert made.teachers["ko"].checkpoint == "some/hub-id"
+        assert made.teachers["ko"].checkpoint == "some/folder"
 
     def test_a_linear_teacher(self, champion: Project) -> None:
         made = prepared(champion, "ko", teacher="linear")
@@ -90,6 +91,7 @@ class TestPrepare:
         assert made.taught_on("ko") == made.scored_by("ko") == ("ko",)
 
     def test_a_probe_and_a_teacher_that_is_taught_already(self, champion: Project) -> None:
+        Path("some/encoder").mkdir(parents=True)
         made = prepared(champion, "ko", teacher="probe:some/encoder", changes=(
             'teachers.ko.prefix="query: "', "teachers.multilingual.scores=[en, fr, ru, ko]"))
         probe = made.teachers["ko"]
