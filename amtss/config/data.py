@@ -1,10 +1,12 @@
 """Settings of the texts: where they come from, and which of their faults stop the pipeline."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from amtss.config.section import Count, Distinct, Language, Positive, Section, Seed, Share
+from amtss.lookalikes import VISIBLE
 
 
 class Columns(Section):
@@ -114,6 +116,8 @@ class Data(Section):
     def _at_least_two(cls, labels: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if labels is not None and len(labels) < 2:
             raise ValueError(f"expected at least 2 labels, found {len(labels)}")
+        if blank := [label for label in labels or () if not re.search(VISIBLE, label)]:
+            raise ValueError(f"expected names, found {blank[0]!a}")
         return labels
 
     @model_validator(mode="after")

@@ -4,8 +4,8 @@ A table has the columns `id`, `text`, `pair` (only for pairs) and `label`, all s
 names. Wrong ones stay as they are, for validation to find.
 """
 
-import csv
-import tempfile
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,16 @@ import pyarrow as pa
 
 from amtss import files, hub
 from amtss.config.schema import Data, Splits
-from amtss.errors import DataError, first_line
+from amtss.data import formats, hub_folder
+from amtss.data.formats import Columns, Split
+from amtss.errors import DataError
 from amtss.paths import SPLITS
 
 Tables = dict[str, pa.Table]
+KINDS = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+"""Suffix of a file -> how to read it."""
+INDEX = re.compile("0|-1|[1-9][0-9]*")
+"""An integer label as text."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,12 @@ def read(data: Data, language: str) -> Source:
     """
     if data.source == "demo":
         return _demo(data, language)
-    raw = _files(data, language) if data.source == "files" else _dataset(data, language)
-    names = next((names for table in raw.values() if (names := _class_names(data, table))), None)
-    labels = data.labels or names
-    tables = {split: _canonical(data, f"{language}/{split}", table, names or data.labels)
-              for split, table in raw.items()}
-    return Source(tables, labels)
+    splits = _files(data, language) if data.source == "files" else _dataset(data, language)
+    names = next((names for split in splits.values() if (names := _class_names(data, split))), None)
+    shared = _shared(splits)
+    tables = {name: _canonical(data, f"{language}/{name}", split.columns, shared,
+                               names or data.labels) for name, split in splits.items()}
+    return Source(tables, data.labels or names)
 
 
 def fingerprint(data: Data, language: str) -> str:
@@ -81,8 +87,8 @@ def _split_names(splits: Splits) -> dict[str, str]:
     return {split: name for split in SPLITS if (name := getattr(splits, split)) is not None}
 
 
-def _files(data: Data, language: str) -> Tables:
-    """A table per split. A language may have no unlabelled split; the gate warns of that."""
+def _files(data: Data, language: str) -> dict[str, Split]:
+    """A language may have no unlabelled split; the gate warns of that."""
     return {split: _file(data, language, name) for split, name in _split_names(data.splits).items()
             if split != "unlabelled" or _path(data, language, name).is_file()}
 
@@ -92,47 +98,19 @@ def _path(data: Data, language: str, split: str) -> Path:
     return Path(data.path) / data.files.format(language=name, split=split)
 
 
-def _file(data: Data, language: str, split: str) -> pa.Table:
-    import pyarrow.csv
-    import pyarrow.json
-    import pyarrow.parquet
-
+def _file(data: Data, language: str, split: str) -> Split:
     path = _path(data, language, split)
     if not path.is_file():
         raise DataError(f"{path}: expected {language}'s split {split!r}, found no file; "
                         "correct data.path or data.files in params.yaml")
-    try:
-        if path.suffix == ".csv":
-            path.read_text(encoding="utf-8")  # pyarrow's error would not say where
-            text = pyarrow.csv.ConvertOptions(strings_can_be_null=False,
-                                              column_types=_all_strings(path))
-            parse = pyarrow.csv.ParseOptions(newlines_in_values=True)
-            return pyarrow.csv.read_csv(path, parse_options=parse, convert_options=text)
-        if path.suffix in (".jsonl", ".json"):
-            path.read_text(encoding="utf-8")  # pyarrow accepts any bytes as text
-            return pyarrow.json.read_json(path)
-        if path.suffix == ".parquet":
-            return pyarrow.parquet.read_table(path)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected UTF-8, found {error.reason} at byte {error.start}; "
-                        "save it as UTF-8") from error
-    except (pa.ArrowException, OSError, csv.Error) as error:
-        raise DataError(f"{path}: expected {path.suffix[1:]} in UTF-8, found: "
-                        f"{first_line(error)}; fix the file") from error
-    raise DataError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix!r}; "
-                    "correct data.files in params.yaml")
+    if path.suffix not in KINDS:
+        raise DataError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix!r}; "
+                        "correct data.files in params.yaml")
+    return formats.read([path], KINDS[path.suffix], data.columns.label)
 
 
-def _all_strings(path: Path) -> dict[str, pa.DataType]:
-    """All columns of a CSV file as strings: the label `01` or the text `123` is not a number."""
-    with open(path, encoding="utf-8-sig", newline="") as file:
-        return dict.fromkeys(next(csv.reader(file), []), pa.string())
-
-
-def _dataset(data: Data, language: str) -> Tables:
-    """A table per split. A language may have no unlabelled split; the gate warns of that."""
-    import datasets
-
+def _dataset(data: Data, language: str) -> dict[str, Split]:
+    """A language may have no unlabelled split; the gate warns of that."""
     config = data.configs.get(language, language)
     if data.path == "data":
         assert data.hub is not None  # ensured by Data's validator
@@ -143,81 +121,108 @@ def _dataset(data: Data, language: str) -> Tables:
         raise DataError(f"{folder}: expected a folder in the hub's layout, found none; "
                         "correct data.path in params.yaml")
     where = f"data set {data.hub if data.path == 'data' else folder}, config {config!r}"
-    try:
-        # A fresh cache: `datasets` finds a folder's cache by its name, whatever it contains now.
-        with tempfile.TemporaryDirectory() as fresh:
-            loaded = datasets.load_dataset(str(folder), config, cache_dir=fresh,
-                                           keep_in_memory=True)
-    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
-        cause = error.__cause__ or error  # a DatasetGenerationError itself has no details
-        raise DataError(f"{where}: expected to load it, found: {first_line(cause)}; correct "
-                        "data.path, data.hub or data.configs in params.yaml") from error
-    tables = {}
+    present = hub_folder.read(folder, config, where, data.columns.label)
+    splits = {}
     for split, name in _split_names(data.splits).items():
-        if name in loaded:
-            schema = loaded[name].features.arrow_schema
-            tables[split] = loaded[name].with_format("arrow")[:].replace_schema_metadata(
-                schema.metadata)
+        if name in present:
+            splits[split] = present[name]
         elif split != "unlabelled":
-            raise DataError(f"{where}: expected a split {name!r}, found {', '.join(loaded)}; "
+            raise DataError(f"{where}: expected a split {name!r}, found {', '.join(present)}; "
                             "correct data.splits in params.yaml")
-    return tables
+    return splits
 
 
-def _class_names(data: Data, table: pa.Table) -> tuple[str, ...] | None:
-    """The label names in the schema of a `datasets` table; None if it has none."""
+def _class_names(data: Data, split: Split) -> tuple[str, ...] | None:
+    """The label names in a schema of `datasets`; None if it has none."""
     import datasets
 
-    if not (table.schema.metadata or {}).get(b"huggingface"):
+    if split.schema is None or not (split.schema.metadata or {}).get(b"huggingface"):
         return None
-    features = datasets.Features.from_arrow_schema(table.schema)
+    features = datasets.Features.from_arrow_schema(split.schema)
     column = next((name for name in data.columns.label if name in features), None)
     feature = features.get(column) if column else None
     return tuple(feature.names) if isinstance(feature, datasets.ClassLabel) else None
 
 
-def _canonical(data: Data, where: str, table: pa.Table, names: tuple[str, ...] | None) -> pa.Table:
-    """`table` with our columns, as strings; integer labels are replaced by their names."""
-    texts = {"text": _column(where, table, "text", data.columns.text)}
+def _shared(splits: dict[str, Split]) -> set[str]:
+    """Columns that all labelled splits have: they come before those that one split alone has."""
+    return set.intersection(*(set(split.columns) for name, split in splits.items()
+                              if name != "unlabelled"))
+
+
+def _canonical(data: Data, where: str, columns: Columns, shared: set[str],
+               names: tuple[str, ...] | None) -> pa.Table:
+    """A table with our columns, as strings; integer labels are replaced by their names."""
+    def column(role: str, known: Iterable[str]) -> pa.ChunkedArray:
+        return _column(where, columns, role, sorted(known, key=lambda name: name not in shared))
+
+    table = {"text": _strings(where, "text", column("text", data.columns.text))}
     if data.columns.pair:
-        texts["pair"] = _column(where, table, "pair", data.columns.pair)
-    size = len(table)
-    identity = next((name for name in data.columns.id if name in table.column_names), None)
-    ids = (_strings(where, "id", _column(where, table, "id", (identity,))) if identity
+        table["pair"] = _strings(where, "pair", column("pair", data.columns.pair))
+    size = len(table["text"])
+    ids = (_strings(where, "id", column("id", data.columns.id))
+           if columns.keys() & set(data.columns.id)
            else pa.array(map(str, range(size)), pa.string()))
-    if where.endswith("/unlabelled"):
-        label = pa.nulls(size, pa.string())
-    else:
-        label = _names(where, _column(where, table, "label", data.columns.label), names)
-    return pa.table({"id": ids, **{key: _strings(where, key, column)
-                                   for key, column in texts.items()}, "label": label})
+    label = (pa.nulls(size, pa.string()) if where.endswith("/unlabelled") else
+             _names(where, column("label", data.columns.label), names))
+    return pa.table({"id": ids, **table, "label": label})
 
 
-def _column(where: str, table: pa.Table, role: str, names: tuple[str, ...]) -> pa.ChunkedArray:
+def _column(where: str, columns: Columns, role: str, names: Sequence[str]) -> pa.ChunkedArray:
+    """The first of `names` that there is."""
     for name in names:
-        if table.column_names.count(name) > 1:
-            raise DataError(f"{where}: expected one column {name!r} for the {role}, found several; "
-                            f"rename all but one or set data.columns.{role}")
-        if name in table.column_names:
-            return table[name]
+        if name in columns:
+            read = columns[name]
+            if read is None:
+                raise DataError(f"{where}: expected one column {name!r} for the {role}, found "
+                                f"several; rename all but one or set data.columns.{role}")
+            return read()
     raise DataError(f"{where}: expected a column {' or '.join(map(repr, names))} for the {role}, "
-                    f"found {', '.join(table.column_names)}; set data.columns.{role}")
+                    f"found {', '.join(columns)}; set data.columns.{role}")
 
 
 def _strings(where: str, role: str, column: pa.ChunkedArray) -> pa.Array:
     try:
-        return column.cast(pa.string()).combine_chunks()
+        texts = column.cast(pa.large_binary() if _is_binary(column.type) else pa.string())
+        texts = texts.combine_chunks()
     except pa.ArrowException as error:
         raise DataError(f"{where}: expected strings in the {role} column, found {column.type}; "
                         f"set data.columns.{role} or fix the source") from error
+    try:
+        texts.validate(full=True)
+        return texts.cast(pa.string())
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{where}: expected UTF-8 in the {role} column, found other bytes in row "
+                        f"{_first_bad(texts)}; save it as UTF-8") from error
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _first_bad(texts: pa.Array) -> int:
+    """The number of the first row that is not UTF-8; the first row is row 1."""
+    for number, value in enumerate(texts.cast(pa.large_binary()), start=1):
+        try:
+            (value.as_py() or b"").decode()
+        except UnicodeDecodeError:
+            return number
+    raise AssertionError("all rows are UTF-8")
 
 
 def _names(where: str, column: pa.ChunkedArray, names: tuple[str, ...] | None) -> pa.Array:
     """Label names. An integer outside the list stays a number, and validation refuses it.
 
-    -1 marks rows without a label in data sets of the hub.
+    CSV has no integers: digits are an index there if all labels are digits and no name is. -1 marks
+    rows without a label in data sets of the hub.
     """
-    if not pa.types.is_integer(column.type):
-        return _strings(where, "label", column)
-    known = dict(enumerate(names or ())) | {-1: None, None: None}
-    return pa.array([known.get(value, str(value)) for value in column.to_pylist()], pa.string())
+    texts = _strings(where, "label", column)
+    if not (pa.types.is_integer(column.type) or (names and _are_digits(texts.to_pylist())
+                                                and not any(map(INDEX.fullmatch, names)))):
+        return texts
+    known = {str(index): name for index, name in enumerate(names or ())} | {"-1": None}
+    return pa.array([known.get(text, text) for text in texts.to_pylist()], pa.string())
+
+
+def _are_digits(texts: Sequence[str | None]) -> bool:
+    return all(INDEX.fullmatch(text) for text in {*texts} - {None, ""} if text is not None)

@@ -52,10 +52,11 @@ def _question(text: str, where: str, language: str, pair: str | None) -> Questio
         raise DataError(f"{where}: expected a `text`, found keys {', '.join(row) or 'none'}; add "
                         "it to that line")
     for key in ("lang", "pair"):
-        if not isinstance(row.get(key, ""), str):
+        if not isinstance(row.get(key), str | None):
             raise DataError(f"{where}: expected text for `{key}`, found {row[key]!r}; correct that "
                             "line")
-    return Question(row["text"], row.get("lang", language), row.get("pair", pair))
+    lang, own = row.get("lang"), row.get("pair")  # null is as good as none
+    return Question(row["text"], language if lang is None else lang, pair if own is None else own)
 
 
 def answer(load: Callable[[Path], Predictor], folder: Path, questions: Iterable[Question]

@@ -67,9 +67,11 @@ def _settings(params: Params, name: str) -> TransformerTeacher:
     return teacher
 
 
-def align(id2label: dict[Any, str], labels: list[str], renamed: dict[str, str],
+def align(id2label: dict[Any, Any], labels: list[str], renamed: dict[str, str],
           where: str) -> list[int]:
     """For each of our labels, the checkpoint's column of that name; order and case may differ.
+
+    A name that is one of ours as it is means no other. Names that are numbers count as text.
 
     Args:
         id2label: the checkpoint's label of each column.
@@ -77,20 +79,25 @@ def align(id2label: dict[Any, str], labels: list[str], renamed: dict[str, str],
         where: what an error's message begins with.
 
     Raises:
-        CheckpointError: one of our labels is not among the checkpoint's, or twice.
+        CheckpointError: one of our labels is not among the checkpoint's, or twice, or two of ours
+            are one of its labels.
     """
-    names = [renamed.get(name, name).casefold() for name in id2label.values()]
-    twice = [label for label in labels if names.count(label.casefold()) > 1]
+    names = {column: renamed.get(str(name), str(name)) for column, name in id2label.items()}
+    columns = {label: [column for column, name in names.items() if name == label or (
+        name not in labels and name.casefold() == label.casefold())] for label in labels}
+    twice = [label for label in labels if len(columns[label]) > 1]
     if twice:
         raise CheckpointError(f"{where}: expected one label for each of ours, found two of its "
                               f"labels for {', '.join(twice)}; correct the teacher's `labels`")
-    column = dict(zip(names, id2label, strict=True))
-    missing = [label for label in labels if label.casefold() not in column]
+    found = [column for label in labels for column in columns[label]]
+    missing = [label for label in labels
+               if not columns[label] or found.count(columns[label][0]) > 1]
     if missing:
         raise CheckpointError(f"{where}: expected the labels {', '.join(labels)}, found "
-                              f"{', '.join(id2label.values())}, without {', '.join(missing)}; map "
-                              "its names to ours in the teacher's `labels`")
-    return [column[label.casefold()] for label in labels]
+                              f"{', '.join(map(str, id2label.values()))}, without "
+                              f"{', '.join(missing)}; map its names to ours in the teacher's "
+                              "`labels`")
+    return found
 
 
 def _checkpoint_of(teacher: TransformerTeacher) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from amtss.config.schema import Validation
+from amtss.lookalikes import VISIBLE, alike, printed
 from amtss.validation.labels import Counts, smoothed, vector
 
 LABELLED = ("train", "validation", "test")
@@ -66,7 +67,7 @@ def of_text(name: str, settings: Validation) -> Iterator[Check]:
     yield Check("nulls", f"a {name} in every row", "ExpectColumnValuesToNotBeNull",
                 {"column": name})
     yield Check("empty", f"more than white space in every {name}",
-                "ExpectColumnValuesToMatchRegex", {"column": name, "regex": r"\S"},
+                "ExpectColumnValuesToMatchRegex", {"column": name, "regex": VISIBLE},
                 error=settings.max_empty, fix=_or_raise("max_empty"))
     yield Check("too long", f"at most {longest} characters in every {name}",
                 "ExpectColumnValueLengthsToBeBetween", {"column": name, "max_value": longest},
@@ -75,17 +76,14 @@ def of_text(name: str, settings: Validation) -> Iterator[Check]:
 
 def of_duplicates(names: Sequence[str], marks: Sequence[str],
                   settings: Validation) -> Iterator[Check]:
-    """Texts (the columns `names`) that occur more than once, from the columns `marks`."""
-    kind = "ExpectColumnValuesToBeUnique"
-    arguments: dict[str, Any] = {"column": "text"}
-    if len(names) > 1:
-        kind = "ExpectCompoundColumnsToBeUnique"
-        arguments = {"column_list": [*names], "ignore_row_if": "any_value_is_missing"}
-    yield Check("duplicates", f"each {' and '.join(names)} once", kind, arguments,
-                warn=settings.warn_duplicates, error=settings.max_duplicates,
-                fix=_or_raise("max_duplicates"))
+    """Texts (the columns `names`) that occur more than once, from the columns `marks`.
+
+    Texts that differ in case, width, blanks or normal form alone count as one.
+    """
     leaked, conflicting = settings.max_leaked, settings.max_conflicting
     for mark, name, expected, warn, error, key in (
+        ("repeated", "duplicates", f"each {' and '.join(names)} once",
+         settings.warn_duplicates, settings.max_duplicates, "max_duplicates"),
         ("several_labels", "conflicting", "one label for each text",
          settings.warn_conflicting, conflicting, "max_conflicting"),
         ("also_in_train", "leaked", "no text that also occurs in train",
@@ -105,6 +103,8 @@ def of_label(split: str, counts: Mapping[str, Counts],
     """A split's labels: present, among `known` where the list is fixed, distributed as in train."""
     yield Check("nulls", "a label in every row", "ExpectColumnValuesToNotBeNull",
                 {"column": "label"})
+    yield Check("empty", "a label in every row", "ExpectColumnValuesToMatchRegex",
+                {"column": "label", "regex": VISIBLE})
     if known is not None:
         yield Check("unknown labels", f"one of the {len(known)} known labels in every row",
                     "ExpectColumnValuesToBeInSet", {"column": "label", "value_set": [*known]},
@@ -126,8 +126,18 @@ def label_table(counts: Mapping[str, Counts], labels: Sequence[str]) -> pa.Table
     rows = {split: vector(counts.get(split, {}), labels) for split in LABELLED}
     largest = int(rows["train"].max())
     ratios = [largest / int(count) if count else None for count in rows["train"]]
+    others = {label: [other for other in group if other != label]
+              for group in alike(labels) for label in group}
+    twins = {label: [other for other in others[label] if printed(other) == printed(label)]
+             for label in others}
     return pa.table({"label": pa.array(labels, pa.string()), **rows,
-                     "largest_over_this": pa.array(ratios, pa.float64())})
+                     "largest_over_this": pa.array(ratios, pa.float64()),
+                     "printed_alike": _listed(labels, twins), "alike": _listed(labels, others)})
+
+
+def _listed(labels: Sequence[str], others: Mapping[str, Sequence[str]]) -> pa.Array:
+    """For each label the first of its `others`, null where it has none."""
+    return pa.array([next(iter(others.get(label, ())), None) for label in labels], pa.string())
 
 
 def of_label_table(settings: Validation) -> Iterator[Check]:
@@ -136,6 +146,12 @@ def of_label_table(settings: Validation) -> Iterator[Check]:
     yield Check("few examples", f"at least {least} training rows of every label",
                 "ExpectColumnValuesToBeBetween", {"column": "train", "min_value": least},
                 "labels", error=NEVER)
+    yield Check("labels printed alike", "labels that do not print alike",
+                "ExpectColumnValuesToBeNull", {"column": "printed_alike"}, "labels",
+                fix="spell them alike in the source")
+    yield Check("labels alike", "labels that differ in more than case, width and blanks",
+                "ExpectColumnValuesToBeNull", {"column": "alike"}, "labels", error=NEVER,
+                fix="spell them alike in the source")
     yield Check("imbalance", f"at most {most:g} times as many rows of one label as of another",
                 "ExpectColumnMaxToBeBetween", {"column": "largest_over_this", "max_value": most},
                 "times", most, NEVER)

@@ -1,20 +1,30 @@
-"""Texts that occur more than once: in one split or in two, with one label or with several."""
+"""Texts that occur more than once: in one split or in two, with one label or with several.
 
+Texts are equal if our own tokenizer sees no difference (`lookalikes.plain`).
+"""
+
+from collections import Counter
 from collections.abc import Mapping
 
 import pyarrow as pa
 
+from amtss.lookalikes import plain
+
 Text = tuple[str, ...]
-"""A text, or a text and its pair: what makes two rows the same."""
+"""A text's plain form, or those of a text and its pair: what makes two rows the same."""
 Seen = Mapping[str, Mapping[Text, set[str]]]
 """Split -> text -> the labels that the text has there."""
 
-MARKS = ("several_labels", "also_in_train", "other_label_in_train", "also_in_test")
+MARKS = ("repeated", "several_labels", "also_in_train", "other_label_in_train", "also_in_test")
 """Added columns: the text of a row where the row fails the check, null elsewhere."""
 
 
 def texts(table: pa.Table) -> list[Text | None]:
     """Each row's text (with its pair); None where a part is missing."""
+    return [text and tuple(map(plain, text)) for text in _written(table)]
+
+
+def _written(table: pa.Table) -> list[tuple[str, ...] | None]:
     parts = [table[name].to_pylist() for name in ("text", "pair") if name in table.column_names]
     return [None if None in text else text for text in zip(*parts, strict=True)]
 
@@ -34,8 +44,9 @@ def marked(split: str, table: pa.Table, seen: Seen) -> pa.Table:
     Labelled splits are compared with themselves, validation and test also with train, and
     unlabelled with test.
     """
-    marks = {}
     keys = [text or () for text in texts(table)]  # no row has (): a missing text is never marked
+    times = Counter(keys)
+    marks = {"repeated": [times[key] > 1 for key in keys]}
     if split != "unlabelled":
         marks["several_labels"] = [len(seen[split].get(key, ())) > 1 for key in keys]
     if split in ("validation", "test") and "train" in seen:
@@ -45,8 +56,9 @@ def marked(split: str, table: pa.Table, seen: Seen) -> pa.Table:
                                          for key, label in zip(keys, labels, strict=True)]
     if split == "unlabelled" and "test" in seen:
         marks["also_in_test"] = [key in seen["test"] for key in keys]
+    shown = [" / ".join(text) if text else None for text in _written(table)]
     for name, failed in marks.items():
-        column = [" / ".join(key) if bad else None for key, bad in zip(keys, failed, strict=True)]
+        column = [text if bad else None for text, bad in zip(shown, failed, strict=True)]
         table = table.append_column(name, pa.array(column, pa.string()))
     return table
 

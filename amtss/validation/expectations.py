@@ -58,8 +58,8 @@ def _report(corpus: corpora.Corpus, settings: Validation, docs: Path) -> Report:
             table = duplicates.marked(split, table, seen)
             planned += _of_rows(split, table, counts, corpus.labels, settings)
         findings += run(split, split, table, planned)
-    if counts.get("train"):
-        labels = corpus.labels or sorted({name for split in counts.values() for name in split})
+    labels = corpus.labels or sorted({name for split in counts.values() for name in split})
+    if counts.get("train", {}).keys() & set(labels):
         findings += run("labels", "train", checks.label_table(counts, labels),
                         list(checks.of_label_table(settings)))
     rows = {split: len(table) for split, table in tables.items()}
@@ -188,7 +188,8 @@ def _found(check: Check, count: int, share: float, result: dict[str, Any]) -> st
 def _example(split: str, row: pa.Table, seen: duplicates.Seen) -> Example:
     """From a one-row table, of a split or of `checks.label_table`."""
     if "text" not in row.column_names:
-        return Example("", "", None, (row["label"][0].as_py(),))
+        other = row["printed_alike"][0].as_py() or row["alike"][0].as_py()
+        return Example("", "", None, (row["label"][0].as_py(), *([other] if other else [])))
     pair = row["pair"][0].as_py() if "pair" in row.column_names else None
     return Example(str(row["id"][0]), row["text"][0].as_py() or "", pair,
                    duplicates.labels_of(split, row, seen))

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from amtss.lookalikes import printed, shown
 from amtss.table import Table, escaped, markdown
 
 Severity = Literal["ok", "warning", "error"]
@@ -98,18 +99,29 @@ class Report:
         if first.threshold:
             expected += f" in all but {first.threshold:.2%} of rows"
         if first.count:
-            found = f"otherwise in {found}, such as id {first.examples[0].id!r}"
+            found = f"otherwise in {found}, such as {_named(first)}"
         more = f" ({len(others)} more error{'s'[:len(others) > 1]})" if others else ""
         return (f"{self.language}/{first.split}: expected {expected}, found {found}{more}; "
                 f"details in {details}; {first.fix}, "
                 f"then run `dvc repro validate@{self.language}`")
 
 
+def _named(finding: Finding) -> str:
+    """The first example in words."""
+    example = finding.examples[0]
+    labels = " and ".join(map(shown, example.labels))
+    if not example.id:
+        return labels
+    return f"id {example.id!r}" + (f" with {labels}" if finding.column == "label" and labels else
+                                   "")
+
+
 def _examples(finding: Finding) -> Table:
     paired = any(example.pair is not None for example in finding.examples)
     return Table("", ("id", "text", *(["pair"] if paired else []), "labels"), tuple(
         (example.id, _shortened(example.text),
-         *([_shortened(example.pair or "")] if paired else []), ", ".join(example.labels))
+         *([_shortened(example.pair or "")] if paired else []),
+         ", ".join(label if printed(label) == label else shown(label) for label in example.labels))
         for example in finding.examples))
 
 

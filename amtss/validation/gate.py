@@ -10,6 +10,7 @@ from amtss.config.schema import Params, Validation
 from amtss.data.corpus import Corpus, load
 from amtss.errors import DataError
 from amtss.files import fingerprint, read_json, replacing, write_json
+from amtss.lookalikes import alike, printed, shown
 from amtss.paths import Layout
 from amtss.validation import lengths, summary
 from amtss.validation.checks import LABELLED
@@ -30,6 +31,7 @@ def gate(params: Params, layout: Layout) -> None:
     validations = {code: _validation(layout, corpus) for code, corpus in corpora.items()}
     labels = _settle_labels(params, corpora)
     _check_learnable(corpora, labels)
+    _check_spelling(labels)
     languages = _measure(corpora, validations, labels)
     source = params.student.checkpoint or params.student.tokenizer
     if params.onboarding is None and source:
@@ -117,6 +119,20 @@ def _check_learnable(corpora: dict[str, Corpus], labels: tuple[str, ...]) -> Non
                                     f"`dvc repro validate@{code}`")
 
 
+def _check_spelling(labels: tuple[str, ...]) -> None:
+    """Check that no two labels, perhaps of two languages, print alike.
+
+    Raises:
+        DataError: two do.
+    """
+    for group in alike(labels):
+        first, *twins = group
+        for twin in twins:
+            if printed(twin) == printed(first):
+                raise DataError(f"all languages: expected labels that do not print alike, found "
+                                f"{shown(first)} and {shown(twin)}; spell them alike in the source")
+
+
 def _measure(corpora: dict[str, Corpus], validations: dict[str, dict[str, Any]],
              labels: tuple[str, ...]) -> list[Language]:
     counts = {code: {split: np.bincount(corpus.label_ids(split, labels), minlength=len(labels))
@@ -133,6 +149,8 @@ def _warnings(languages: list[Language], labels: tuple[str, ...], cuts: list[Cut
         *[language.without_examples(labels) for language in languages])
     warnings = [f"all: no training example of {label}, so it cannot be learnt"
                 for label in sorted(nowhere)]
+    warnings += [f"all: labels that may be one: {' and '.join(map(shown, group))}"
+                 for group in alike(labels)]
     for language in languages:
         code, limit = language.code, settings.warn_language_divergence
         missing = [label for label in language.without_examples(labels) if label not in nowhere]

@@ -135,6 +135,48 @@ def test_integer_labels_index_params_list(project: Project) -> None:
     assert source.tables["train"]["label"].to_pylist() == ["yes", "7", None]
 
 
+def test_digits_of_a_csv_index_the_list_like_integers(project: Project) -> None:
+    content = b"text,label\na,1\nb,7\nc,-1\nd,\n"
+    source = one_file(project, "csv", content, labels=("no", "yes"))
+    assert source.tables["train"]["label"].to_pylist() == ["yes", "7", None, ""]
+
+
+@pytest.mark.parametrize(("content", "labels"), [
+    (b"text,label\na,1\nb,no\n", ("no", "yes")), (b"text,label\na,1\nb,0\n", ("1", "0")),
+    (b"text,label\na,01\nb,1\n", ("no", "yes"))])
+def test_digits_of_a_csv_that_may_be_names_stay(project: Project, content: bytes,
+                                                labels: tuple[str, ...]) -> None:
+    written = [line.split(",")[1] for line in content.decode().splitlines()[1:]]
+    source = one_file(project, "csv", content, labels=labels)
+    assert source.tables["train"]["label"].to_pylist() == written
+
+
+def test_a_column_of_all_splits_comes_before_one_of_the_test_split(project: Project) -> None:
+    for split in SPLITS:
+        project.rows(f"data/en/{split}.jsonl", [{"text": "a", "scenario": "x"} | (
+            {"intent": "y"} if split == "test" else {})])
+    columns = Columns(label=("intent", "scenario"))
+    tables = sources.read(Data(source="files", files="{language}/{split}.jsonl", columns=columns),
+                          "en").tables
+    for table in tables.values():
+        assert table["label"].to_pylist() == ["x"]
+
+
+LATIN_1 = [b"a", b"caf\xe9", None]
+
+
+@pytest.mark.parametrize("column", ["id", "text", "label"])
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.string(), pa.large_string()])
+def test_parquet_strings_that_are_not_utf_8(project: Project, column: str,
+                                            kind: pa.DataType) -> None:
+    values = pa.array(LATIN_1, pa.binary()).view(pa.string()).cast(kind)
+    table = pa.table({name: values if name == column else ["b"] * 3
+                      for name in ("id", "text", "label")})
+    with pytest.raises(DataError, match=rf"^en/train: expected UTF-8 in the {column} column, found "
+                                        "other bytes in row 2; save it as UTF-8$"):
+        one_file(project, "parquet", parquet_of(table))
+
+
 def test_class_labels_of_a_data_set(project: Project) -> None:
     import datasets
 
@@ -156,6 +198,51 @@ def test_a_data_set_of_texts(project: Project) -> None:
     source = sources.read(Data(source="dataset", path="set", configs={"fr": "en"}), "fr")
     assert source.labels is None
     assert rows_of(source.tables["train"]) == [{"id": "0", "text": "a", "label": "x"}]
+
+
+def described(project: Project, **files: str) -> None:
+    """A data set of text files whose config `en` says what its integer labels mean."""
+    splits = "".join(f"  - {{split: {name.split('_')[0]}, path: {name.replace('_', '.')}}}\n"
+                     for name in files)
+    project.write("set/README.md", f"""---
+configs:
+- config_name: en
+  data_files:
+{splits}dataset_info:
+- config_name: en
+  features:
+  - {{name: text, dtype: string}}
+  - {{name: label, dtype: {{class_label: {{names: {{'0': neg, '1': pos}}}}}}}}
+---
+""")
+    for name, content in files.items():
+        project.write(f"set/{name.replace('_', '.')}", content)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_text_files_of_a_data_set_are_read_as_they_are_written(project: Project,
+                                                              suffix: str) -> None:
+    content = ("text,label\n2024-01-01T00:00:00Z,1\n007,0\n" if suffix == "csv" else
+               '{"text": "2024-01-01T00:00:00Z", "label": 1}\n{"text": "007", "label": 0}\n')
+    more = content.replace("label", "more", 1) if suffix == "jsonl" else content.replace(
+        "text,label", "text,label,more").replace("1\n", "1,2\n").replace("0\n", "0,3\n")
+    more = more.replace('"more": 1', '"label": 1, "more": 2')
+    described(project, **{f"train_{suffix}": content, f"validation_{suffix}": content,
+                          f"test_{suffix}": more})
+    source = sources.read(Data(source="dataset", path="set"), "en")
+    assert source.labels == ("neg", "pos")
+    for table in source.tables.values():
+        assert rows_of(table) == [{"id": "0", "text": "2024-01-01T00:00:00Z", "label": "pos"},
+                                  {"id": "1", "text": "007", "label": "neg"}]
+
+
+def test_a_readme_with_a_name_that_yaml_1_1_takes_for_a_bool(project: Project) -> None:
+    about = "configs:\n- config_name: no\n  data_files: train.csv\n"
+    project.write("set/README.md", f"---\n{about}---\n")
+    project.write("set/train.csv", "text,label\na,x\n")
+    with pytest.raises(DataError, match=r"^data set set, config 'no': expected a README\.md in the "
+                                        r"hub's layout, .* no or yes need quotes there$"):
+        sources.read(Data(source="dataset", path="set"), "no")
 
 
 def test_changed_files_of_a_data_set_are_read_again(project: Project) -> None:

@@ -68,6 +68,9 @@ class TestQuestions:
         assert self.read('{"text": "un", "lang": "fr"}\nplain\n{"text": "a", "pair": "b"}') == [
             Question("un", "fr"), Question("plain", "en"), Question("a", "en", "b")]
 
+    def test_null_is_as_good_as_none(self) -> None:
+        assert self.read('{"text": "a", "lang": null, "pair": null}') == [Question("a", "en")]
+
     @pytest.mark.parametrize(("text", "message"), [
         ('{"text": "a"', "stdin:1: expected a JSON object"),
         ('ok\n{"lang": "fr"}', "stdin:2: expected a `text`, found keys lang"),

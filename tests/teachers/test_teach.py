@@ -455,6 +455,18 @@ class TestAlign:
         id2label = {0: "LABEL_0", 1: "LABEL_1"}
         assert align(id2label, ["no", "yes"], {"LABEL_0": "yes", "LABEL_1": "no"}, "hub") == [1, 0]
 
+    def test_names_that_are_numbers(self) -> None:
+        id2label = {0: 0, 1: 1}
+        assert align(id2label, ["1", "0"], {}, "hub") == [1, 0]
+        assert align(id2label, ["no", "yes"], {"0": "yes", "1": "no"}, "hub") == [1, 0]
+
+    def test_labels_of_ours_that_differ_in_case(self) -> None:
+        assert align({0: "us", 1: "US"}, ["US", "us"], {}, "hub") == [1, 0]
+        with pytest.raises(CheckpointError, match="without US, us; map its names to ours"):
+            align({0: "Us", 1: "c"}, ["US", "us"], {}, "hub")
+        with pytest.raises(CheckpointError, match="without US; map its names to ours"):
+            align({0: "us", 1: "c"}, ["US", "us"], {}, "hub")
+
     def test_missing(self) -> None:
         with pytest.raises(CheckpointError, match="hub: expected the labels a, b, found A, c"):
             align({0: "A", 1: "c"}, ["a", "b"], {}, "hub")

@@ -14,6 +14,7 @@ from support.project import SHARED
 from amtss.config.schema import Columns, Data, Distil, Params, TransformerTeacher, Validation
 from amtss.data import corpus, sources
 from amtss.errors import AmtssError, DataError
+from amtss.lookalikes import plain
 from amtss.paths import Layout
 from amtss.validation import expectations
 from amtss.validation.labels import divergence
@@ -96,7 +97,8 @@ def test_a_clean_corpus_passes_every_check(project: Project) -> None:
     text = {"schema", "nulls", "empty", "too long", "duplicates"}
     labelled = text | {"rows", "conflicting", "unknown labels"}
     assert checked == {
-        "train": labelled | {"few examples", "imbalance"},
+        "train": labelled | {"few examples", "labels printed alike", "labels alike",
+                                "imbalance"},
         "validation": labelled | {"leaked", "conflicting with train", "label distribution"},
         "test": labelled | {"leaked", "conflicting with train", "label distribution"},
         "unlabelled": text | {"leaked"}}
@@ -107,7 +109,7 @@ def test_the_folder_holds_json_markdown_and_data_docs(project: Project) -> None:
     project.validate_strictly(max_duplicates=1.0)
     assert (project.folder / "docs/index.html").is_file()
     markdown = (project.folder / "validation.md").read_text()
-    assert ("| warning | test | duplicates: text | 2 rows (100.00%) | 0 | each text once |"
+    assert ("| warning | test | duplicates | 2 rows (100.00%) | 0 | each text once |"
             in markdown)
     assert r"| test-0 | a \| b \`c\` | pay |" in markdown
     linked = re.findall(r"\]\(([^)]+)\)", markdown)
@@ -133,7 +135,8 @@ def test_a_null_is_an_error(project: Project, column: str, row: Row) -> None:
     assert ids(finding) == ["train-12"]
 
 
-@pytest.mark.parametrize("blank", ["", " \t", "\u3000\u00a0\n"])
+@pytest.mark.parametrize("blank", ["", " \t", "\u3000\u00a0\n", "\u200b\ufeff",
+                                   "\x00 \u00ad\u2800"])
 def test_an_empty_text_is_an_error_until_allowed(project: Project, blank: str) -> None:
     project.write(clean() | {"validation": [*split_of("validation"), (blank, "pay")]})
     finding = bad(project.validate())["validation", "empty"]
@@ -163,6 +166,65 @@ def test_an_unknown_label_is_an_error_where_the_list_is_fixed(project: Project) 
     report = project.validate()
     assert "unknown labels" not in {finding["check"] for finding in report["findings"]}
     assert report["errors"] == 0
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0\u200b"])
+def test_a_blank_label_is_an_error(project: Project, split: str, blank: str) -> None:
+    project.write(clean() | {split: [*split_of(split), ("more", blank)]}, labels=None)
+    with pytest.raises(DataError, match=rf"^xx/{split}: expected a label in every row, found "
+                                        r"otherwise in 1 row \(7\.69%\), such as id "
+                                        rf"'{split}-12' with '"):
+        project.validate_strictly()
+    assert ids(bad(project.validate())[split, "empty"]) == [f"{split}-12"]
+
+
+@pytest.mark.parametrize(("first", "second"), [
+    ("rembours\u00e9", "rembourse\u0301"), ("to pay", "to\u00a0pay"), ("to pay", "to  pay"),
+    ("pay", " pay"), ("pay", "pay\n"), ("pay", "p\u200bay"), ("pay", "\ufeffpay"),
+    ("\ud55c\uad6d", "\u1112\u1161\u11ab\u1100\u116e\u11a8")])
+def test_labels_that_print_alike_are_an_error(project: Project, first: str, second: str) -> None:
+    rows: list[Row] = [("a", first), ("b", second)]
+    project.write({split: [*split_of(split), *rows] for split in clean()}, labels=None)
+    with pytest.raises(DataError, match=r"^xx/train: expected labels that do not print alike, "
+                                        r"found otherwise in 2 labels .* such as ") as refused:
+        project.validate_strictly(max_leaked=1.0)
+    assert ascii(second) in str(refused.value)
+
+
+@pytest.mark.parametrize("second", ["Pay", "PAY", "\uff50\uff41\uff59", "pay\ufe0f"])
+def test_labels_that_differ_in_case_or_width_are_a_warning(project: Project, second: str) -> None:
+    rows: list[Row] = [("a", "pay"), ("b", second)]
+    project.write({split: [*split_of(split), *rows] for split in clean()}, labels=None)
+    report = project.validate(max_leaked=1.0)
+    assert report["errors"] == 0
+    finding = bad(report)["train", "labels alike"]
+    assert [example["labels"] for example in finding["examples"]] == [
+        [label, ({"pay", second} - {label}).pop()] for label in sorted(["pay", second])]
+
+
+def test_an_unknown_label_is_shown(project: Project) -> None:
+    rows: list[Row] = [("a", "0"), ("b", "1")]
+    project.write(dict.fromkeys(clean(), rows))
+    with pytest.raises(DataError, match=r"^xx/train: expected one of the 3 known labels in every "
+                                        r"row, found otherwise in 2 rows .*, such as id 'train-0' "
+                                        r"with '0' \("):
+        project.validate_strictly(max_leaked=1.0)
+
+
+@pytest.mark.parametrize("alike", ["TRAIN SHIP 1", "\uff54rain ship 1", " train\u00a0ship  1\n",
+                                   "tr\u200bain ship 1", "train ship \u2460"])
+def test_texts_that_a_tokenizer_does_not_tell_apart(project: Project, alike: str) -> None:
+    project.write(clean() | {"train": [*split_of("train"), (alike, "ship")],
+                             "test": [*split_of("test"), (alike, "pay")],
+                             "unlabelled": [("TEST pay 1", None)]})
+    found = bad(project.validate(max_conflicting=0.5))
+    assert {key: (finding["count"], ids(finding)) for key, finding in found.items()
+            if finding["column"] == ""} == {
+        ("train", "duplicates"): (2, ["train-4", "train-12"]),
+        ("test", "leaked"): (1, ["test-12"]), ("test", "conflicting with train"): (1, ["test-12"]),
+        ("unlabelled", "leaked"): (1, ["unlabelled-0"])}
+    assert found["test", "leaked"]["examples"][0]["text"] == alike
 
 
 def test_duplicates_warn_and_above_the_threshold_are_an_error(project: Project) -> None:
@@ -397,7 +459,7 @@ def counted_by_hand(language: str) -> dict[tuple[str, str], int]:
     for split in ("train", "validation", "test"):
         lines = (MASSIVE / language / f"{split}.jsonl").read_text(encoding="utf-8").split("\n")
         examples = [json.loads(line) for line in lines if line]
-        rows[split] = [(row["text"], row["scenario"]) for row in examples]
+        rows[split] = [(plain(row["text"]), row["scenario"]) for row in examples]
     in_train = defaultdict(set)
     for text, label in rows["train"]:
         in_train[text].add(label)

@@ -87,6 +87,14 @@ def only(label: str) -> Edit:
     return edit
 
 
+def only_renamed(label: str) -> Edit:
+    """The label `ship` has another name."""
+    def edit(splits: dict[str, list[str]]) -> None:
+        for rows in splits.values():
+            rows[:] = [label if row == "ship" else row for row in rows]
+    return edit
+
+
 def without(label: str, *names: str) -> Edit:
     """Splits without the rows of `label`."""
     def edit(splits: dict[str, list[str]]) -> None:
@@ -196,6 +204,22 @@ def test_a_train_label_outside_the_list_of_params_is_refused(project: Project) -
     project.write("ab")
     with pytest.raises(DataError, match=r"^ab/train: expected a label of the list, found 'chat'"):
         project.gate(params_of("ab", labels=("pay", "ship")))
+
+
+def test_labels_of_two_languages_that_print_alike_are_refused(project: Project) -> None:
+    for code, label in (("ab", "envoy\u00e9"), ("cd", "envoye\u0301")):
+        project.write(code, only_renamed(label))
+    with pytest.raises(DataError, match=r"^all languages: expected labels that do not print alike, "
+                                        r"found 'envoye\\u0301' and 'envoy\u00e9'; spell them"):
+        project.gate(params_of("ab", "cd"))
+
+
+def test_labels_of_two_languages_that_differ_in_case_are_a_warning(project: Project) -> None:
+    project.write("ab")
+    project.write("cd", only_renamed("Ship"))
+    project.gate(params_of("ab", "cd"))
+    assert "all: labels that may be one: 'Ship' and 'ship'" in project.read(
+        "distribution.json")["warnings"]
 
 
 def test_a_listed_label_without_any_example_is_a_warning(project: Project) -> None:
