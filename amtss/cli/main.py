@@ -1,6 +1,7 @@
 """The entry point: errors become one line on stderr, and libraries are quiet."""
 
 import gc
+import io
 import logging
 import os
 import sys
@@ -19,6 +20,8 @@ def main() -> None:
     gc.set_threshold(100_000, 10, 10)  # the default takes a sixth of a training's start
     quiet()
     processes.join()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the terminal lacks is no error
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         raise SystemExit(app(standalone_mode=False) or 0)
     except typer.Abort:
@@ -30,6 +33,9 @@ def main() -> None:
         raise SystemExit(2) from None
     except AmtssError as error:
         _fail(str(error))
+    except BrokenPipeError:  # as of `amtss predict | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except Exception as error:
         from amtss.files import is_full
 

@@ -259,21 +259,33 @@ def predict(
         help="pytorch runs a student; onnx runs any ONNX export, be it onnx, onnx-int8 or "
              "onnx-int4.",
     )] = "pytorch",
+    keep_going: Annotated[bool, typer.Option(
+        "--keep-going", help="Report a line that cannot be answered, and answer the others.")
+    ] = False,
 ) -> None:
     """Predict labels and probabilities, printed as one JSON object per line.
 
     On stdin, a line is a plain text, or a JSON object with `text` and perhaps `lang` and `pair`.
+    The first line that cannot be answered ends the command, unless --keep-going is given; the exit
+    status is then 1 in the end.
     """
     from amtss.inference import jsonl
     from amtss.inference.onnx_predictor import OnnxPredictor
     from amtss.inference.pytorch_predictor import PytorchPredictor
 
-    questions = ([jsonl.Question(text, lang, pair or None) for text in texts]
-                 if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None))
-    if runtime == "onnx":
-        folder = model or Path("artifacts/export/onnx")
-        lines = jsonl.answer(OnnxPredictor, folder, questions)
-    else:
-        lines = jsonl.answer(PytorchPredictor, model or Path("artifacts/student"), questions)
-    for line in lines:
-        print(line)
+    refused: list[AmtssError] = []
+
+    def report(error: AmtssError) -> None:
+        refused.append(error)
+        print(f"amtss: {' '.join(str(error).split())}", file=sys.stderr)
+
+    refuse = report if keep_going else jsonl.stop
+    questions = ([jsonl.Question(text, lang, pair or None, f"text {number}")
+                  for number, text in enumerate(texts, start=1)]
+                 if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None, refuse))
+    load, folder = ((OnnxPredictor, "artifacts/export/onnx") if runtime == "onnx" else
+                    (PytorchPredictor, "artifacts/student"))
+    for line in jsonl.answer(load, model or Path(folder), questions, refuse):
+        print(jsonl.encodable(line, sys.stdout.encoding))
+    if refused:
+        raise typer.Exit(1)

@@ -4,10 +4,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from textwrap import shorten
 from typing import IO, NamedTuple
 
 from amtss.errors import DataError
-from amtss.inference.predictor import Predictor
+from amtss.inference.predictor import Predictor, check_text
 
 BATCH = 128
 """Lines read before they are answered."""
@@ -19,64 +20,123 @@ class Question(NamedTuple):
     text: str
     language: str
     pair: str | None = None
+    where: str = "text"
+    """Where it was found, for an error's message."""
 
 
-def questions(stream: IO[bytes], language: str, pair: str | None) -> Iterator[Question]:
+Refuse = Callable[[DataError], None]
+"""What to do with a line that cannot be answered: raise its error, or report it and return."""
+
+
+def stop(error: DataError) -> None:
+    """Refuse a line by ending there.
+
+    Raises:
+        DataError: always.
+    """
+    raise error
+
+
+def questions(stream: IO[bytes], language: str, pair: str | None,
+              refuse: Refuse = stop) -> Iterator[Question]:
     """Questions from lines: JSON objects (`text`, `lang`, `pair`), or plain text.
+
+    A line is refused that is not UTF-8, or an object without a text.
 
     Args:
         language, pair: of lines that name none.
-
-    Raises:
-        DataError: a line is not UTF-8, or an object without a text.
     """
     for number, line in enumerate(stream, start=1):
         try:
-            text = line.decode("utf-8-sig").strip()
-        except UnicodeDecodeError:
-            raise DataError(f"stdin:{number}: expected UTF-8, found other bytes; convert the "
-                            "input to UTF-8") from None
-        if text.startswith("{"):
-            yield _question(text, f"stdin:{number}", language, pair)
-        elif text:
-            yield Question(text, language, pair)
+            question = _read(line, f"stdin:{number}", language, pair)
+        except DataError as error:
+            refuse(error)
+        else:
+            if question is not None:
+                yield question
+
+
+def _read(line: bytes, where: str, language: str, pair: str | None) -> Question | None:
+    """The question in a line; None if it is blank."""
+    try:
+        text = line.decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise DataError(f"{where}: expected UTF-8, found other bytes; convert the input to UTF-8"
+                        ) from None
+    if text.startswith("{"):
+        return _question(text, where, language, pair)
+    return Question(text, language, pair, where) if text else None
 
 
 def _question(text: str, where: str, language: str, pair: str | None) -> Question:
     try:
         row = json.loads(text)
+    except RecursionError:
+        raise DataError(f"{where}: expected a JSON object, found too many brackets inside each "
+                        "other; correct that line") from None
     except json.JSONDecodeError as error:
         raise DataError(f"{where}: expected a JSON object, found: {error}; correct that line"
                         ) from None
+    except ValueError:
+        raise DataError(f"{where}: expected a JSON object, found a number of thousands of digits; "
+                        "correct that line") from None
     if not isinstance(row.get("text"), str):
-        raise DataError(f"{where}: expected a `text`, found keys {', '.join(row) or 'none'}; add "
-                        "it to that line")
+        raise DataError(f"{where}: expected a `text`, found keys "
+                        f"{shorten(', '.join(row), 200) or 'none'}; add it to that line")
     for key in ("lang", "pair"):
         if not isinstance(row.get(key), str | None):
-            raise DataError(f"{where}: expected text for `{key}`, found {row[key]!r}; correct that "
-                            "line")
+            raise DataError(f"{where}: expected text for `{key}`, found "
+                            f"{shorten(repr(row[key]), 200)}; correct that line")
     lang, own = row.get("lang"), row.get("pair")  # null is as good as none
-    return Question(row["text"], language if lang is None else lang, pair if own is None else own)
+    question = Question(row["text"], language if lang is None else lang,
+                        pair if own is None else own, where)
+    check_text(f"{where}: text", question.text)
+    check_text(f"{where}: pair", question.pair or "")
+    return question
 
 
-def answer(load: Callable[[Path], Predictor], folder: Path, questions: Iterable[Question]
-           ) -> Iterator[str]:
+def answer(load: Callable[[Path], Predictor], folder: Path, questions: Iterable[Question],
+           refuse: Refuse = stop) -> Iterator[str]:
     """A JSON line per question, in order: text, lang, label and the probabilities of all labels.
+
+    A question is refused whose language the student has no head for, or whose text is none: half
+    of a surrogate pair, as the escape of JSON alone, or an argument that is not UTF-8.
 
     Args:
         load: loads the student in `folder`; called when the first question is there.
 
     Raises:
         CheckpointError: there is no student in `folder`.
-        DataError: the student has no head for a language.
     """
     predictor: Predictor | None = None
     waiting = iter(questions)
-    while batch := list(islice(waiting, BATCH)):
+    while asked := list(islice(waiting, BATCH)):
         predictor = predictor or load(folder)
-        texts, languages, pairs = zip(*batch, strict=True)
-        for question, prediction in zip(batch, predictor.predict(texts, languages, pairs),
-                                        strict=True):
+        batch = list(_answerable(asked, predictor, refuse))
+        predictions = predictor.predict([question.text for question in batch],
+                                        [question.language for question in batch],
+                                        [question.pair for question in batch])
+        for question, prediction in zip(batch, predictions, strict=True):
             yield json.dumps({"text": question.text, "lang": question.language,
                               "label": prediction.label,
                               "probabilities": prediction.probabilities}, ensure_ascii=False)
+
+
+def _answerable(asked: Iterable[Question], predictor: Predictor, refuse: Refuse
+                ) -> Iterator[Question]:
+    for question in asked:
+        try:
+            predictor.check([question.text], [question.language], [question.pair or ""])
+        except DataError as error:
+            refuse(DataError(f"{question.where}: {error}"))
+        else:
+            yield question
+
+
+def encodable(line: str, encoding: str) -> str:
+    """A JSON line as it is, or with escapes where `encoding` lacks one of its characters."""
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(json.loads(line))
+    return line

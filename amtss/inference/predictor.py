@@ -3,9 +3,11 @@
 Shapes: N texts, B texts of a batch, S tokens, C classes.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,22 @@ from amtss.errors import DataError
 from amtss.logits.softmax import Array, softmax
 from amtss.tokenization import tokens
 from amtss.tokenization.tokens import Tokens
+
+_SURROGATE = re.compile("[\\ud800-\\udfff]")
+
+
+def check_text(where: str, text: object) -> None:
+    """Check that `text` is text that UTF-8 can hold.
+
+    Raises:
+        DataError: it is something else, or has half of a surrogate pair.
+    """
+    if not isinstance(text, str):
+        raise DataError(f"{where}: expected text, found {shorten(repr(text), 80)}; put it in "
+                        "quotes")
+    if not text.isascii() and (half := _SURROGATE.search(text)):
+        raise DataError(f"{where}: expected text, found half of a surrogate pair, {half[0]!r}, at "
+                        f"character {half.start() + 1}; correct it, or convert it to UTF-8")
 
 
 @dataclass(frozen=True)
@@ -53,17 +71,30 @@ class Predictor(ABC):
             pairs: for a task on pairs, the second sentence of each text; None where it has none.
 
         Raises:
-            DataError: the student has no head for a language, or there are not as many languages
-                or pairs as texts.
+            DataError: the student has no head for a language, a text is none, or there are not as
+                many languages or pairs as texts.
         """
         if isinstance(texts, str):
             raise DataError("texts: expected a list of texts, found one text; put it into a list")
         second = [pair or "" for pair in pairs or ()]
+        self.check(texts, lang, second)
         rows = self.probabilities(list(texts), second if any(second) else None, lang)
         return [Prediction(self.labels[int(row.argmax())],
                            {label: round(float(probability), 6)
                             for label, probability in zip(self.labels, row, strict=True)})
                 for row in rows]
+
+    def check(self, texts: Sequence[str], lang: str | Sequence[str],
+              pairs: Sequence[str] = ()) -> None:
+        """Check that the texts can be classified; arguments as in `predict`.
+
+        Raises:
+            DataError: the student has no head for a language, or a text is none.
+        """
+        self._heads(lang, len(texts))
+        for name, column in (("text", texts), ("pair", pairs)):
+            for text in column:
+                check_text(name, text)
 
     def probabilities(self, texts: list[str], pairs: list[str] | None,
                       lang: str | Sequence[str]) -> Array:

@@ -13,7 +13,9 @@ from support.training import LABELS, LANGUAGES, distilled, write_corpus
 from amtss.data import corpus
 from amtss.errors import DataError
 from amtss.inference import jsonl
+from amtss.inference.export import export_onnx
 from amtss.inference.jsonl import Question
+from amtss.inference.load import load_folder
 from amtss.inference.pytorch_predictor import PytorchPredictor
 
 
@@ -57,16 +59,47 @@ class TestAnswer:
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
 
 
+    @pytest.mark.parametrize("runtime", ["pytorch", "onnx"])
+    def test_what_cannot_be_answered_is_refused_by_its_line(self, tmp_path: Path,
+                                                            runtime: str) -> None:
+        folder = distilled(tmp_path).layout.student
+        if runtime == "onnx":
+            export_onnx(folder, tmp_path / "onnx", "onnx")
+            folder = tmp_path / "onnx"
+        asked = [Question("enpay1", "en", None, "stdin:1"), Question("a", "xx", None, "stdin:2"),
+                 Question("o\udcf9", "fr", None, "text 3"), Question("frpay1", "fr")]
+        refused: list[DataError] = []
+        found = [json.loads(line) for line in jsonl.answer(load_folder, folder, asked,
+                                                           refused.append)]
+        assert [row["text"] for row in found] == ["enpay1", "frpay1"]
+        assert [str(error).partition(", found")[0] for error in refused] == [
+            "stdin:2: lang: expected one of en, fr, ru", "text 3: text: expected text"]
+        with pytest.raises(DataError, match=r"^stdin:2: lang: expected one of"):
+            list(jsonl.answer(load_folder, folder, asked))
+
+
+class TestEncodable:
+    @pytest.mark.parametrize(("encoding", "expected"), [
+        ("utf-8", '{"a": "é 배"}'), ("latin-1", '{"a": "\\u00e9 \\ubc30"}'),
+        ("ascii", '{"a": "\\u00e9 \\ubc30"}')])
+    def test_escapes_what_the_encoding_lacks(self, encoding: str, expected: str) -> None:
+        line = jsonl.encodable('{"a": "é 배"}', encoding)
+        assert line == expected
+        assert json.loads(line) == {"a": "é 배"}
+
+
 class TestQuestions:
     def read(self, text: str, language: str = "en") -> list[Question]:
         return list(jsonl.questions(io.BytesIO(text.encode()), language, None))
 
     def test_lines(self) -> None:
-        assert self.read("one\n\n  two \n") == [Question("one", "en"), Question("two", "en")]
+        assert self.read("one\n\n  two \n") == [Question("one", "en", None, "stdin:1"),
+                                                Question("two", "en", None, "stdin:3")]
 
     def test_json(self) -> None:
         assert self.read('{"text": "un", "lang": "fr"}\nplain\n{"text": "a", "pair": "b"}') == [
-            Question("un", "fr"), Question("plain", "en"), Question("a", "en", "b")]
+            Question("un", "fr", None, "stdin:1"), Question("plain", "en", None, "stdin:2"),
+            Question("a", "en", "b", "stdin:3")]
 
     def test_null_is_as_good_as_none(self) -> None:
         assert self.read('{"text": "a", "lang": null, "pair": null}') == [Question("a", "en")]
@@ -76,10 +109,25 @@ class TestQuestions:
         ('ok\n{"lang": "fr"}', "stdin:2: expected a `text`, found keys lang"),
         ('{"text": 3}', "stdin:1: expected a `text`"),
         ('{"text": "a", "pair": 3}', "stdin:1: expected text for `pair`"),
-        ('{"text": "a", "lang": ["fr"]}', "stdin:1: expected text for `lang`")])
+        ('{"text": "a", "lang": ["fr"]}', "stdin:1: expected text for `lang`"),
+        ('{"text": "x \\ud83d"}', r"stdin:1: text: expected text, found half of a surrogate pair, "
+                                  r"'\\ud83d', at character 3"),
+        ('{"text": "a", "pair": "\\udc00"}', "stdin:1: pair: expected text, found half"),
+        ('{"a": ' + 100_000 * "[", "stdin:1: expected a JSON object, found too many brackets"),
+        ('{"a": ' + 5000 * "9" + "}", "stdin:1: .* found a number of thousands of digits")])
     def test_bad_lines(self, text: str, message: str) -> None:
         with pytest.raises(DataError, match=message):
             self.read(text)
+
+    def test_a_whole_surrogate_pair_is_text(self) -> None:
+        assert self.read('{"text": "\\ud83d\\ude00"}')[0].text == "😀"
+
+    def test_refused_lines_are_left_out(self) -> None:
+        refused: list[DataError] = []
+        lines = b'one\n{"txt": 1}\ncaf\xe9\n{"text": "two"}\n'
+        found = list(jsonl.questions(io.BytesIO(lines), "en", None, refused.append))
+        assert [question.text for question in found] == ["one", "two"]
+        assert [str(error).partition(": ")[0] for error in refused] == ["stdin:2", "stdin:3"]
 
     def test_not_utf_8(self) -> None:
         with pytest.raises(DataError, match="stdin:1: expected UTF-8"):
@@ -107,3 +155,16 @@ class TestCommand:
         assert (done.returncode, done.stderr) == (0, "")
         assert [json.loads(line) for line in done.stdout.splitlines()] == answers(
             project.layout.student, [*asked, Question("enpay1", "en")])
+
+    def test_keeps_going_past_a_bad_line(self, tmp_path: Path) -> None:
+        distilled(tmp_path)
+        stdin = 'enpay1\n{"txt": 1}\n{"text": "enship1", "lang": "xx"}\né 배\n'
+        done = amtss(tmp_path, "predict", "--lang", "en", "--keep-going", stdin=stdin)
+        assert done.returncode == 1
+        assert [json.loads(line)["text"] for line in done.stdout.splitlines()] == [
+            "enpay1", "é 배"]
+        assert [line.split(": ")[:2] for line in done.stderr.splitlines()] == [
+            ["amtss", "stdin:2"], ["amtss", "stdin:3"]]
+        done = amtss(tmp_path, "predict", "--lang", "en", stdin=stdin)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+        assert done.stderr.startswith("amtss: stdin:2: expected a `text`")
