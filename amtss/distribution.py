@@ -44,14 +44,16 @@ def figure(counts: Counts, labels: Sequence[str]) -> "Figure":
     """Share of each label in a language's training rows, a panel per language."""
     from matplotlib import rc_context
 
-    from amtss import plot
+    from amtss import fonts, plot
 
+    names, family, _ = fonts.drawn(labels)
     with rc_context(plot.STYLE):
         drawn, panels = plot.panels(len(counts), 2.1, 0.9 + 0.17 * len(labels), 5, sharey=True)
         for axes, (code, language) in zip(panels, counts.items(), strict=True):
             total = sum(language.values())
-            axes.barh(labels, [100 * language.get(label, 0) / max(1, total) for label in labels],
-                      color=plot.BLUE, height=0.72)
+            axes.barh(range(len(labels)), [100 * language.get(label, 0) / max(1, total)
+                                           for label in labels], color=plot.BLUE, height=0.72)
+            axes.set_yticks(range(len(labels)), names, fontfamily=family)
             axes.set_title(f"{code}  ({total:,} rows)")
             axes.grid(axis="x")
             axes.set_axisbelow(True)

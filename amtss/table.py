@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ SPECIAL = re.compile(r"""
     | ^\#(?=[#\s]|$) | (?<=\s)\#(?=\#*$)   # headings, which may end in # too
     """, re.VERBOSE | re.IGNORECASE)
 """What Markdown would not take literally."""
+
+
+HIDDEN = ("Cc", "Cf", "Cs")
+"""Categories of characters that are not seen: controls, formats, halves of surrogate pairs."""
+JOINERS = "\u200c\u200d"
 
 
 class Best(str):
@@ -67,12 +73,21 @@ def _cell(cell: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """`text` on one line, every character literal, for any place in Markdown.
-
-    White space becomes single spaces, as it does in HTML.
-    """
-    line = SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+    """`text` on one line, every character literal, for any place in Markdown."""
+    line = SPECIAL.sub(r"\\\g<0>", one_line(text))
     return re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", line)  # a numbered list
+
+
+def one_line(text: str) -> str:
+    """`text` with single spaces for white space, as in HTML, and with the names of characters that
+    would steer a terminal or turn the direction of what follows, such as <U+202E>.
+
+    Joiners stay: Persian, Hindi and emoji are written with them.
+    """
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(
+        f"<U+{ord(letter):04X}>" if unicodedata.category(letter) in HIDDEN
+        and letter not in JOINERS else letter for letter in line)
 
 
 def rich_table(table: Table) -> RichTable:
@@ -87,6 +102,6 @@ def rich_table(table: Table) -> RichTable:
     for index, (name, numeric) in enumerate(zip(table.header, table.numeric, strict=True)):
         drawn.add_column(Text(name), justify="right" if numeric else "left", no_wrap=not index)
     for row in table.rows:
-        drawn.add_row(*(Text(cell, style="bold" if isinstance(cell, Best) else "")
+        drawn.add_row(*(Text(one_line(cell), style="bold" if isinstance(cell, Best) else "")
                         for cell in row))
     return drawn

@@ -17,6 +17,7 @@ from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.registry.store import without_password
 from amtss.report import accuracy
+from amtss.table import escaped, one_line
 from flows.project import store
 from flows.workspace import Workspace
 
@@ -108,15 +109,14 @@ def outcome(work: Workspace, branch: str, lines: Sequence[str]) -> None:
     create_link_artifact(report.as_uri(), "Report", key="report", description="The report")
     create_link_artifact(run, "MLflow", key="mlflow", description="The evaluation's run in MLflow")
     create_markdown_artifact(OUTCOME.format(
-        lines="\n".join(lines), report=report, run=run, store=without_password(store(work.project)),
+        lines="\n".join(f"    {one_line(line)}" for line in lines), report=escaped(str(report)),
+        link=report.as_uri(), run=run, store=without_password(store(work.project)),
         branch=branch), key="outcome", description="The outcome")
 
 
-OUTCOME = """```
-{lines}
-```
+OUTCOME = """{lines}
 
-- Report: [{report}](file://{report})
+- Report: [{report}]({link})
 - MLflow: [{run}]({run}), the run of the evaluation; the store is `{store}`
 
 This run's `params.yaml` and `dvc.lock` are the branch `{branch}`. In the project's folder:

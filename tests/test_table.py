@@ -12,7 +12,7 @@ from rich.console import Console
 from support.metrics import FIVE, TWENTY, metrics
 
 from amtss.report import accuracy
-from amtss.table import Best, Table, escaped, markdown, rich_table
+from amtss.table import Best, Table, escaped, markdown, one_line, rich_table
 
 ODD = Table("A & <b>", ("", "x|y"), (("<i>", Best("1.5")), ("r_1", "-")), ("a < b",))
 GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -39,11 +39,6 @@ class Shown(HTMLParser):
         if data.strip("\n"):
             tag, text = self.elements[-1]
             self.elements[-1] = tag, text + data
-
-
-def one_line(text: str) -> str:
-    """As a browser shows it; CommonMark replaces the character 0."""
-    return " ".join(text.split()).replace("\0", "\ufffd")
 
 
 def each_hostile(test: object) -> object:
@@ -133,3 +128,11 @@ def test_rich_takes_every_text_literally() -> None:
 def test_turning_twice_is_the_same() -> None:
     table = accuracy.results(metrics(), FIVE)
     assert table.transposed().transposed() == table
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("a\nb\t c", "a b c"), ("\u202eevil", "<U+202E>evil"), ("a\x1b[31mred", "a<U+001B>[31mred"),
+    ("می\u200cخواهم", "می\u200cخواهم"), ("👩\u200d💻", "👩\u200d💻"),
+    ("결제 付款 😀", "결제 付款 😀")])
+def test_one_line_shows_what_would_not_be_seen(text: str, shown: str) -> None:
+    assert one_line(text) == shown

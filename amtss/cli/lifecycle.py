@@ -61,12 +61,19 @@ def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = F
 
 
 @app.command()
-def rollback() -> None:
-    """Make the previous champion champion again. A second rollback undoes the first."""
+def rollback(
+    to: Annotated[int | None, typer.Option(
+        metavar="N", help="The version that shall be champion again. Once it is, the command "
+                          "changes nothing, so that it may be repeated, as after a kill.")] = None,
+) -> None:
+    """Make the previous champion champion again. Without --to, a second rollback undoes the first.
+    """
     params, layout = load_project()
     from amtss.registry import promote
 
-    print(f"version {promote.rollback(params, layout).number} is champion again")
+    number = promote.rollback(params, layout, to).number
+    print(f"version {number} is champion again; to repeat this safely: `amtss rollback --to "
+          f"{number}`")
 
 
 @app.command()

@@ -48,7 +48,9 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    line = " ".join(message.split())
+    from amtss.table import one_line
+
+    line = one_line(message)
     if not processes.hand_over(line):
         print(f"amtss: {line}", file=sys.stderr)
     raise SystemExit(1) from None

@@ -201,9 +201,8 @@ def results() -> None:
 
     params, layout = load_project()
     metrics = read_json(layout.metrics, "dvc repro")
-    console = Console()
-    console.print(rich_table(accuracy.results(metrics, params.languages)))
-    console.print(f"Report: {(layout.report / 'report.html').resolve()}", soft_wrap=True)
+    Console().print(rich_table(accuracy.results(metrics, params.languages)))
+    print(f"Report: {(layout.report / 'report.html').resolve()}")
 
 
 @app.command()

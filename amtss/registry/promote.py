@@ -70,22 +70,30 @@ def promote(params: Params, layout: Layout, reference: str | int = CHALLENGER,
         return verdict
 
 
-def rollback(params: Params, layout: Layout) -> Version:
+def rollback(params: Params, layout: Layout, to: int | None = None) -> Version:
     """Exchange the aliases champion and previous.
 
     If both point to one version, a move was interrupted; it is finished instead.
 
+    Args:
+        to: the version that shall be champion: with it, a repetition changes nothing.
+
     Raises:
-        RegistryError: there is no previous champion.
+        RegistryError: there is no previous champion, or it is another than `to`.
     """
     with alone(layout.registry_lock):
         aliases = versions.aliases(params, layout)
         old, new = aliases.get(CHAMPION), aliases.get(PREVIOUS)
+        if to is not None and to == old:
+            return versions.find(params, layout, to)
         if new is not None and new == old:
             new = versions.marked(params, layout)
         if new is None or new == old:
             raise RegistryError(f"{versions.name(params)}: expected an alias {PREVIOUS} to return "
                                 "to, found none; name a version in `amtss promote --version`")
+        if to not in (None, new):
+            raise RegistryError(f"--to: expected version {new}, the previous champion, found {to}; "
+                                f"run `amtss promote --version {to}`, which compares it first")
         version = versions.find(params, layout, new)
         _move(params, layout, new, old)
         return version

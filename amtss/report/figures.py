@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from amtss import fonts
 from amtss.plot import BLUE, DARK, GREY, ORANGE, STYLE, new_figure, panels
 from amtss.report.accuracy import AVERAGE, BASELINE, MIXTURE, STUDENT
 
@@ -111,9 +112,10 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], language: str) -
     for i, j in zip(*np.nonzero(counts), strict=True):
         _text(axes, int(i), int(j), f"{counts[i, j]}", dark=shares[i, j] > 55,
               size=7 if counts.max() < 1000 else 5.5)
-    axes.set_xticks(range(len(labels)), labels, rotation=90)
-    axes.set_yticks(range(len(labels)), [f"{label}  {n}" for label, n in
-                                         zip(labels, rows[:, 0], strict=True)])
+    names, family, _ = fonts.drawn(labels)
+    axes.set_xticks(range(len(labels)), names, rotation=90, fontfamily=family)
+    axes.set_yticks(range(len(labels)), [f"{name}  {n}" for name, n in
+                                         zip(names, rows[:, 0], strict=True)], fontfamily=family)
     axes.set_title(f"{language}: {np.trace(counts):,} of {counts.sum():,} correct")
     axes.set_xlabel("predicted by the student")
     axes.set_ylabel("actual, with its number of test rows")

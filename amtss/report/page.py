@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from markdown_it.rules_core import StateCore
 
 from amtss import table
-from amtss.table import NONE, NUMBER, Table, escaped
+from amtss.table import NONE, NUMBER, Table, escaped, one_line
 
 
 @dataclass(frozen=True)
@@ -80,21 +80,25 @@ def _markdown(block: Block) -> str:
 
 
 def _fold(fold: Fold, inside: str) -> str:
-    return f"<details><summary>{escape(fold.title)}</summary>\n{inside}</details>\n"
+    return f"<details><summary>{_text(fold.title)}</summary>\n{inside}</details>\n"
 
 
 def html(title: str, sections: Sequence[Section]) -> str:
     """A whole document with a table of contents, its style and its pictures."""
-    entries = "".join(f'<li><a href="#{section.anchor}">{escape(section.title)}</a></li>'
+    entries = "".join(f'<li><a href="#{section.anchor}">{_text(section.title)}</a></li>'
                       for section in sections)
-    body = "".join(f'<section id="{section.anchor}">\n<h2>{escape(section.title)}</h2>\n'
+    body = "".join(f'<section id="{section.anchor}">\n<h2>{_text(section.title)}</h2>\n'
                    f"{''.join(map(_html, section.blocks))}</section>\n"
                    for section in sections)
     return (f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            f"<title>{escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
+            f"<title>{_text(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
             f'<nav aria-label="Contents"><ol>{entries}</ol></nav>\n'
-            f"<main>\n<h1>{escape(title)}</h1>\n{body}</main>\n</body>\n</html>\n")
+            f"<main>\n<h1>{_text(title)}</h1>\n{body}</main>\n</body>\n</html>\n")
+
+
+def _text(text: str) -> str:
+    return escape(one_line(text))
 
 
 def _html(block: Block) -> str:
@@ -103,10 +107,10 @@ def _html(block: Block) -> str:
             return _fold(block, "".join(map(_html, block.blocks)))
         case Table():
             body = MARKDOWN.render(table.markdown(replace(block, title="")))
-            return (f'<figure class="table"><figcaption>{escape(block.title)}</figcaption>\n'
+            return (f'<figure class="table"><figcaption>{_text(block.title)}</figcaption>\n'
                     f"{body}</figure>\n")
         case Picture():
-            caption, data = escape(block.caption), base64.b64encode(block.data).decode("ascii")
+            caption, data = _text(block.caption), base64.b64encode(block.data).decode("ascii")
             return (f'<figure class="picture"><img alt="{caption}" '
                     f'src="data:image/png;base64,{data}">\n'
                     f"<figcaption>{caption}</figcaption></figure>\n")

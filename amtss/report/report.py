@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from amtss import distribution, plot
+from amtss import distribution, fonts, plot
 from amtss.config.schema import Params
 from amtss.errors import AmtssError
 from amtss.files import read_json, read_rows, read_text, replacing
@@ -124,6 +124,7 @@ def _confusion(rows: Iterable[Mapping[str, str]], labels: Sequence[str]) -> NDAr
 
 def _sections(params: Params, run: Run) -> list[Section]:
     """The whole report, in reading order."""
+    unnamed = fonts.drawn(run.labels).note
     metrics, languages = run.metrics, params.languages
     published = paper.RESULTS[params.report.paper] if params.report.paper else None
     return [
@@ -158,7 +159,7 @@ def _sections(params: Params, run: Run) -> list[Section]:
             Fold(f"{code}: {100 * np.trace(counts) / max(1, counts.sum()):.2f}% correct",
                  (_picture(figures.confusion(counts, run.labels, code), f"confusion-{code}",
                            f"{code}: test rows by actual and predicted label. Shade: share of the "
-                           "actual label's rows."),))
+                           f"actual label's rows.{unnamed}"),))
             for code, counts in run.confusions.items())),
     ]
 
@@ -172,7 +173,8 @@ def _data(run: Run) -> Section:
         "All findings are in gate/summary.md, in the folder next to this report's.",
         distribution.languages(run.distribution),
         _picture(distribution.figure(run.training, run.labels), "labels",
-                 "Label distribution of each language's training rows."),
+                 "Label distribution of each language's training rows."
+                 f"{fonts.drawn(run.labels).note}"),
         _shown(distribution.appendix_a(run.labelled, run.labels))))
 
 

@@ -7,6 +7,7 @@ show such texts.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,7 @@ class _Run:
 
     def build_docs(self) -> dict[str, str]:
         """Write Data Docs; the page of every suite. The index loads scripts from the network."""
+        _escape(self.context.expectations_store, self.context.validation_results_store)
         self.context.build_data_docs()
         pages = sorted(self.docs.glob("validations/*/*/*/*.html"), key=lambda page: page.parts[-2])
         return {page.parts[-4]: page.relative_to(self.docs.parent).as_posix() for page in pages}
@@ -163,6 +165,16 @@ class _Run:
             check.error if severity == "error" else check.first, check.expected,
             _found(check, count, share, result), check.fix,
             tuple(_example(split, table.slice(row, 1), self.seen) for row in rows))
+
+
+def _escape(*stores: Any) -> None:
+    """Escape HTML in everything that GX keeps as JSON: its pages show texts and labels as they are.
+    """
+    for store in stores:
+        backend = store.store_backend
+        for key in backend.list_keys():
+            if isinstance(kept := backend.get(key), str):
+                backend.set(key, escape(kept, quote=False))
 
 
 def _expectation(check: Check, index: int) -> Any:

@@ -79,6 +79,8 @@ def write(folder: Path, layout: Layout, languages: Sequence[Language], labels: S
 def _summary(layout: Layout, measured: dict[str, Any], appendix_a: Table,
              cuts: Sequence["Cut"]) -> str:
     """The gate's summary as Markdown; `measured` is the content of distribution.json."""
+    from amtss import fonts
+
     codes, labels = measured["languages"], measured["labels"]
     return "\n".join([
         "# Gate\n", f"{len(codes)} languages, {len(labels)} labels.\n",
@@ -87,7 +89,8 @@ def _summary(layout: Layout, measured: dict[str, Any], appendix_a: Table,
         *_lengths(cuts),
         "## Details\n", _list(_links(layout, codes)),
         "## Labels\n", markdown(appendix_a),
-        "![Share of each label in each language's training rows](label_distribution.png)\n"])
+        "![Share of each label in each language's training rows](label_distribution.png)\n",
+        escaped(fonts.drawn(labels).note) + "\n"])
 
 
 def _by_label(counts: Mapping[str, Sequence[int]], labels: Sequence[str]) -> distribution.Counts:

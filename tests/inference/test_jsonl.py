@@ -102,7 +102,8 @@ class TestQuestions:
             Question("a", "en", "b", "stdin:3")]
 
     def test_null_is_as_good_as_none(self) -> None:
-        assert self.read('{"text": "a", "lang": null, "pair": null}') == [Question("a", "en", None, "stdin:1")]
+        assert self.read('{"text": "a", "lang": null, "pair": null}') == [
+            Question("a", "en", None, "stdin:1")]
 
     @pytest.mark.parametrize(("text", "message"), [
         ('{"text": "a"', "stdin:1: expected a JSON object"),

@@ -189,6 +189,17 @@ class TestRollback:
         assert store.rollback() == 2
         assert store.state == {"champion": 2, "previous": 1, "mark": 2, "challenger": 3}
 
+    def test_to_a_version_may_be_repeated(self, store: Store) -> None:
+        store.promote(1)
+        store.promote(2)
+        for _ in range(2):
+            assert promotion.rollback(store.params, store.layout, 1).number == 1
+            assert store.state == {"champion": 1, "previous": 2, "mark": 1, "challenger": 3}
+        with pytest.raises(RegistryError, match=r"--to: expected version 2, .* found 3; run `amtss "
+                                                r"promote --version 3`"):
+            promotion.rollback(store.params, store.layout, 3)
+        assert store.state["champion"] == 1
+
     def test_nothing_to_return_to(self, store: Store) -> None:
         for reference in (1, 2):
             before = store.state
@@ -427,7 +438,7 @@ class TestCommands:
         assert printed(0, "promote").startswith("Version 3 against version 2")
         assert printed(0, "promote", "--version", "3") == "3 is champion already; nothing changed"
         assert "fails: max_average_drop" in printed(1, "promote", "--version", "1")
-        assert printed(0, "rollback") == "version 2 is champion again"
+        assert printed(0, "rollback").startswith("version 2 is champion again; ")
         assert "Compared with the alias previous" in printed(1, "audit")
-        assert printed(0, "rollback") == "version 3 is champion again"
+        assert printed(0, "rollback").startswith("version 3 is champion again; ")
         assert printed(0, "audit").endswith("version 3, the champion, passes")

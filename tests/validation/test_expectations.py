@@ -127,6 +127,15 @@ def test_data_docs_show_the_offending_texts_and_no_temporary_path(project: Proje
     assert str(project.layout.root) not in page
 
 
+def test_data_docs_escape_texts_and_labels(project: Project) -> None:
+    script = "<script>alert(1)</script>"
+    project.write(clean() | {"test": [("train pay 0", script), (script, "pay"), (script, "pay")]})
+    project.validate()
+    pages = [page.read_text() for page in project.folder.glob("docs/**/*.html")]
+    assert not any(script in page for page in pages)
+    assert any("&lt;script&gt;alert(1)&lt;/script&gt;" in page for page in pages)
+
+
 @pytest.mark.parametrize(("column", "row"), [("text", (None, "pay")), ("label", ("new", None))])
 def test_a_null_is_an_error(project: Project, column: str, row: Row) -> None:
     project.write(clean() | {"train": [*split_of("train"), row]})
