@@ -16,6 +16,8 @@ from amtss.paths import Layout
 
 UNLABELLED = -1
 """The label index of an example without a label."""
+MIXED = "mixed-"
+"""What the ids of texts begin with that are mixed from training texts."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Corpus:
         table = self.splits[split]
         pairs = table["pair"].to_pylist() if "pair" in table.column_names else None
         return table["text"].to_pylist(), pairs
+
+    def unlabelled(self) -> tuple[int, int]:
+        """Rows of the unlabelled split that the source has, and rows that are mixed."""
+        ids = self.splits["unlabelled"]["id"].to_pylist() if "unlabelled" in self.splits else []
+        mixed = sum(name.startswith(MIXED) for name in ids)
+        return len(ids) - mixed, mixed
 
     def label_ids(self, split: str, labels: Sequence[str]) -> NDArray[np.int64]:
         """Index of each example's label in `labels`, `UNLABELLED` for none. *Shape:* (N,)"""

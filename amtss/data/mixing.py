@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from amtss.data.corpus import MIXED
 from amtss.data.sources import Tables
 
 Row = tuple[list[str], ...]
@@ -45,7 +46,7 @@ def mix(tables: Tables, upto: int, language: str, seed: int) -> Tables:
             mixed.append(texts)
         if len(mixed) == upto - have:
             break
-    made = pa.table({"id": [f"mixed-{i:05d}" for i in range(len(mixed))],
+    made = pa.table({"id": [f"{MIXED}{i:05d}" for i in range(len(mixed))],
                      **{name: [texts[i] for texts in mixed] for i, name in enumerate(columns)},
                      "label": pa.nulls(len(mixed), pa.string())}, schema=train.schema)
     logs = [tables["unlabelled"]] if "unlabelled" in tables else []

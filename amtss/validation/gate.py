@@ -40,7 +40,7 @@ def gate(params: Params, layout: Layout) -> None:
     warnings = _warnings(languages, labels, cuts, params.validation)
     if (unlabelled := params.data.splits.unlabelled) is not None:
         warnings += [f"{code}: no unlabelled split {unlabelled!r}"
-                     for code, corpus in corpora.items() if "unlabelled" not in corpus.splits]
+                     for code, corpus in corpora.items() if not corpus.unlabelled()[0]]
     with replacing(layout.gate) as folder:
         folder.mkdir()
         summary.write(folder, layout, languages, labels, cuts, warnings)
@@ -139,8 +139,8 @@ def _measure(corpora: dict[str, Corpus], validations: dict[str, records.Validati
     counts = {code: {split: np.bincount(corpus.label_ids(split, labels), minlength=len(labels))
                      for split in LABELLED} for code, corpus in corpora.items()}
     mean = mean_distribution(splits["train"] for splits in counts.values())
-    return [Language(code, validations[code], splits, divergence(splits["train"], mean))
-            for code, splits in counts.items()]
+    return [Language(code, validations[code], splits, divergence(splits["train"], mean),
+                     corpora[code].unlabelled()) for code, splits in counts.items()]
 
 
 def _warnings(languages: list[Language], labels: tuple[str, ...], cuts: list[Cut],

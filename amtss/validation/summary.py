@@ -33,6 +33,8 @@ class Language:
     """Rows per label of each labelled split. *Shape:* (K,) each"""
     divergence: float
     """KL(its train || mean of all languages' train) in nats."""
+    unlabelled: tuple[int, int]
+    """Texts without labels: of the source, and mixed from training texts (`data.mixed`)."""
 
     @property
     def total(self) -> NDArray[np.int64]:
@@ -82,7 +84,7 @@ def _summary(layout: Layout, measured: dict[str, Any], appendix_a: Table,
     codes, labels = measured["languages"], measured["labels"]
     return "\n".join([
         "# Gate\n", f"{len(codes)} languages, {len(labels)} labels.\n",
-        markdown(distribution.languages(measured)),
+        markdown(distribution.languages(measured)), *_unlabelled(codes),
         "## Warnings\n", _list(map(escaped, measured["warnings"] or ["none"])),
         *_lengths(cuts),
         "## Details\n", _list(_links(layout, codes)),
@@ -103,6 +105,16 @@ def _csv(rows: Iterable[tuple[object, ...]]) -> str:
 
 def _list(items: Iterable[str]) -> str:
     return "".join(f"- {item}\n" for item in items)
+
+
+def _unlabelled(languages: dict[str, Any]) -> list[str]:
+    """What the teachers score beside the labelled rows, where there is anything."""
+    counts = {code: language["unlabelled"] for code, language in languages.items()}
+    if not any(sum(count.values()) for count in counts.values()):
+        return []
+    rows = ", ".join(f"{code} {count['own']:,} and {count['mixed']:,}"
+                     for code, count in counts.items())
+    return [f"Texts without labels, own and mixed from training rows (`data.mixed`): {rows}.\n"]
 
 
 def _lengths(cuts: Sequence["Cut"]) -> list[str]:
@@ -131,6 +143,7 @@ def _as_json(languages: Sequence[Language], labels: Sequence[str], cuts: Sequenc
              warnings: Sequence[str]) -> dict[str, Any]:
     return {"labels": labels, "languages": {language.code: {
         "rows": {split: int(language.counts[split].sum()) for split in LABELLED},
+        "unlabelled": dict(zip(("own", "mixed"), language.unlabelled, strict=True)),
         "divergence": language.divergence,
         "split_divergence": {split: language.split_divergence(split)
                              for split in ("validation", "test")},

@@ -18,7 +18,7 @@ from amtss.config.schema import (
     TransformerTeacher,
     Validation,
 )
-from amtss.data import corpus, demo
+from amtss.data import corpus, demo, mixing
 from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.errors import CheckpointError, DataError
 from amtss.paths import SPLITS, Layout
@@ -48,8 +48,12 @@ class Project:
         self.layout = Layout(root)
 
     def write(self, code: str, edit: Edit | None = None,
-              labels: tuple[str, ...] | None = None, texts: str = "") -> None:
-        """`code`'s corpus and validation: six rows of every label in every split, then `edit`."""
+              labels: tuple[str, ...] | None = None, texts: str = "", mixed: int = 0) -> None:
+        """`code`'s corpus and validation: six rows of every label in every split, then `edit`.
+
+        Args:
+            mixed: texts up to which training rows are filled up.
+        """
         splits = {split: [*NAMES] * 6 for split in SPLITS[:3]}
         if edit:
             edit(splits)
@@ -57,6 +61,7 @@ class Project:
             "id": [f"{code}-{split}-{i}" for i in range(len(rows))],
             "text": [f"{texts} {code} {split} {i}" for i in range(len(rows))],
             "label": rows}) for split, rows in splits.items()}
+        tables = mixing.mix(tables, mixed, code, 0)
         corpus.write(self.layout, code, tables, labels)
         expectations.validate(params_of("ab"), self.layout, code)
 
@@ -116,6 +121,7 @@ def test_like_languages_pass_without_warnings(project: Project) -> None:
     assert found["warnings"] == []
     assert found["languages"]["ab"] == {
         "rows": {"train": 18, "validation": 18, "test": 18},
+        "unlabelled": {"own": 0, "mixed": 0},
         "divergence": pytest.approx(0, abs=1e-9), "imbalance": 1.0, "without_examples": [],
         "split_divergence": {"validation": pytest.approx(0, abs=1e-9),
                              "test": pytest.approx(0, abs=1e-9)},
@@ -247,6 +253,19 @@ def test_a_language_without_the_unlabelled_split_is_a_warning(project: Project) 
     params = params_of("ab")
     project.gate(params.model_copy(update={"data": Data(splits=Splits(unlabelled="logs"))}))
     assert project.read("distribution.json")["warnings"] == ["ab: no unlabelled split 'logs'"]
+
+
+def test_mixed_texts_are_told_apart_from_the_source_s_own(project: Project) -> None:
+    project.write("ab", mixed=40)
+    project.write("cd")
+    params = params_of("ab", "cd")
+    project.gate(params.model_copy(update={"data": Data(splits=Splits(unlabelled="logs"))}))
+    assert project.read("distribution.json")["languages"]["ab"]["unlabelled"] == {
+        "own": 0, "mixed": 22}
+    assert project.read("distribution.json")["warnings"] == [
+        "ab: no unlabelled split 'logs'", "cd: no unlabelled split 'logs'"]
+    assert ("Texts without labels, own and mixed from training rows (`data.mixed`): "
+            "ab 0 and 22, cd 0 and 0.\n") in (project.layout.gate / "summary.md").read_text()
 
 
 def test_a_language_far_from_the_mean_is_a_warning(project: Project) -> None:
