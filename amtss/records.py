@@ -35,6 +35,7 @@ class LanguageDistribution(TypedDict):
     """What the gate has measured for one language."""
 
     rows: dict[str, int]
+    unlabelled: dict[str, int]
     divergence: float
     split_divergence: dict[str, float]
     imbalance: float

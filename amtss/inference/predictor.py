@@ -3,11 +3,9 @@
 Shapes: N texts, B texts of a batch, S tokens, C classes.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import shorten
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,22 +15,6 @@ from amtss.inference.texts import check_text
 from amtss.logits.softmax import Array, softmax
 from amtss.tokenization import tokens
 from amtss.tokenization.tokens import Tokens
-
-_SURROGATE = re.compile("[\\ud800-\\udfff]")
-
-
-def check_text(where: str, text: object) -> None:
-    """Check that `text` is text that UTF-8 can hold.
-
-    Raises:
-        DataError: it is something else, or has half of a surrogate pair.
-    """
-    if not isinstance(text, str):
-        raise DataError(f"{where}: expected text, found {shorten(repr(text), 80)}; put it in "
-                        "quotes")
-    if not text.isascii() and (half := _SURROGATE.search(text)):
-        raise DataError(f"{where}: expected text, found half of a surrogate pair, {half[0]!r}, at "
-                        f"character {half.start() + 1}; correct it, or convert it to UTF-8")
 
 
 @dataclass(frozen=True)

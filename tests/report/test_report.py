@@ -48,6 +48,7 @@ def run(root: Path, languages: Languages = FIVE, labels: Languages = LABELS,
     write_json(layout.gate / "distribution.json", {
         "labels": labels, "warnings": ["fr: KL 0.45 nats, above 0.25"], "languages": {code: {
             "rows": {"train": 4200, "validation": 720, "test": 1080}, "divergence": 0.123,
+            "unlabelled": {"own": 0, "mixed": 0},
             "split_divergence": {"validation": 0.01, "test": 0.02}, "imbalance": 31.5,
             "without_examples": [], "errors": 0, "warnings": 2} for code in languages}})
     write_csv(layout.gate / "labels.csv", "language,split,label,count", [
