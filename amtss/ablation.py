@@ -48,8 +48,8 @@ STARTS: dict[str, tuple[str, ...]] = {
                "student.pooling=mean", "distil.learning_rate=5.0e-3"),
 }
 """From the embeddings of the baseline's teacher."""
-LAYERS = {"every-third-layer": ("student.layers=[0,3,6,9]",)}
-"""Instead of the first four."""
+LAYERS = {"every-other-layer": ("student.layers=[0,2,4,6,8]",)}
+"""Instead of the first five."""
 Scores = list[NDArray[np.float64]]
 """Per language, a score of each test example. *Shape:* each (N,)"""
 PREDICTIONS = "artifacts/evaluation/predictions.csv"
@@ -96,7 +96,7 @@ def variants(params: Params) -> dict[str, tuple[str, ...]]:
         offered |= MIXINGS
     if isinstance(params.teachers[params.baseline.teacher], TransformerTeacher):
         offered |= STARTS
-    if params.student.start == "layers" and params.student.architecture.layers == 4:
+    if params.student.start == "layers" and params.student.architecture.layers == 5:
         offered |= LAYERS
     if not params.student.architecture.layers:  # the state of a text is always a mean
         del offered["first-state"]

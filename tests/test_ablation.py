@@ -90,7 +90,7 @@ def test_starts_are_settings_that_hold_together(request: pytest.FixtureRequest,
     assert all(students[variant].start == "pca" for variant in STARTS)
     assert students["static"].architecture.layers == 0
     assert students["paper-shape"].architecture.width == 200
-    assert ("every-third-layer" in students) == (name == "pretrained")
+    assert ("every-other-layer" in students) == (name == "pretrained")
 
 
 def test_a_student_without_layers_has_no_first_state(pretrained: Params) -> None:
