@@ -24,7 +24,7 @@ class TestLoadStudent:
 
     def test_by_alias_and_number(self, project: Project) -> None:
         register(project)
-        texts, languages, _ = zip(*questions(project), strict=True)
+        texts, languages, *_ = zip(*questions(project), strict=True)
         expected = load_student(project.layout.student).predict(texts, languages)
         name = versions.name(project.params)
         for source in (f"models:/{name}@challenger", f"models:/{name}/1"):
