@@ -31,10 +31,10 @@ def mix(tables: Tables, upto: int, language: str, seed: int) -> Tables:
     same arguments give the same texts.
     """
     train = tables["train"]
-    have = len(train) + (len(tables["unlabelled"]) if "unlabelled" in tables else 0)
+    logs = [tables["unlabelled"]] if "unlabelled" in tables else []
+    wanted = upto - len(train) - sum(map(len, logs))
     columns = [name for name in ("text", "pair") if name in train.column_names]
-    rows = [*_rows(train, columns)]
-    if have >= upto or not rows:
+    if wanted <= 0 or not (rows := [*_rows(train, columns)]):
         return tables
     taken = {tuple(map(plain, texts)) for table in tables.values()
              for texts in _rows(table, columns)}
@@ -42,18 +42,17 @@ def mix(tables: Tables, upto: int, language: str, seed: int) -> Tables:
     draws = _draws([tuple(text.split() if blank else [*text] for text in row) for row in rows],
                    random.Random(f"{seed}-{language}-mixed"))
     mixed = []
-    for _ in range(TRIES * (upto - have)):
+    for _ in range(TRIES * wanted):
         texts = tuple(blank.join(words) for words in next(draws))
         form = tuple(map(plain, texts))
         if all(form) and form not in taken:
             taken.add(form)
             mixed.append(texts)
-        if len(mixed) == upto - have:
+        if len(mixed) == wanted:
             break
     made = pa.table({"id": [f"{MIXED}{i:05d}" for i in range(len(mixed))],
                      **{name: [texts[i] for texts in mixed] for i, name in enumerate(columns)},
                      "label": pa.nulls(len(mixed), pa.string())}, schema=train.schema)
-    logs = [tables["unlabelled"]] if "unlabelled" in tables else []
     return {**tables, "unlabelled": pa.concat_tables([*logs, made], promote_options="permissive")}
 
 
