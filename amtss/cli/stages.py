@@ -280,12 +280,13 @@ def predict(
     from amtss.inference import jsonl
     from amtss.inference.onnx_predictor import OnnxPredictor
     from amtss.inference.pytorch_predictor import PytorchPredictor
+    from amtss.table import one_line
 
     refused: list[AmtssError] = []
 
     def report(error: AmtssError) -> None:
         refused.append(error)
-        print(f"amtss: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"amtss: {one_line(str(error))}", file=sys.stderr)
 
     refuse = report if keep_going else jsonl.stop
     questions = ([jsonl.Question(text, lang, pair or None, f"text {number}")

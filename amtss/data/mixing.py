@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from amtss.data.corpus import MIXED
 from amtss.data.sources import Tables
+from amtss.lookalikes import plain
 
 Row = tuple[list[str], ...]
 """The words of a text, or of both texts of a pair."""
@@ -26,30 +27,32 @@ TRIES = 20
 def mix(tables: Tables, upto: int, language: str, seed: int) -> Tables:
     """`tables` with mixed texts in the unlabelled split, so that it and train have `upto` rows.
 
-    No mixed text is a text of `tables`. The same arguments give the same texts.
+    No mixed text is a text of `tables`, or differs from one in case, width or blanks alone. The
+    same arguments give the same texts.
     """
     train = tables["train"]
-    have = len(train) + (len(tables["unlabelled"]) if "unlabelled" in tables else 0)
+    logs = [tables["unlabelled"]] if "unlabelled" in tables else []
+    wanted = upto - len(train) - sum(map(len, logs))
     columns = [name for name in ("text", "pair") if name in train.column_names]
-    rows = [*_rows(train, columns)]
-    if have >= upto or not rows:
+    if wanted <= 0 or not (rows := [*_rows(train, columns)]):
         return tables
-    taken = {texts for table in tables.values() for texts in _rows(table, columns)}
+    taken = {tuple(map(plain, texts)) for table in tables.values()
+             for texts in _rows(table, columns)}
     blank = " " if sum(" " in row[0].strip() for row in rows) * 2 > len(rows) else ""
     draws = _draws([tuple(text.split() if blank else [*text] for text in row) for row in rows],
                    random.Random(f"{seed}-{language}-mixed"))
     mixed = []
-    for _ in range(TRIES * (upto - have)):
+    for _ in range(TRIES * wanted):
         texts = tuple(blank.join(words) for words in next(draws))
-        if all(text.strip() for text in texts) and texts not in taken:
-            taken.add(texts)
+        form = tuple(map(plain, texts))
+        if all(form) and form not in taken:
+            taken.add(form)
             mixed.append(texts)
-        if len(mixed) == upto - have:
+        if len(mixed) == wanted:
             break
     made = pa.table({"id": [f"{MIXED}{i:05d}" for i in range(len(mixed))],
                      **{name: [texts[i] for texts in mixed] for i, name in enumerate(columns)},
                      "label": pa.nulls(len(mixed), pa.string())}, schema=train.schema)
-    logs = [tables["unlabelled"]] if "unlabelled" in tables else []
     return {**tables, "unlabelled": pa.concat_tables([*logs, made], promote_options="permissive")}
 
 

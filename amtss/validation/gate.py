@@ -39,8 +39,8 @@ def gate(params: Params, layout: Layout) -> None:
     cuts = lengths.count(params, [*corpora.values()])
     warnings = _warnings(languages, labels, cuts, params.validation)
     if (unlabelled := params.data.splits.unlabelled) is not None:
-        warnings += [f"{code}: no unlabelled split {unlabelled!r}"
-                     for code, corpus in corpora.items() if not corpus.unlabelled()[0]]
+        warnings += [f"{language.code}: no unlabelled split {unlabelled!r}"
+                     for language in languages if not language.unlabelled[0]]
     with replacing(layout.gate) as folder:
         folder.mkdir()
         summary.write(folder, layout, languages, labels, cuts, warnings)
