@@ -5,8 +5,11 @@
     ├── DataError         a source, a corpus or its validation
     ├── CheckpointError   a model folder or hub checkpoint that cannot be used
     ├── CacheError        a logits cache that is missing, truncated, altered or stale
-    └── RegistryError     the model registry, a version in it, or a promotion that is refused
+    ├── RegistryError     the model registry, a version in it, or a promotion that is refused
+    └── AlteredError      a file of an earlier stage that is not what it has written
 """
+
+from pathlib import Path
 
 
 class AmtssError(Exception):
@@ -31,6 +34,14 @@ class CacheError(AmtssError):
 
 class RegistryError(AmtssError):
     """The model registry, a version in it, or a promotion that is refused."""
+
+
+class AlteredError(AmtssError):
+    """A file of an earlier stage that is not what it has written."""
+
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def first_line(error: BaseException) -> str:

@@ -13,14 +13,13 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from amtss import dvc_cache
-from amtss.errors import AmtssError, first_line
+from amtss.errors import AlteredError, AmtssError, first_line
 
 Kind = TypeVar("Kind")
 CHECKSUM = "checksum"
@@ -223,23 +222,30 @@ class _Seal:
 
 
 def seal(folder: Path) -> None:
-    """Write a list of the checksums of all files in `folder`, which `verify` compares later."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+    """Write a list of the checksums of all files in `folder`, which `verify` compares later.
+
+    Hidden files and folders, such as an editor's, do not count.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL
+                   and not any(part.startswith(".") for part in path.relative_to(folder).parts))
     write_json(folder / SEAL, {"files": {path.relative_to(folder).as_posix(): _sha256(path)
                                          for path in paths}})
 
 
-def verify(folder: Path, command: str) -> None:
+def verify(folder: Path, command: str, names: Collection[str] | None = None) -> None:
     """Check that the files in a sealed folder are as they were. What was added later, by an editor
     for example, does not count.
 
     Args:
         command: writes the folder; for the message of an error.
+        names: of the files that matter; None for all.
 
     Raises:
         AmtssError: a file is missing or altered.
     """
     for name, expected in read_json(folder / SEAL, _Seal, command).files.items():
+        if names is not None and name not in names:
+            continue
         try:
             found = _sha256(folder / name)
         except OSError as error:
@@ -250,13 +256,11 @@ def verify(folder: Path, command: str) -> None:
 
 
 def altered(path: Path, command: str, expected: str = "it as it was written",
-            found: str = "it altered (its checksum differs)") -> AmtssError:
+            found: str = "it altered (its checksum differs)") -> AlteredError:
     """The error of a file that is not what `command` has written. DVC restores or makes it again
-    once it is gone, unless the object in DVC's cache is damaged too."""
-    cached = dvc_cache.damaged_object(path)
-    also = f" and {cached}, the damaged object of DVC's cache that it came from," if cached else ""
-    return AmtssError(f"{path}: expected {expected}, found {found}; remove it{also} and run "
-                      f"`{command}`")
+    once it is gone."""
+    return AlteredError(path, f"{path}: expected {expected}, found {found}; remove it and run "
+                              f"`{command}`")
 
 
 def _sha256(path: Path) -> str:

@@ -162,6 +162,7 @@ def _check_kept(planned: Params, params: Params, pin: Onboarding, version: Versi
     """Check that no `--set` changes what makes this an onboarding of that version."""
     for key, expected, found in (
             ("project", params.project, planned.project), ("onboarding", pin, planned.onboarding),
+            ("data.labels", planned.data.labels or params.data.labels, planned.data.labels),
             ("languages", {*version.languages, *pin.languages}, {*planned.languages})):
         if found != expected:
             raise ParamsError(f"--set: {key}: expected no change of it in an onboarding, found "
@@ -169,11 +170,13 @@ def _check_kept(planned: Params, params: Params, pin: Onboarding, version: Versi
 
 
 def _check_data(planned: Params, version: Version, request: Request) -> None:
-    """Check that the new languages have rows, with the student's labels in the student's order."""
+    """Check that the new languages have rows, with the student's labels in the student's order.
+
+    Where there is no list of labels here, the gate compares: it takes that of another language.
+    """
     for code in request.languages:
         source = sources.read(planned.data, code)
-        # Where there is no list, the gate sorts the labels of all rows.
-        labels = planned.data.labels or source.labels or tuple(sorted(version.labels))
+        labels = planned.data.labels or source.labels or version.labels
         if labels != version.labels:
             raise ParamsError(f"data.labels: expected those of version {version.number} in their "
                               f"order, {', '.join(version.labels)}, found {', '.join(labels)}; set "

@@ -131,6 +131,8 @@ class Epoch(TypedDict):
     selected: NotRequired[list[str]]
     weights: NotRequired[dict[str, ByLanguage]]
     """W by teacher, then language."""
+    skill: dict[str, tuple[int, int, int, float, float]]
+    """On validation, a `logits.skill.Skill` of each language."""
 
 
 class Figures(TypedDict):

@@ -18,8 +18,7 @@ Spoil = Callable[[Project], Any]
 SPLITS = ("train", "validation", "test")
 
 
-MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints", "artifacts/tokens",
-             "artifacts/export")
+MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints", "artifacts/tokens")
 """Files that a failing command may write: findings, checkpoints and caches, no outs of the DAG."""
 
 

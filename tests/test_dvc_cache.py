@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.project import run
 
-from amtss.errors import AmtssError
+from amtss.dvc_cache import damaged_object
+from amtss.errors import AlteredError
 from amtss.files import seal, verify, write_text
 
 
@@ -15,30 +17,38 @@ def dvc(folder: Path, *arguments: str) -> None:
                    capture_output=True)
 
 
-def test_the_object_that_a_file_was_restored_from(tmp_path: Path) -> None:
-    """In a real project: DVC restores the damaged object, and the stage that follows refuses it."""
+@pytest.fixture
+def student(tmp_path: Path) -> Path:
+    """A folder that DVC tracks in a real project."""
     dvc(tmp_path, "init", "-q", "--no-scm")
-    student = tmp_path / "student"
-    write_text(student / "model.safetensors", "weights")
-    seal(student)
+    write_text(tmp_path / "student/model.safetensors", "weights")
+    write_text(tmp_path / "student/config.json", '{"model_type": "amtss-student"}')
+    seal(tmp_path / "student")
     dvc(tmp_path, "add", "-q", "student")
-    verify(student, "x")
-    damaged, = (path for path in (tmp_path / ".dvc/cache/files/md5").rglob("*")
+    verify(tmp_path / "student", "x")
+    return tmp_path / "student"
+
+
+def test_the_object_that_a_file_was_restored_from(student: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  capfd: pytest.CaptureFixture[str]) -> None:
+    """DVC restores the damaged object, and what reads it refuses it."""
+    damaged, = (path for path in (student.parent / ".dvc/cache/files/md5").rglob("*")
                 if path.is_file() and path.read_bytes() == b"weights")
     damaged.chmod(0o644)
     damaged.write_bytes(b"weightz")
     (student / "model.safetensors").unlink()
-    dvc(tmp_path, "checkout", "-q")
-    with pytest.raises(AmtssError, match=rf"model\.safetensors: .* remove it and .*{damaged.name}, "
-                       "the damaged object of DVC's cache that it came from, and run `x`$"):
+    dvc(student.parent, "checkout", "-q")
+    with pytest.raises(AlteredError, match=r"checksum differs\); remove it and run `x`$") as caught:
         verify(student, "x")
+    assert damaged_object(caught.value.path) == damaged
+    monkeypatch.chdir(student.parent)
+    assert run("predict", "--model", "student", "--lang", "en", "a text") == 1
+    assert capfd.readouterr().err.endswith(
+        f"; remove first {damaged}, the damaged object of DVC's cache that it came from\n")
 
 
-def test_no_object_is_damaged(tmp_path: Path) -> None:
-    dvc(tmp_path, "init", "-q", "--no-scm")
-    write_text(tmp_path / "student/model.safetensors", "weights")
-    seal(tmp_path / "student")
-    dvc(tmp_path, "add", "-q", "student")
-    (tmp_path / "student/model.safetensors").write_bytes(b"weightz")
-    with pytest.raises(AmtssError, match=r"checksum differs\); remove it and run `x`$"):
-        verify(tmp_path / "student", "x")
+def test_no_object_is_damaged(student: Path) -> None:
+    (student / "model.safetensors").write_bytes(b"weightz")
+    with pytest.raises(AlteredError) as caught:
+        verify(student, "x")
+    assert damaged_object(caught.value.path) is None

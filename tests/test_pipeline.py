@@ -186,7 +186,8 @@ def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> 
         *(f"{stage}@{code}" for stage in ("data", "validate") for code in codes), "gate",
         *(f"{stage}@{name}" for stage in ("teach", "score") for name in (*codes, "multilingual")),
         "floor", "fetch", *LAST])
-    assert json.loads((tmp_path / "artifacts/registered/origin.json").read_text()) == {}
+    assert json.loads((tmp_path / "artifacts/registered/origin.json").read_text()).keys() == {
+        "checksum"}
 
     assert pipeline.repro() == []
 
@@ -256,6 +257,7 @@ def test_a_minimal_params_yaml(tmp_path: Path) -> None:
     assert pipeline.repro()[0] == "settings"
     assert (tmp_path / "artifacts/report/report.html").exists()
     settings = json.loads((tmp_path / "artifacts/settings.json").read_text())
+    assert settings.pop("checksum")
     assert settings == load_params(tmp_path / "params.yaml").model_dump(mode="json")
 
     # a comment is a change of params.yaml, but of no setting

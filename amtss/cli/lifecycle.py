@@ -1,5 +1,6 @@
 """The commands of a model's life: register, promote, roll back, audit, export, onboard."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -108,13 +109,13 @@ def export(
     from amtss.temporary import temporary_folder
 
     to = output or Path("artifacts/export") / (lang or "onnx")
-    with temporary_folder(to.parent, "fetched") as folder:
+    with ExitStack() as held:
         if version:
             from amtss.registry import versions
 
             params, layout = load_project()
             registered = versions.find(params, layout, version)
-            model = folder / "student"
+            model = held.enter_context(temporary_folder(layout.artifacts, "export")) / "student"
             versions.fetch(params, layout, registered.number, registered.fingerprint, model)
         if format == "transformers":
             export.export(model, lang, to)

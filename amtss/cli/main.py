@@ -10,9 +10,9 @@ from typing import NoReturn
 
 import typer
 
-from amtss import processes
+from amtss import dvc_cache, processes
 from amtss.cli.stages import app
-from amtss.errors import AmtssError
+from amtss.errors import AlteredError, AmtssError
 
 
 def main() -> None:
@@ -31,6 +31,10 @@ def main() -> None:
         if message:  # there is none if the help has been printed instead
             _fail(f"{message.rstrip('.')}; see `amtss --help`")
         raise SystemExit(2) from None
+    except AlteredError as error:
+        damaged = dvc_cache.damaged_object(error.path)
+        _fail(f"{error}" + (f"; remove first {damaged}, the damaged object of DVC's cache that it "
+                            "came from" if damaged else ""))
     except AmtssError as error:
         _fail(str(error))
     except BrokenPipeError:  # as of `amtss predict | head`: nobody reads on

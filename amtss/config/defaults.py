@@ -46,7 +46,7 @@ def fill_in(values: Any) -> Any:
 
 def _top_k(values: Values) -> Values:
     languages = values.get("languages")
-    if not isinstance(languages, tuple) or not languages:
+    if not isinstance(languages, tuple | list) or not languages:
         return {}
     return {"top_k": min(TOP_K, len(languages))}
 

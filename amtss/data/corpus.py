@@ -64,12 +64,12 @@ def write(layout: Layout, language: str, tables: dict[str, pa.Table],
             keyed = keyed.combine_chunks().replace_schema_metadata(None)
             with pa.ipc.new_file(folder / f"{split}.arrow", keyed.schema) as writer:
                 writer.write_table(keyed)
-        seal(folder)
         write_json(folder / "corpus.json", {
             "language": language, "labels": labels,
             "fingerprint": fingerprint(labels, contents(folder / f"{split}.arrow"
                                                         for split in tables)),
             "rows": {split: len(table) for split, table in tables.items()}})
+        seal(folder)
 
 
 def load(layout: Layout, language: str) -> Corpus:

@@ -39,7 +39,7 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     settings, languages = params.schedule, list(params.languages)
     lesson = prepare(params, layout, languages, params.pool, "distil")             # lines 1, 2
     learner, progress, teachers = lesson.learner, lesson.progress, lesson.teachers
-    if not settings.labels_only:
+    if settings.kd_weight and not settings.labels_only:
         check_teachers(params, teachers)
     state, epochs = _state(params, lesson), settings.epochs(len(lesson.train.labels))
     for epoch in range(progress.epoch + 1, epochs + 1):                            # line 3

@@ -57,8 +57,8 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         temporary.mkdir()
         save_file(checkpoint.weights, temporary / WEIGHTS)
         save_file(checkpoint.moments, temporary / MOMENTS)
-        seal(temporary)
         write_json(temporary / PROGRESS, asdict(progress))
+        seal(temporary)
     kept = [_epoch(folder, progress.epoch), _epoch(folder, progress.best_epoch)]
     for path in _epochs(folder):
         if path not in kept:
@@ -74,7 +74,8 @@ def read_last(folder: Path, fingerprint: str) -> Checkpoint | None:
                 return None
             verify(path, "dvc repro")
             checkpoint = Checkpoint(progress, load_file(path / WEIGHTS), load_file(path / MOMENTS))
-            read_best(folder, progress)  # the training will end with these weights
+            if progress.best_epoch != progress.epoch:
+                read_best(folder, progress)  # the training will end with these weights
         except AmtssError as error:
             print(f"{path}: unreadable ({error}); resuming without it", file=sys.stderr)
             continue

@@ -4,7 +4,7 @@ One that has hardly learnt anything, or nothing in one language, goes on with a 
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from amtss import processes
 from amtss.config.schema import Distil, Params
-from amtss.distillation.remedy import Epoch, remedy, rose, smaller_steps
+from amtss.distillation.remedy import History, remedy, rose, smaller_steps
 from amtss.errors import CheckpointError
 from amtss.logits.pool import Pool
 from amtss.logits.skill import Skill, skill, total
 
 if TYPE_CHECKING:
     from torch import Tensor
-
 
 
 def check_finite(settings: Distil, what: str, figures: "Tensor | NDArray[np.float32]") -> None:
@@ -29,35 +28,50 @@ def check_finite(settings: Distil, what: str, figures: "Tensor | NDArray[np.floa
         CheckpointError: a figure is NaN or infinite.
     """
     if not np.isfinite(np.asarray(figures)).all():
-        raise CheckpointError(f"student: expected finite {what}, found NaN or infinite ones; "
+        raise CheckpointError(f"training: expected finite {what}, found NaN or infinite ones; "
                               f"{smaller_steps(settings)}")
 
 
 def check_student(params: Params, skills: Mapping[str, Skill], split: str,
-                  history: Sequence[Epoch], name: str = "student") -> None:
-    """Check a student by its skill in each language.
+                  history: History, before: Mapping[str, Skill] | None = None) -> None:
+    """Check a student by its skill in each language, and warn where it is low.
 
     Args:
         split: of the rows that the skills were measured on.
-        name: a `baseline` is only warned of.
+        before: its skills on other rows. If they show that it has learnt something, only one answer
+            to everything is an error here.
 
     Raises:
         CheckpointError: it has learnt nothing in all the languages that it was to learn.
     """
-    found, fix = total(_new(params, skills)), remedy(params, history)
-    if found.nothing and name == "student":
-        raise CheckpointError(f"{name}: expected one that has learnt something, found one that is "
-                              f"{found} ({split}); {fix}")
+    found = total(_new(params, skills))
+    if found.nothing and (found.constant or before is None
+                          or total([found, *_new(params, before)]).nothing):
+        raise CheckpointError("student: expected one that has learnt something, found one that is "
+                              f"{found} ({split}); {remedy(params, history)}")
+    warn_of(params, skills, split, history, "student")
+
+
+def warn_of(params: Params, skills: Mapping[str, Skill], split: str, history: History,
+            name: str) -> None:
+    """Warn of a student, or X-LM-Tiny, that has hardly learnt anything; arguments as above."""
+    found = total(_new(params, skills))
     if found.doubtful:
-        _warn(f"{name} has hardly learnt anything: it is {found} ({split}); {fix}")
+        _warn(f"{name} has hardly learnt anything: it is {found} ({split}); "
+              f"{remedy(params, history)}")
         return
     for code, own in skills.items():
         if own.nothing:
             _warn(f"{name} has learnt nothing in {code}: it is {own} ({split}); see in the report "
                   "whether its teachers are better, and give it more labelled rows")
+
+
+def warn_of_loss(params: Params, history: History, name: str) -> None:
+    """Warn of a training that went backwards."""
     if rose(history):
         _warn(f"{name}: the training loss rose from {history[0]['loss']:.4f} to "
-              f"{history[-1]['loss']:.4f}; {smaller_steps(params.schedule)}")
+              f"{history[-1]['loss']:.4f}, and no epoch was better than the first; "
+              f"{smaller_steps(params.schedule)}")
 
 
 def check_teachers(params: Params, teachers: Pool) -> None:

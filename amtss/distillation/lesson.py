@@ -11,7 +11,7 @@ from amtss import records
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.distillation import importance
-from amtss.files import contents, fingerprint, verify
+from amtss.files import SEAL, fingerprint, verify
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
 from amtss.paths import Layout
@@ -105,8 +105,8 @@ def _fingerprint(params: Params, layout: Layout, teachers: Sequence[str],
                                           "continuation"})
     origins = [repr(logits_cache.origin_of(params, layout, name, language))
                for name in teachers for language in params.scored_by(name)]
-    files = [path for path in sorted(layout.tokenizer.rglob("*")) if path.is_file()]
-    return fingerprint(settings, origins, list(teachers), budget, rows, contents(files))
+    started = (layout.tokenizer / SEAL).read_bytes()
+    return fingerprint(settings, origins, list(teachers), budget, rows, started)
 
 
 def soft_targets(params: Params, teachers: Pool, weights: Weights) -> NDArray[np.float32]:

@@ -1,16 +1,15 @@
 """What to change in params.yaml where a training has gone badly."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from amtss.config.schema import Distil, Params
 
-Epoch = Mapping[str, Any]
-"""A row of `history.jsonl`."""
+History = Sequence[Mapping[str, Any]]
+"""The rows of a `history.jsonl`."""
 
 
-def remedy(params: Params, history: Sequence[Epoch]) -> str:
+def remedy(params: Params, history: History) -> str:
     """What to change in params.yaml, by how the training went."""
     settings = params.schedule
     if rose(history):
@@ -32,7 +31,10 @@ def smaller_steps(settings: Distil) -> str:
             f"{settings.learning_rate:g}){half}")
 
 
-def rose(history: Sequence[Epoch]) -> bool:
-    """Whether the training loss is higher in the end than after the first epoch."""
-    losses = [row["loss"] for row in history]
-    return len(losses) > 1 and (losses[-1] > losses[0] or not math.isfinite(losses[-1]))
+def rose(history: History) -> bool:
+    """Whether the training went backwards: its loss is higher in the end than after the first
+    epoch, and no epoch was better on validation rows than the first. The loss alone may rise since
+    later epochs train on the hardest languages only."""
+    first, *later = history
+    return bool(later) and later[-1]["loss"] > first["loss"] and (
+        max(epoch["average"] for epoch in later) <= first["average"])

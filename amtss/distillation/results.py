@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from amtss import processes
 from amtss.config.schema import Params
-from amtss.distillation.learnt import check_student
+from amtss.distillation.learnt import check_student, warn_of, warn_of_loss
 from amtss.files import replacing, seal, write_json, write_text
 from amtss.logits.skill import Skill, skill
 from amtss.logits.softmax import softmax
@@ -84,8 +84,12 @@ def finish(params: Params, lesson: "Lesson", layout: Layout, stage: str) -> None
     """
     history = lesson.progress.history
     best = history[lesson.progress.best_epoch - 1]
-    check_student(params, {code: Skill(*figures) for code, figures in best["skill"].items()},
-                  "validation", history, "student" if stage == "distil" else stage)
+    warn_of_loss(params, history, "student" if stage == "distil" else stage)
+    skills = {code: Skill(*figures) for code, figures in best["skill"].items()}
+    if stage == "distil":
+        check_student(params, skills, "validation", history)
+    else:
+        warn_of(params, skills, "validation", history, stage)
     if processes.first():
         _write(lesson, layout, stage)
     lesson.learner.accelerator.wait_for_everyone()

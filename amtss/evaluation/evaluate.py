@@ -26,7 +26,7 @@ from amtss.evaluation.metrics import (
 from amtss.files import seal, write_json, write_text
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
-from amtss.logits.skill import skill
+from amtss.logits.skill import Skill, skill
 from amtss.logits.softmax import Array, softmax
 from amtss.models import checkpoint
 from amtss.paths import Layout
@@ -49,10 +49,12 @@ def evaluate(params: Params, layout: Layout) -> None:
     gold = {corpus.language: corpus.label_ids("test", labels) for corpus in corpora}
     teachers = pool.load(params, layout, corpora, labels, list(params.teachers))
     history = records.history(layout, "distil")
-    weights = _final_weights(history)
+    kept = [epoch for epoch in history if epoch["best"]][-1]
+    weights = _weights(kept)
     student = predict_test(layout.student, corpora)
     check_student(params, {language: skill(probabilities.argmax(axis=-1), gold[language])
-                           for language, probabilities in student.items()}, "test", history)
+                           for language, probabilities in student.items()}, "test", history,
+                  {language: Skill(*figures) for language, figures in kept["skill"].items()})
     # In an onboarding the baseline is the version that it started from: no heads for newcomers.
     served = [corpus for corpus in corpora if params.onboarding is None
               or corpus.language not in params.newcomers]
@@ -141,11 +143,10 @@ def _best(members: pool.LanguagePool) -> str:
     return members.teachers[int(members.accuracy().argmax())]
 
 
-def _final_weights(history: Sequence[Any]) -> Weights:
-    """W of the epoch that was kept, by language, then teacher."""
-    kept = [epoch for epoch in history if epoch["best"]][-1]
+def _weights(epoch: records.Epoch) -> Weights:
+    """W of an epoch, by language, then teacher."""
     weights: Weights = {}
-    for teacher, row in kept["weights"].items():
+    for teacher, row in epoch["weights"].items():
         for language, weight in row.items():
             weights.setdefault(language, {})[teacher] = weight
     return weights

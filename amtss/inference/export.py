@@ -102,11 +102,11 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "") -> N
     with replacing(to) as temporary:
         tokenizer.save_pretrained(temporary)
         write_bytes(temporary / "model.onnx", model.SerializeToString())
-        seal(temporary)
         write_json(temporary / "config.json", {
             MARK: {"format": format, "student": checkpoint.fingerprint(folder)},
             "labels": student.labels, "languages": student.languages, "max_tokens": limit,
             "pad_token_id": tokenizer.pad_token_id})
+        seal(temporary)
 
 
 def _check_family(encoder: "PreTrainedConfig") -> None:

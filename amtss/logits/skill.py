@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 SURE = 2.0
 """Standard deviations beyond chance from which agreement with the labels is no accident."""
 FEWEST = 10
-"""Rows below which nothing is said."""
+"""Rows below which nothing is said, not even of one answer to everything."""
+ENOUGH = 50
+"""Rows from which a miss of both tests is no bad luck."""
 
 
 class Skill(NamedTuple):
@@ -33,18 +35,22 @@ class Skill(NamedTuple):
     """Of that; 0 for one answer to everything."""
 
     @property
+    def constant(self) -> bool:
+        """Whether it gives one answer to everything."""
+        return self.variance <= 1e-9 * self.rows  # rounding leaves a little
+
+    @property
     def follows_labels(self) -> bool:
         """Whether its answers follow the labels more than chance explains."""
-        # Rounding leaves a little variance where there is none.
-        return self.variance > 1e-9 * self.rows and (
-            self.right - self.mean > SURE * sqrt(self.variance))
+        return not self.constant and self.right - self.mean > SURE * sqrt(self.variance)
 
     @property
     def nothing(self) -> bool:
         """Whether it has learnt nothing: it is right no more often than the commonest label, and
         its answers do not follow the labels. Where labels are very uneven, a good classifier may
-        miss the first, but not both."""
-        return (self.rows >= FEWEST and self.right <= self.commonest and not self.follows_labels)
+        miss the first, but not both. Of few rows, only one answer to everything is sure."""
+        return (self.rows >= (FEWEST if self.constant else ENOUGH)
+                and self.right <= self.commonest and not self.follows_labels)
 
     @property
     def doubtful(self) -> bool:

@@ -53,12 +53,12 @@ def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = Tru
     if missing:
         raise CheckpointError(f"{checkpoint}: expected a checkpoint with all weights, found none "
                               f"of {missing[0]} and {len(missing) - 1} more; {fix}")
-    check_finite(model, checkpoint, fix)
+    _check_finite(model, checkpoint, fix)
     loaded: PreTrainedModel = model
     return loaded
 
 
-def check_finite(model: "PreTrainedModel", where: str, fix: str) -> None:
+def _check_finite(model: "PreTrainedModel", where: str, fix: str) -> None:
     """Check that all weights of `model` are numbers.
 
     Args:

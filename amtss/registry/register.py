@@ -30,6 +30,8 @@ ONNX = ("onnxruntime",)
 """Packages that each kind of runtime needs besides."""
 MISSING = ("deleted", "not in cache")
 """What `dvc status` says of a file that is not here, which does not make the figures wrong."""
+LATER = ("promotion", "serving", "report")
+"""Sections of params.yaml that the figures do not depend on."""
 
 
 def register(params: Params, layout: Layout) -> tuple[Version, bool]:
@@ -43,7 +45,7 @@ def register(params: Params, layout: Layout) -> tuple[Version, bool]:
             the registry does not answer.
     """
     student = _evaluated(params, layout)
-    _check_status(layout)
+    _check_status(params, layout)
     with alone(layout.registry_lock):
         known = [version for version in versions.versions(params, layout)
                  if (version.fingerprint, version.runtime)
@@ -83,7 +85,7 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         floor={code: floor[code] for code in languages})
 
 
-def _check_status(layout: Layout) -> None:
+def _check_status(params: Params, layout: Layout) -> None:
     """Check that DVC takes the figures, and all that they were made of, for those of dvc.lock.
 
     What is merely missing here does not count: DVC has it. Without a dvc.lock the stages were run
@@ -101,10 +103,13 @@ def _check_status(layout: Layout) -> None:
         raise RegistryError(f"dvc.lock: expected `dvc status` to succeed, found: "
                             f"{done.stderr.strip().partition(chr(10))[0]}; fix that, then run the "
                             "same command again")
-    changes = [f"{path} of {stage}" for stage, differences in json.loads(done.stdout).items()
-               for difference in differences if isinstance(difference, dict)
-               for files in difference.values() for path, change in files.items()
-               if change not in MISSING]
+    settings = read_json(layout.settings, dict[str, Any], "dvc repro settings")
+    changes = [f"{key} in params.yaml" for key, value in params.model_dump(mode="json").items()
+               if key not in LATER and value != settings.get(key)]
+    changes += [f"{path} of {stage}" for stage, differences in json.loads(done.stdout).items()
+                for difference in differences if isinstance(difference, dict)
+                for files in difference.values() for path, change in files.items()
+                if change not in MISSING and path != layout.params.name]
     if changes:
         raise RegistryError(f"dvc.lock: expected what `dvc repro` has made, found changed: "
                             f"{', '.join(changes[:3])}; run `dvc repro`, or if the results are "

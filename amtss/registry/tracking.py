@@ -37,7 +37,15 @@ def lock(layout: Layout) -> str:
 def process(layout: Layout) -> dict[str, str]:
     """Tags of a run that say which process it is of."""
     return {"host": socket.gethostname(), "folder": str(layout.root.resolve()),
-            "process": str(os.getpid())}
+            "process": _process(os.getpid())}
+
+
+def _process(number: int) -> str:
+    """A process's number and its start, since numbers are used again; "none" if there is none."""
+    try:
+        return f"{number} of {psutil.Process(number).create_time():.2f}"
+    except psutil.Error:
+        return "none"
 
 
 def end_killed(client: "MlflowClient", experiment: str, layout: Layout) -> None:
@@ -46,8 +54,8 @@ def end_killed(client: "MlflowClient", experiment: str, layout: Layout) -> None:
     running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
     for run in running:
         tags = run.data.tags
-        if all(tags.get(key) == own[key] for key in ("host", "folder")) and not psutil.pid_exists(
-                int(tags["process"])):
+        if all(tags.get(key) == own[key] for key in ("host", "folder")) and (
+                _process(int(tags["process"].split()[0])) != tags["process"]):
             client.set_terminated(run.info.run_id, "KILLED")
 
 

@@ -95,7 +95,7 @@ def read(params: Params, layout: Layout) -> Run:
 
 def _rows(folder: Path, name: str, stage: str) -> list[dict[str, str]]:
     command = f"dvc repro {stage}"
-    verify(folder, command)
+    verify(folder, command, [name])
     return list(csv.DictReader(io.StringIO(read_text(folder / name, command))))
 
 

@@ -1,7 +1,7 @@
 """Checkpoints of a teacher's training: transformers' own, with a mark that each is whole.
 
-The mark, `MARK`, is written last, after all files have been sealed. It holds the training's
-fingerprint; a training resumes only from a checkpoint whose seal and mark hold.
+The mark, `MARK`, holds the training's fingerprint. The seal is written last; a training resumes
+only from a checkpoint whose seal holds and whose mark is its own.
 """
 
 import shutil
@@ -93,10 +93,10 @@ def marker(folder: Path, fingerprint: str, started: float) -> "TrainerCallback":
             PartialState().wait_for_everyone()  # each process writes a file of its own
             if processes.first():
                 checkpoint = folder / f"checkpoint-{state.global_step}"
-                seal(checkpoint)
                 write_json(checkpoint / MARK, {
                     "fingerprint": fingerprint,
                     "seconds": round(time.perf_counter() - started, 3)})
+                seal(checkpoint)
                 _remove_all_but(folder, (checkpoint, best_of(folder, state)))
 
     return Marker()

@@ -15,20 +15,23 @@ from support.training import (
 )
 
 from amtss.distillation import algorithm1
-from amtss.distillation.learnt import check_student
+from amtss.distillation.learnt import check_student, warn_of, warn_of_loss
+from amtss.distillation.remedy import History
 from amtss.errors import CheckpointError
 from amtss.evaluation import evaluate
 from amtss.files import seal
 from amtss.logits.skill import Skill, skill
 
+WELL: History = [{"loss": 1.0, "average": 50.0}, {"loss": 0.5, "average": 60.0}]
+BADLY: History = [{"loss": 1.0, "average": 50.0}, {"loss": 7.0, "average": 40.0}]
 GOLD = np.arange(30) % 3
 GOOD, NOTHING = skill(GOLD, GOLD), skill(np.zeros(30, dtype=int), GOLD)
 
 
-def check(project: Project, *skills: Skill, losses: tuple[float, ...] = (1.0, 0.5),
-          name: str = "student") -> None:
-    check_student(project.params, dict(zip(LANGUAGES, skills, strict=True)), "validation",
-                  [{"loss": loss} for loss in losses], name)
+def check(project: Project, *skills: Skill, epochs: History = WELL,
+          before: tuple[Skill, ...] | None = None) -> None:
+    check_student(project.params, dict(zip(LANGUAGES, skills, strict=True)), "validation", epochs,
+                  before and dict(zip(LANGUAGES, before, strict=True)))
 
 
 class TestStudent:
@@ -50,7 +53,7 @@ class TestStudent:
                 r"; lower distil\.learning_rate, .* \(now 0\.01\), or set distil\.precision: fp32 "
                 r"\(now bf16\)$")):
             check(Project(tmp_path, distil={"precision": "bf16"}), NOTHING, NOTHING, NOTHING,
-                  losses=(1.0, 7.0))
+                  epochs=BADLY)
 
     def test_nothing_in_one_language_is_a_warning(self, tmp_path: Path,
                                                   capfd: pytest.CaptureFixture[str]) -> None:
@@ -73,13 +76,30 @@ class TestStudent:
 
     def test_a_loss_that_rose_is_a_warning(self, tmp_path: Path,
                                            capfd: pytest.CaptureFixture[str]) -> None:
-        check(Project(tmp_path), GOOD, GOOD, GOOD, losses=(0.5, 1.0))
-        assert "training loss rose from 0.5000 to 1.0000; lower distil.learning_rate" in (
-            capfd.readouterr().err)
+        warn_of_loss(Project(tmp_path).params, BADLY, "student")
+        assert ("student: the training loss rose from 1.0000 to 7.0000, and no epoch was better "
+                "than the first; lower distil.learning_rate") in capfd.readouterr().err
+
+    def test_a_loss_may_rise_where_later_epochs_are_better(
+            self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        epochs = [BADLY[0], {"loss": 7.0, "average": 51.0}]
+        warn_of_loss(Project(tmp_path).params, epochs, "student")
+        assert capfd.readouterr().err == ""
+
+    def test_what_learnt_something_on_other_rows_may_miss_a_few(
+            self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        unlucky = Skill(20, 9, 10, 9.0, 4.0)
+        check(Project(tmp_path), unlucky, unlucky, unlucky, before=(GOOD, GOOD, GOOD))
+        assert "warning: student has hardly learnt anything" in capfd.readouterr().err
+        with pytest.raises(CheckpointError, match="learnt something"):
+            check(Project(tmp_path), unlucky, unlucky, unlucky)
+        with pytest.raises(CheckpointError, match="learnt something"):
+            check(Project(tmp_path), NOTHING, NOTHING, NOTHING, before=(GOOD, GOOD, GOOD))
 
     def test_the_baseline_is_only_warned_of(self, tmp_path: Path,
                                             capfd: pytest.CaptureFixture[str]) -> None:
-        check(Project(tmp_path), NOTHING, NOTHING, NOTHING, name="baseline")
+        skills = dict.fromkeys(LANGUAGES, NOTHING)
+        warn_of(Project(tmp_path).params, skills, "validation", WELL, "baseline")
         assert "warning: baseline has hardly learnt anything" in capfd.readouterr().err
 
 

@@ -25,7 +25,16 @@ class TestSkill:
         assert skill(np.ones(100, dtype=int), gold).nothing
 
     def test_worse_than_the_commonest_label_is_nothing(self) -> None:
-        assert skill((THREE + 1) % 3, THREE).nothing
+        many = np.tile(THREE, 2)
+        assert skill((many + 1) % 3, many).nothing
+
+    def test_of_few_rows_only_one_answer_is_nothing(self) -> None:
+        """A good student of twelve rows may well miss six."""
+        gold = np.arange(12) % 2
+        chosen = np.array([0, 1] * 3 + [1, 0] * 3)
+        found = skill(chosen, gold)
+        assert (found.right, found.commonest, found.nothing, found.doubtful) == (6, 6, False, True)
+        assert skill(np.zeros(12, dtype=int), gold).nothing
 
     def test_answers_that_follow_uneven_labels_are_something(self) -> None:
         gold = np.array([0] * 90 + [1] * 10)

@@ -217,5 +217,5 @@ class TestCommand:
         project.layout.metrics.unlink()
         out, error = self.amtss(project).communicate()
         assert out == ""
-        assert error.startswith("amtss: artifacts/metrics.json: expected figures of the student ")
+        assert error.startswith("amtss: artifacts/metrics.json: expected a file, found none; run ")
         assert error.count("\n") == 1
