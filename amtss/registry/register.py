@@ -103,13 +103,15 @@ def _check_status(params: Params, layout: Layout) -> None:
         raise RegistryError(f"dvc.lock: expected `dvc status` to succeed, found: "
                             f"{done.stderr.strip().partition(chr(10))[0]}; fix that, then run the "
                             "same command again")
-    settings = read_json(layout.settings, dict[str, Any], "dvc repro settings")
-    changes = [f"{key} in params.yaml" for key, value in params.model_dump(mode="json").items()
-               if key not in LATER and value != settings.get(key)]
-    changes += [f"{path} of {stage}" for stage, differences in json.loads(done.stdout).items()
-                for difference in differences if isinstance(difference, dict)
-                for files in difference.values() for path, change in files.items()
-                if change not in MISSING and path != layout.params.name]
+    changes = [f"{path} of {stage}" for stage, differences in json.loads(done.stdout).items()
+               for difference in differences if isinstance(difference, dict)
+               for files in difference.values() for path, change in files.items()
+               if change not in MISSING]
+    if layout.settings.is_file():  # it says which keys have changed, and so which figures
+        settings = read_json(layout.settings, dict[str, Any], "dvc repro settings")
+        changes = [change for change in changes if change != "params.yaml of settings"]
+        changes += [f"{key} in params.yaml" for key, value in params.model_dump(mode="json").items()
+                    if key not in LATER and value != settings.get(key)]
     if changes:
         raise RegistryError(f"dvc.lock: expected what `dvc repro` has made, found changed: "
                             f"{', '.join(changes[:3])}; run `dvc repro`, or if the results are "
