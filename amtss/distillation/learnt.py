@@ -3,19 +3,18 @@
 One that has hardly learnt anything, or nothing in one language, goes on with a warning.
 """
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import processes
 from amtss.config.schema import Distil, Params
 from amtss.distillation.remedy import Epoch, remedy, rose, smaller_steps
 from amtss.errors import CheckpointError
 from amtss.logits.pool import Pool
 from amtss.logits.skill import Skill, skill, total
+from amtss.processes import warn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,15 +48,15 @@ def check_student(params: Params, skills: Mapping[str, Skill], split: str,
         raise CheckpointError(f"{name}: expected one that has learnt something, found one that is "
                               f"{found} ({split}); {fix}")
     if found.doubtful:
-        _warn(f"{name} has hardly learnt anything: it is {found} ({split}); {fix}")
+        warn(f"{name} has hardly learnt anything: it is {found} ({split}); {fix}")
         return
     for code, own in skills.items():
         if own.nothing:
-            _warn(f"{name} has learnt nothing in {code}: it is {own} ({split}); see in the report "
-                  "whether its teachers are better, and give it more labelled rows")
+            warn(f"{name} has learnt nothing in {code}: it is {own} ({split}); see in the report "
+                 "whether its teachers are better, and give it more labelled rows")
     if rose(history):
-        _warn(f"{name}: the training loss rose from {history[0]['loss']:.4f} to "
-              f"{history[-1]['loss']:.4f}; {smaller_steps(params.schedule)}")
+        warn(f"{name}: the training loss rose from {history[0]['loss']:.4f} to "
+             f"{history[-1]['loss']:.4f}; {smaller_steps(params.schedule)}")
 
 
 def check_teachers(params: Params, teachers: Pool) -> None:
@@ -79,14 +78,9 @@ def check_teachers(params: Params, teachers: Pool) -> None:
                               f"has learnt nothing, such as {min(useless)}, {useless[min(useless)]}"
                               f" (validation); {fix}")
     for name, found in useless.items():
-        _warn(f"teacher {name} has learnt nothing: it is {found} (validation); {fix}")
+        warn(f"teacher {name} has learnt nothing: it is {found} (validation); {fix}")
 
 
 def _new(params: Params, skills: Mapping[str, Skill]) -> list[Skill]:
     """Those of languages that the student has yet to learn."""
     return [own for code, own in skills.items() if code in params.newcomers]
-
-
-def _warn(message: str) -> None:
-    if processes.first():
-        print(f"amtss: warning: {message}", file=sys.stderr, flush=True)
