@@ -15,7 +15,14 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from amtss.config.schema import Params, ProbeTeacher, Student, TransformerTeacher, Validation
+from amtss.config.schema import (
+    Distil,
+    Params,
+    ProbeTeacher,
+    Student,
+    TransformerTeacher,
+    Validation,
+)
 from amtss.data import corpus
 from amtss.errors import CheckpointError
 from amtss.paths import Layout
@@ -158,7 +165,7 @@ class TestUnknown:
 
     def params(self, bert: str, **teacher: Any) -> Params:
         own = TransformerTeacher(checkpoint=bert, **{"languages": ("el",)} | teacher)
-        return Params(languages=("el", "en"), student=Student(),
+        return Params(languages=("el", "en"), student=Student(), distil=Distil(top_k=1),
                       teachers={"own": own, "all": TransformerTeacher(languages=("all",))})
 
     def test_is_the_share_of_the_source_s_tokens(self, bert: str) -> None:

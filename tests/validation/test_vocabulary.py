@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from amtss.config.schema import Architecture, Params, Student, TransformerTeacher
+from amtss.config.schema import Architecture, Distil, Params, Student, TransformerTeacher
 from amtss.data.corpus import Corpus
 from amtss.tokenization import unknown
 from amtss.tokenization.tokenizer import train_tokenizer
@@ -19,7 +19,7 @@ def of(code: str, *texts: str) -> Corpus:
 
 def params(teacher: int, student: int) -> Params:
     architecture = Architecture(layers=1, width=32, heads=2)
-    return Params(languages=("en", "zh"), student=Student(
+    return Params(languages=("en", "zh"), distil=Distil(top_k=1), student=Student(
         architecture=architecture.model_copy(update={"vocabulary": student})), teachers={
             "all": TransformerTeacher(languages=("all",), architecture=architecture.model_copy(
                 update={"vocabulary": teacher}))})
