@@ -166,7 +166,8 @@ class TestUnknown:
     def params(self, bert: str, **teacher: Any) -> Params:
         own = TransformerTeacher(checkpoint=bert, **{"languages": ("el",)} | teacher)
         return Params(languages=("el", "en"), student=Student(), distil=Distil(top_k=1),
-                      teachers={"own": own, "all": TransformerTeacher(languages=("all",))})
+                      teachers={
+            "own": own, "multilingual": TransformerTeacher(languages=("all",))})
 
     def test_is_the_share_of_the_source_s_tokens(self, bert: str) -> None:
         read = self.corpora("ab αβ bc", "γ", "ab ab")  # seven words with the log, two unknown

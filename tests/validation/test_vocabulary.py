@@ -18,11 +18,13 @@ def of(code: str, *texts: str) -> Corpus:
 
 
 def params(teacher: int, student: int) -> Params:
-    architecture = Architecture(layers=1, width=32, heads=2)
-    return Params(languages=("en", "zh"), distil=Distil(top_k=1), student=Student(
-        architecture=architecture.model_copy(update={"vocabulary": student})), teachers={
-            "all": TransformerTeacher(languages=("all",), architecture=architecture.model_copy(
-                update={"vocabulary": teacher}))})
+    def sized(vocabulary: int) -> Architecture:
+        return Architecture(layers=1, width=32, heads=2, vocabulary=vocabulary)
+
+    multilingual = TransformerTeacher(languages=("all",), architecture=sized(teacher))
+    return Params(languages=("en", "zh"), distil=Distil(top_k=1),
+                  student=Student(architecture=sized(student)),
+                  teachers={"multilingual": multilingual})
 
 
 ENGLISH = of("en", *["where is the parcel"] * 500)
@@ -36,7 +38,8 @@ def test_a_vocabulary_smaller_than_the_script() -> None:
     share = (708 - KNOWN) / 708
     assert warnings(params(300, 2000), [ENGLISH, CHINESE]) == [
         f"zh: {share:.1%} of the characters of its training texts, 708 different ones, will be "
-        "unknown to the 300 pieces of teacher all; raise teachers.all.architecture.vocabulary"]
+        "unknown to the 300 pieces of teacher multilingual; raise "
+        "teachers.multilingual.architecture.vocabulary"]
     (warning,) = warnings(params(2000, 300), [ENGLISH, CHINESE])
     assert warning.endswith("of the student; raise student.architecture.vocabulary")
 
