@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -44,6 +44,14 @@ class Corpus:
         ids = self.splits["unlabelled"]["id"].to_pylist() if "unlabelled" in self.splits else []
         mixed = sum(name.startswith(MIXED) for name in ids)
         return len(ids) - mixed, mixed
+
+    def own(self) -> "Corpus":
+        """The same without mixed texts, which are the last rows of the unlabelled split."""
+        rows, mixed = self.unlabelled()
+        if not mixed:
+            return self
+        logs = self.splits["unlabelled"].slice(0, rows)
+        return replace(self, splits=self.splits | {"unlabelled": logs})
 
     def label_ids(self, split: str, labels: Sequence[str]) -> NDArray[np.int64]:
         """Index of each example's label in `labels`, `UNLABELLED` for none. *Shape:* (N,)"""

@@ -3,19 +3,18 @@
 One that has hardly learnt anything, or nothing in one language, goes on with a warning.
 """
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import processes
 from amtss.config.schema import Distil, Params
 from amtss.distillation.remedy import History, remedy, rose, smaller_steps
 from amtss.errors import CheckpointError
 from amtss.logits.pool import Pool
 from amtss.logits.skill import Skill, skill, total
+from amtss.processes import warn
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,19 +56,19 @@ def warn_of(params: Params, skills: Mapping[str, Skill], split: str, history: Hi
     """Warn of a student, or X-LM-Tiny, that has hardly learnt anything; arguments as above."""
     found = total(_new(params, skills))
     if found.doubtful:
-        _warn(f"{name} has hardly learnt anything: it is {found} ({split}); "
+        warn(f"{name} has hardly learnt anything: it is {found} ({split}); "
               f"{remedy(params, history)}")
         return
     for code, own in skills.items():
         if own.nothing:
-            _warn(f"{name} has learnt nothing in {code}: it is {own} ({split}); see in the report "
+            warn(f"{name} has learnt nothing in {code}: it is {own} ({split}); see in the report "
                   "whether its teachers are better, and give it more labelled rows")
 
 
 def warn_of_loss(params: Params, history: History, name: str) -> None:
     """Warn of a training that went backwards."""
     if rose(history):
-        _warn(f"{name}: the training loss rose from {history[0]['loss']:.4f} to "
+        warn(f"{name}: the training loss rose from {history[0]['loss']:.4f} to "
               f"{history[-1]['loss']:.4f}, and no epoch was better than the first; "
               f"{smaller_steps(params.schedule)}")
 
@@ -93,14 +92,9 @@ def check_teachers(params: Params, teachers: Pool) -> None:
                               f"has learnt nothing, such as {min(useless)}, {useless[min(useless)]}"
                               f" (validation); {fix}")
     for name, found in useless.items():
-        _warn(f"teacher {name} has learnt nothing: it is {found} (validation); {fix}")
+        warn(f"teacher {name} has learnt nothing: it is {found} (validation); {fix}")
 
 
 def _new(params: Params, skills: Mapping[str, Skill]) -> list[Skill]:
     """Those of languages that the student has yet to learn."""
     return [own for code, own in skills.items() if code in params.newcomers]
-
-
-def _warn(message: str) -> None:
-    if processes.first():
-        print(f"amtss: warning: {message}", file=sys.stderr, flush=True)

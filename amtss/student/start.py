@@ -21,6 +21,7 @@ from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.student import embeddings, trimming
 from amtss.student.growth import grow_tokenizer
+from amtss.tokenization import unknown
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def start(params: Params, layout: Layout) -> None:
     languages.
 
     Raises:
-        CheckpointError: the source cannot be loaded, does not fit, or its tokenizer cannot grow.
+        CheckpointError: the source cannot be loaded or does not fit, or too much of a language is
+            unknown to the tokenizer.
     """
     settings = params.student
     corpora = [corpus.load(layout, language) for language in params.languages]
@@ -46,7 +48,7 @@ def start(params: Params, layout: Layout) -> None:
         tokenizer = grow_tokenizer(
             load_tokenizer(str(layout.registered / "student")), new,
             [texts for texts in corpora if texts not in new],
-            params.continuation.vocabulary * len(new))
+            params.continuation.vocabulary * len(new), params.validation)
     elif (source := origin(settings, layout) or settings.tokenizer) is not None:
         tokenizer = load_tokenizer(source, settings.revision)
     else:
@@ -54,6 +56,9 @@ def start(params: Params, layout: Layout) -> None:
     kept = np.arange(len(tokenizer))
     if settings.vocabulary == "trimmed" and params.onboarding is None:
         tokenizer, kept = trimming.trim(tokenizer, corpora, settings.trimming)
+    if params.onboarding is None:
+        unknown.check(tokenizer, corpora, params.validation, "the student's tokenizer of "
+                      f"{len(tokenizer):,} tokens", _readable(settings))
     with replacing(layout.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
         if params.onboarding is None:
@@ -163,6 +168,16 @@ def _config(settings: Student, source: str) -> "PreTrainedConfig":
                               f"XLM-R, CamemBERT), found {config.model_type}; "
                               f"{_fix(settings)}") from error
     return cast("PreTrainedConfig", config)
+
+
+def _readable(settings: Student) -> str:
+    """What gives the student a tokenizer that knows more characters."""
+    if settings.vocabulary == "trimmed" and settings.trimming.characters == "scripts":
+        return "set student.trimming.characters: all"
+    for key in ("teacher", "checkpoint", "tokenizer"):
+        if getattr(settings, key) is not None:
+            return f"name another student.{key}"
+    return "raise student.architecture.vocabulary"
 
 
 def _fix(settings: Student) -> str:

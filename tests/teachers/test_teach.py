@@ -1,10 +1,12 @@
 import pickle
+import re
 import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +20,7 @@ from support.training import (
     StoppedError,
     gpt2,
     scored,
+    table,
     write_checkpoint,
     write_corpus,
 )
@@ -72,6 +75,38 @@ def killed_and_run_again(project: Project) -> "subprocess.CompletedProcess[str]"
     assert killed.returncode == -signal.SIGKILL
     return subprocess.run(command, cwd=project.layout.root, capture_output=True, text=True,
                           check=False)
+
+
+def wide_script(project: Project) -> Project:
+    """`project`, whose English is written in 700 different characters, each once in a text."""
+    rows = table("en", "train", 48)
+    texts = [" ".join(chr(0x4E00 + 14 * row + i) for i in range(14)) for row in range(48)]
+    write_corpus(project.layout, "en", train=rows.set_column(1, "text", pa.array(texts)))
+    return project
+
+
+class TestUnknownCharacters:
+    def test_a_vocabulary_smaller_than_the_script_is_refused(self, tmp_path: Path) -> None:
+        project = wide_script(one(tmp_path))
+        with pytest.raises(CheckpointError, match=r"^en: expected a tokenizer that reads it, found "
+                           r"\d\d\.\d% unknown tokens with teacher en's tokenizer of 300 tokens; "
+                           r"raise teachers\.en\.architecture\.vocabulary, or allow them by "
+                           r"validation\.max_unknown$"):
+            project.teach("en")
+        with pytest.raises(CheckpointError, match=r"^en: .* with the student's tokenizer of 300 "
+                           r"tokens; raise student\.architecture\.vocabulary, or allow"):
+            project.start()
+        assert not project.layout.teacher("en").exists()
+        assert not project.layout.tokenizer.exists()
+
+    def test_a_teacher_that_only_scores_them_is_warned_of(
+            self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        project = scored(tmp_path, teachers={"fr": {"scores": ["en", "fr"]}})
+        wide_script(project).score("fr")
+        (warning,) = capsys.readouterr().err.splitlines()
+        assert re.fullmatch(r"amtss: warning: en: \d\d\.\d% of its tokens are unknown to teacher "
+                            r"fr's tokenizer of \d+ tokens; leave the language out of "
+                            r"teachers\.fr\.scores, or add it to its languages", warning)
 
 
 class TestFromScratch:

@@ -372,8 +372,8 @@ def test_rows_that_a_checkpoint_cuts_are_reported(project: Project) -> None:
                r"and are cut there; raise")
     assert re.search(warning, summary)
     (cut,) = project.read("distribution.json")["lengths"]
-    assert (cut["language"], cut["teachers"], cut["longer"]) == ("en", ["en"], 54)
-    assert f"| {cut['usual']} | {cut['longest']} | 64 | 54 (100.00%) |" in summary
+    assert (cut["language"], cut["readers"], cut["longer"]) == ("en", ["en"], 54)
+    assert f"| {cut['usual']} | {cut['longest']} | 64 | 54 (100.00%) | 0.00% |" in summary
     project.gate(params)
     assert "## Lengths" not in (project.layout.gate / "summary.md").read_text()
 
