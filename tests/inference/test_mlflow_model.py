@@ -298,7 +298,10 @@ class TestElsewhere:
          "text: expected text, found none in row 2"),
         ({"dataframe_records": [{"lang": "en"}]}, "text"),
         ({"dataframe_records": [{"text": 3, "lang": "en"}]}, "text"),
-        ({"texts": ["a"]}, "dataframe_split")])
+        ({"texts": ["a"]}, "dataframe_split"),
+        ("[" * 100_000, "too many brackets inside each other"),
+        (f'{{"inputs": {{"text": [{NINES}]}}}}', "4300 digits")],
+        ids=lambda value: str(value)[:60])
     def test_the_server_refuses(self, server: int, body: Any, message: str) -> None:
         status, reply = post(server, body)
         assert status == 400
@@ -337,7 +340,8 @@ def _wait(port: int, log: Path) -> None:
 def post(port: int, body: Any) -> tuple[int, Any]:
     """Status and JSON of the answer."""
     with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request("POST", "/invocations", json.dumps(body),
+        connection.request("POST", "/invocations",
+                           body if isinstance(body, str) else json.dumps(body),
                            {"Content-Type": "application/json"})
         answer = connection.getresponse()
         return answer.status, json.load(answer)
