@@ -9,7 +9,7 @@ from typing import IO, NamedTuple
 
 from amtss.errors import DataError
 from amtss.inference.predictor import Predictor
-from amtss.inference.texts import check_text
+from amtss.texts import check_text
 
 BATCH = 128
 """Lines read before they are answered."""

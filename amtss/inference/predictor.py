@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amtss.errors import CheckpointError, DataError
-from amtss.inference.texts import check_text
 from amtss.logits.softmax import Array, softmax
+from amtss.texts import check_text
 from amtss.tokenization import tokens
 from amtss.tokenization.tokens import Tokens
 

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from support.pipeline import SMALL, Pipeline
-from support.prefect import ask, free_port, tiny
+from support.prefect import ask, free_port, post, string, tiny
 from support.project import ROOT
 
 from amtss.config import yaml
@@ -163,6 +162,7 @@ def machines(project: Pipeline) -> Iterator[dict[str, Path]]:
     folders = [*clones.values(), project.root]
     try:
         flows(project, "up", project.root)
+        project.environment["PREFECT_API_AUTH_STRING"] = string(project.root)
         flows(project, "work", *clones.values())
         yield clones
     finally:
@@ -187,14 +187,15 @@ def test_two_workers_one_of_which_is_killed(project: Pipeline, machines: dict[st
         return [line.split() for line in (signals / "log").read_text().splitlines()]
 
     def start(epochs: int) -> str:
-        deployment = next(entry["id"] for entry in ask(url, "deployments")
+        deployment = next(entry["id"] for entry in ask(project.root, url, "deployments")
                           if entry["name"] == "here")
-        response = httpx.post(f"{url}/deployments/{deployment}/create_flow_run",
-                              json={"parameters": {"epochs": epochs}})
+        response = post(project.root, f"{url}/deployments/{deployment}/create_flow_run",
+                        {"parameters": {"epochs": epochs}})
         return str(response.json()["id"])
 
     def states(*runs: str) -> set[str]:
-        return {run["state"]["type"] for run in ask(url, "flow_runs") if run["id"] in runs}
+        return {run["state"]["type"] for run in ask(project.root, url, "flow_runs")
+                if run["id"] in runs}
 
     run = start(1)
     until(lambda: len({clone for _, _, clone, _ in log()}) == 2)  # each worker has a teacher
@@ -215,7 +216,8 @@ def test_two_workers_one_of_which_is_killed(project: Pipeline, machines: dict[st
         (stage, name) for stage in ("teach", "score") for name in NAMES)])
     assert [clone for _, name, clone, _ in log() if name == "last"] == [lost, other, other]
     assert {clone for _, _, clone, _ in log()} == {lost, other}
-    crashed = [entry for entry in ask(url, "flow_runs") if entry["state"]["type"] == "CRASHED"]
+    crashed = [entry for entry in ask(project.root, url, "flow_runs")
+               if entry["state"]["type"] == "CRASHED"]
     assert [(entry["name"], entry["state"]["message"]) for entry in crashed] == [
         ("teacher last", "Its worker is lost.")]
     work = project.root / ".dvc/tmp/runs/demo-1"
@@ -227,9 +229,9 @@ def test_two_workers_one_of_which_is_killed(project: Pipeline, machines: dict[st
         (signals / name).unlink()
     run = start(2)
     until(lambda: len(log()) > before)
-    httpx.post(f"{url}/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}})
+    post(project.root, f"{url}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
     until(lambda: not any(psutil.pid_exists(int(words[3])) for words in log()[before:]))
-    children = {entry["id"] for entry in ask(url, "flow_runs")
+    children = {entry["id"] for entry in ask(project.root, url, "flow_runs")
                 if entry["name"].startswith("teacher")}
     until(lambda: states(run, *children) == {"COMPLETED", "CRASHED", "CANCELLED"})
     assert len(log()) == before + 1

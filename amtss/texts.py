@@ -1,4 +1,4 @@
-"""Whether what should be classified is text."""
+"""Whether what should be text, to learn from or to classify, is text that UTF-8 can hold."""
 
 import re
 from textwrap import shorten
