@@ -34,6 +34,7 @@ def start(params: Params, layout: Layout) -> None:
     languages.
 
     Raises:
+        AmtssError: an input is missing or altered.
         CheckpointError: the source cannot be loaded, does not fit, or its tokenizer cannot grow.
     """
     settings = params.student
