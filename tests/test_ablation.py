@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.metrics import metrics
+from support.pipeline import Pipeline
 from support.project import ROOT
 
 from amtss import ablation
@@ -23,6 +25,7 @@ from amtss.config import yaml
 from amtss.config.params import _tuples, load_params
 from amtss.config.schema import LinearTeacher, Params
 from amtss.errors import AmtssError
+from amtss.files import seal, write_json, write_text
 
 
 @pytest.fixture
@@ -173,6 +176,53 @@ def test_table_averages_seeds_and_pairs_the_difference(params: Params) -> None:
     low, high = (float(part) for part in own[5].split("(")[1].rstrip(")").split(" to "))
     gap = float(own[3]) - float(adaptive[3])
     assert low <= gap <= high < 0
+
+
+DVC_YAML = """stages:
+  evaluate:
+    cmd:
+      - "test ${distil.weights} != own || { echo 'amtss: student: found none; lower it'; exit 1; }"
+      - mkdir -p artifacts && cp -r made/. artifacts
+    params: [distil]
+    outs: [artifacts/evaluation]
+    metrics: [artifacts/metrics.json]
+"""
+"""A pipeline in one stage: `own` fails, the others measure what lies in `made`."""
+
+
+@pytest.mark.slow
+def test_what_failed_is_named_and_what_is_damaged_is_refused(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline(tmp_path, yaml.load((ROOT / "params/demo.yaml").read_text()))
+    monkeypatch.chdir(tmp_path)
+    for name, value in pipeline.environment.items():
+        monkeypatch.setenv(name, value)
+    params, made = load_params(Path("params.yaml")), Path("made")
+    right = predictions([(code, "a", "a", "b") for code in params.languages])
+    write_json(made / "metrics.json", metrics(params.languages))
+    write_text(made / "evaluation/predictions.csv", right)
+    seal(made / "evaluation")
+    Path("dvc.yaml").write_text(DVC_YAML)
+    pipeline.commit()
+
+    table = ablation.ablate(params, ["own", "adaptive"], [0], 1)
+    assert [row[0] for row in table.rows] == ["X-LM-Tiny", "adaptive"]
+    assert table.rows[1][-1] == "345,000"
+    assert table.notes[-1] == ("Without own with seed 0: student: found none; lower it; see `dvc "
+                               "queue logs ablation-own-0`.")
+    with pytest.raises(AmtssError, match=r"^ablation: expected an experiment to finish, found that "
+                       "all failed, such as own with seed 0: student: found none; lower it; see"):
+        ablation.ablate(params, ["own"], [0], 1)
+
+    damaged, = (path for path in Path(".dvc/cache/files/md5").rglob("*")
+                if path.is_file() and path.read_text() == right)
+    damaged.chmod(0o644)
+    damaged.write_text(right.replace(",b,", ",a,"))
+    for fix in (f"remove it and .*{damaged.name}, the damaged object of DVC's cache .*, and ", ""):
+        with pytest.raises(AmtssError, match=rf"ablation-adaptive-0.*; {fix}run `dvc exp remove "
+                           "ablation-adaptive-0 && amtss ablate`$"):
+            ablation.ablate(params, ["adaptive"], [0], 1)
+        damaged.unlink(missing_ok=True)
 
 
 def test_an_unknown_variant_is_refused(params: Params) -> None:

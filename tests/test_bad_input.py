@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from support.project import PARAMS, Project, examples, full_disk, run
+from support.training import fill
 
 from amtss.config import yaml
+from amtss.files import SEAL, seal
 
 Spoil = Callable[[Project], Any]
 SPLITS = ("train", "validation", "test")
@@ -472,19 +474,48 @@ def test_one_flipped_bit(ready: Project, capfd: pytest.CaptureFixture[str], name
     refuses(ready, capfd, command, name, f"remove it and run `{fix}")
 
 
+@pytest.mark.parametrize(("name", "command", "fix"), [
+    ("student", "predict --lang en hi", "`dvc repro`"),
+    ("student", "export --format onnx", "`dvc repro`"),
+    ("student", "evaluate", "`dvc repro`"),
+    ("baseline", "evaluate", "`dvc repro`"),
+    ("teachers/en", "score en", "`dvc repro -f teach@en`"),
+    ("floor", "evaluate", "`dvc repro floor`"),
+])
+def test_weights_that_are_no_numbers(ready: Project, capfd: pytest.CaptureFixture[str], name: str,
+                                     command: str, fix: str) -> None:
+    fill(Path("artifacts", name), float("nan"), "bias")
+    refuses(ready, capfd, command, f"artifacts/{name}: expected ", "found", "NaN or infinite",
+            f"bias; run {fix}")
+
+
 @pytest.mark.parametrize("content", ["{}", "[]"])
-@pytest.mark.parametrize(("name", "command"), [
-    ("gate.json", "teach en"), ("metrics.json", "results"),
-    ("training/distil/cost.json", "baseline"),
-    ("validation/en/validation.json", "gate"), ("data/en/corpus.json", "validate en"),
-    ("teachers/en/teacher.json", "score en"), ("student/config.json", "predict --lang en hi"),
-    ("gate/distribution.json", "report"), ("floor/floor.json", "evaluate"),
-    ("floor/features.json", "evaluate"),
+@pytest.mark.parametrize(("name", "command", "writer"), [
+    ("gate.json", "teach en", "gate"), ("metrics.json", "results", "evaluate"),
+    ("training/distil/cost.json", "baseline", "distil"),
+    ("validation/en/validation.json", "gate", "validate@en"),
+    ("data/en/corpus.json", "validate en", "data@en"),
+    ("teachers/en/teacher.json", "score en", "teach@en"),
+    ("gate/distribution.json", "report", "gate"), ("floor/floor.json", "evaluate", "floor"),
+    ("floor/features.json", "evaluate", "floor"),
 ])
 def test_json_of_another_shape(ready: Project, capfd: pytest.CaptureFixture[str], name: str,
-                               command: str, content: str) -> None:
-    Path("artifacts", name).write_text(content)
-    refuses(ready, capfd, command, name.removesuffix("/config.json"))
+                               command: str, writer: str, content: str) -> None:
+    path = Path("artifacts", name)
+    path.write_text(content)
+    if (path.parent / SEAL).exists():
+        seal(path.parent)
+    refuses(ready, capfd, command, f"{name}: expected what `dvc repro {writer}` writes, found ")
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    ("{}", "student: expected a student, found a model of type None; name"),
+    ("[]", "student/config.json: expected what `dvc repro` writes, found the whole: ")])
+def test_a_config_of_another_shape(ready: Project, capfd: pytest.CaptureFixture[str], content: str,
+                                   says: str) -> None:
+    Path("artifacts/student/config.json").write_text(content)
+    seal(Path("artifacts/student"))
+    refuses(ready, capfd, "predict --lang en hi", f"artifacts/{says}")
 
 
 def test_stale_cache(ready: Project, capfd: pytest.CaptureFixture[str]) -> None:

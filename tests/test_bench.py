@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.project import ROOT
 from support.training import LABELS, LANGUAGES, scored
 
 from amtss.data import corpus
@@ -99,3 +100,13 @@ def test_a_trained_student_is_trimmed(task: Any, tmp_path: Path) -> None:
         same = ~side["otherwise"]
         assert np.array_equal(side["right"][same], full["right"][same])
     assert trimmed[-1]["side"] in bench.table({"trained": bench.compared([full, *trimmed])})
+
+
+@pytest.mark.slow
+def test_a_stand_in_for_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC finds all keys and files of dvc.yaml; docs/scaling.md has the number of stages."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    monkeypatch.chdir(ROOT)
+    found = importlib.import_module("scaling").measure(1, stand_in=True)
+    assert (found["languages"], found["stages"]) == (1, 4 * 1 + 12)
+    assert "languages have 4 N + 12 stages" in Path("docs/scaling.md").read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from support.warm import BIN
 from amtss import onboarding
 from amtss.config.params import Params, load_params
 from amtss.config.schema import ProbeTeacher
-from amtss.errors import AmtssError, DataError, ParamsError, RegistryError
+from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError, RegistryError
 from amtss.onboarding import Request
 from amtss.paths import Layout
 from amtss.registry import register, versions
@@ -157,6 +157,14 @@ CASES: dict[str, tuple[Callable[[Project], Any], dict[str, Any], type[AmtssError
                         "--set: project: expected no change of it"),
     "another origin": (NOTHING, {"changes": ("onboarding.version=2",)}, ParamsError,
                        "--set: onboarding: expected no change of it"),
+    "other languages": (
+        NOTHING, {"changes": ("languages=[en, fr, ru, ko, pl]",
+                              "teachers.multilingual.scores=[all]")}, ParamsError,
+        "--set: languages: expected no change of it"),
+    "no such checkpoint": (NOTHING, {"teacher": "none/such"}, CheckpointError,
+                           "^none/such: expected a folder or a copy in the hub's cache"),
+    "no such encoder": (NOTHING, {"teacher": "probe:none/such"}, CheckpointError,
+                        "^none/such: expected a folder or a copy in the hub's cache"),
     "a language left out": (
         lambda project: project.set(
             languages=["en", "fr", "ru", "pl"], teachers={"pl": {"languages": ["pl"]}}), {},

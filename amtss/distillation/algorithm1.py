@@ -33,8 +33,8 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     Killed at any moment and run again, it resumes from its last epoch and ends with the same bytes.
 
     Raises:
-        ParamsError, DataError, CacheError, CheckpointError: an input is missing or unfit, or the
-            student, or all of its teachers, have learnt nothing.
+        AmtssError: an input is missing, altered or unfit.
+        CheckpointError: the student, or all of its teachers, have learnt nothing.
     """
     settings, languages = params.schedule, list(params.languages)
     lesson = prepare(params, layout, languages, params.pool, "distil")             # lines 1, 2

@@ -25,7 +25,7 @@ def baseline(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     student is written instead.
 
     Raises:
-        ParamsError, DataError, CacheError, CheckpointError: an input is missing or unfit.
+        AmtssError: an input is missing, altered or unfit.
     """
     if params.onboarding is None:
         _train(params, layout, on_epoch)

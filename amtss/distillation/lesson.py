@@ -45,7 +45,7 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
         budget: how many examples the training may see, where that is fixed.
 
     Raises:
-        DataError, CacheError, CheckpointError: an input is missing or unfit.
+        AmtssError: an input is missing, altered or unfit.
     """
     from amtss.distillation.examples import examples
     from amtss.distillation.learner import Learner

@@ -81,6 +81,7 @@ def finish(params: Params, lesson: "Lesson", layout: Layout, stage: str) -> None
 
     Raises:
         CheckpointError: the student has learnt nothing.
+        AmtssError: its best checkpoint is missing or altered.
     """
     history = lesson.progress.history
     best = history[lesson.progress.best_epoch - 1]

@@ -41,8 +41,8 @@ def evaluate(params: Params, layout: Layout) -> None:
     """Write `metrics.json` and `evaluation/predictions.csv`.
 
     Raises:
-        CacheError, CheckpointError, DataError: an earlier stage's artifact is missing or broken, or
-            the student has learnt nothing.
+        AmtssError: an earlier stage's artifact is missing, altered or stale.
+        CheckpointError: the student has learnt nothing.
     """
     labels = records.labels(layout)
     corpora = [load(layout, language) for language in params.languages]

@@ -28,7 +28,7 @@ def teach(params: Params, layout: Layout) -> None:
     """Write the floor's folder: its models, and `floor.json` with their cost.
 
     Raises:
-        DataError: a language's corpus is missing, damaged or too small.
+        AmtssError: a language's corpus is missing, altered or too small.
     """
     labels = records.labels(layout)
     corpora = [load(layout, language) for language in params.languages]

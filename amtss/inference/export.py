@@ -41,7 +41,7 @@ def export(folder: Path, language: str, to: Path) -> None:
     Raises:
         CheckpointError: there is no student, it has no such head, or transformers has no
             sequence classifier with such an encoder, pooling and heads.
-        AmtssError: `to` holds something other than an export.
+        AmtssError: the student is altered, or `to` holds something other than an export.
     """
     student = _student(folder, language)
     _check_replaceable(to)
@@ -81,7 +81,7 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "") -> N
     Raises:
         CheckpointError: there is no student, it has no such head, or its encoder has another family
             or activation.
-        AmtssError: `to` holds something other than an export.
+        AmtssError: the student is altered, or `to` holds something other than an export.
     """
     from amtss.inference import onnx_graph
 

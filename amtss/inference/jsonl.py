@@ -108,6 +108,7 @@ def answer(load: Callable[[Path], Predictor], folder: Path, questions: Iterable[
 
     Raises:
         CheckpointError: there is no student in `folder`.
+        AmtssError: its files are altered.
     """
     predictor: Predictor | None = None
     waiting = iter(questions)

@@ -34,7 +34,8 @@ class OnnxPredictor(Predictor):
     def __init__(self, folder: Path) -> None:
         """
         Raises:
-            CheckpointError: there is no export in `folder`, or it is damaged.
+            CheckpointError: there is no export in `folder`, or onnxruntime cannot read it.
+            AmtssError: its files are missing or altered.
         """
         if not (folder / "model.onnx").is_file():
             raise CheckpointError(f"{folder}: expected an export with model.onnx, found none; run "

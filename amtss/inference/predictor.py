@@ -94,12 +94,12 @@ class Predictor(ABC):
         encoded = self.tokenise(texts, pairs)
         for batch in tokens.batches(encoded.lengths, self.batch_size):
             ids, mask = encoded.padded(batch, self.pad)
-            rows[batch] = softmax(self.logits(ids, mask, heads[batch]))
+            rows[batch] = self.logits(ids, mask, heads[batch])
         if not np.isfinite(rows).all():
             raise CheckpointError("model: expected finite logits, found NaN or infinite ones; its "
                                   "weights are damaged, so make it again: `dvc repro -f distil`, "
                                   "then export or register it")
-        return rows
+        return softmax(rows)
 
     @abstractmethod
     def tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:

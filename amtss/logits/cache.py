@@ -87,7 +87,8 @@ def read(path: Path, expected: Origin, teacher: str) -> dict[str, Logits]:
         teacher: the teacher's name, for an error's message.
 
     Raises:
-        CacheError: the file is missing, truncated, altered or stale.
+        CacheError: the file is missing or stale.
+        AmtssError: it is truncated or altered.
     """
     from safetensors import SafetensorError, safe_open
 

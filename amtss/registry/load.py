@@ -27,6 +27,7 @@ def load_student(source: str | Path) -> Predictor:
 
     Raises:
         CheckpointError: there is no student in the folder.
+        AmtssError: its files are altered.
         RegistryError: there is no such version, or its files are not what was registered.
     """
     if not str(source).startswith("models:"):

@@ -43,6 +43,7 @@ def register(params: Params, layout: Layout) -> tuple[Version, bool]:
     Raises:
         RegistryError: the student has not been evaluated, or is not what its stages have written;
             the registry does not answer.
+        AmtssError: a file of its stages is missing or altered.
     """
     student = _evaluated(params, layout)
     _check_status(params, layout)
@@ -61,6 +62,7 @@ def _evaluated(params: Params, layout: Layout) -> Version:
 
     Raises:
         RegistryError: the figures are of another student.
+        AmtssError: a file is missing or altered.
     """
     fingerprint = checkpoint.fingerprint(layout.student)
     metrics = records.metrics(layout)

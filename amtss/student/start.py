@@ -35,6 +35,7 @@ def start(params: Params, layout: Layout) -> None:
     languages.
 
     Raises:
+        AmtssError: an input is missing or altered.
         CheckpointError: the source cannot be loaded or does not fit, or too much of a language is
             unknown to the tokenizer.
     """

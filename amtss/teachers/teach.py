@@ -19,7 +19,7 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
     Killed at any moment and run again, it resumes from its last epoch and ends with the same bytes.
 
     Raises:
-        ParamsError, DataError, CheckpointError: an input is missing or unfit.
+        AmtssError: an input is missing, altered or unfit.
     """
     labels = records.labels(layout)
     corpora = [corpus.load(layout, language) for language in params.taught_on(name)]

@@ -185,7 +185,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     """Raw logits of the fine-tuned classifier, its columns in the order of the project's labels.
 
     Raises:
-        CheckpointError: the teacher's folder cannot be loaded.
+        AmtssError: the teacher's folder cannot be loaded.
     """
     from transformers import AutoModelForSequenceClassification
 

@@ -26,6 +26,7 @@ def gate(params: Params, layout: Layout) -> None:
             differ; validation or test contains a label that is in no language's train split.
         CheckpointError: a checkpoint does not exist or has no tokenizer, or too much of a language
             is unknown to it.
+        AmtssError: a corpus or its validation is altered.
     """
     corpora = {code: load(layout, code) for code in params.languages}
     validations = {code: _validation(layout, corpus) for code, corpus in corpora.items()}
@@ -53,6 +54,7 @@ def _validation(layout: Layout, corpus: Corpus) -> records.Validation:
 
     Raises:
         DataError: there is none, it belongs to another corpus, or it contains errors.
+        AmtssError: it is altered.
     """
     path = layout.validation(corpus.language) / "validation.json"
     command = f"dvc repro validate@{corpus.language}"

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,8 +150,14 @@ class TestStages:
         assert not project.layout.metrics.exists()
 
     def test_a_killed_training_judges_its_best_epoch(self, tmp_path: Path) -> None:
-        project = scored(tmp_path)
+        # an epoch from before the kill, for a student that learns nothing
+        project, epochs = scored(tmp_path), list[dict[str, Any]]()
+        project.set(distil={"learning_rate": 1e-9, "max_epochs": 3})
         with stopping_after(2) as stop:
-            algorithm1.distil(project.params, project.layout, stop)
-        project.distil()
-        assert project.layout.student.exists()
+            algorithm1.distil(project.params, project.layout,
+                              lambda row: (epochs.append(row), stop(row)))
+        assert [row["best"] for row in epochs] == [True, False]
+        with pytest.raises(CheckpointError, match=(
+                rf"is right for {epochs[0]['average']:.2f}% of rows, .* \(validation\);")):
+            project.distil()
+        assert not project.layout.student.exists()

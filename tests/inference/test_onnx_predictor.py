@@ -160,6 +160,21 @@ class TestRefused:
         with pytest.raises(AmtssError, match=r"tokenizer.json: .* checksum differs"):
             OnnxPredictor(spoilt)
 
+    def test_weights_that_are_no_numbers(self, spoilt: Path) -> None:
+        import onnx
+
+        model = onnx.load(spoilt / "model.onnx")
+        for tensor in model.graph.initializer:
+            if tensor.data_type == onnx.TensorProto.FLOAT:
+                weights = onnx.numpy_helper.to_array(tensor)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(weights * np.float32("nan"),
+                                                             tensor.name))
+        onnx.save(model, spoilt / "model.onnx")
+        seal(spoilt)
+        with pytest.raises(CheckpointError, match=r"^model: expected finite logits, found NaN or "
+                           r"infinite ones; its weights are damaged.*`dvc repro -f distil`"):
+            OnnxPredictor(spoilt).predict(["enpay1"], "en")
+
 
 class TestTheCommand:
     def test_needs_no_torch(self, project: Project, onnx: Path) -> None:

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from support.predictions import answers, questions
-from support.training import LABELS, LANGUAGES, distilled
+from support.training import LABELS, LANGUAGES, distilled, fill
 
 from amtss.errors import AmtssError, CheckpointError, DataError
 from amtss.evaluation import evaluate
 from amtss.files import seal
 from amtss.inference.pytorch_predictor import PytorchPredictor
+
+NOT_FINITE = r"^model: expected finite logits, found NaN or infinite ones; .*`dvc repro -f distil`"
 
 
 class TestPytorchPredictor:
@@ -61,3 +63,13 @@ class TestPytorchPredictor:
         seal(path.parent)
         with pytest.raises(CheckpointError, match=r"heads\.fr.*run `dvc repro`"):
             PytorchPredictor(path.parent)
+
+    def test_answers_that_are_no_numbers(self, tmp_path: Path) -> None:
+        # of weights that are numbers, but whose sum is too large for one
+        folder = distilled(tmp_path).layout.student
+        fill(folder, 1e30, "heads.en.dense.bias")
+        fill(folder, 3e38, "heads.en.out_proj.weight")
+        predictor = PytorchPredictor(folder)
+        assert np.isfinite(predictor.probabilities(["enpay1"], None, "fr")).all()
+        with pytest.raises(CheckpointError, match=NOT_FINITE):
+            predictor.predict(["enpay1"], "en")

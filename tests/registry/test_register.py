@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -172,6 +173,28 @@ def committed(project: Project) -> Project:
 def git(project: Project, *words: str) -> str:
     return subprocess.run(["git", *words], cwd=project.layout.root, check=True, text=True,
                           capture_output=True).stdout.strip()
+
+
+def test_what_dvc_calls_changed_is_refused_and_what_is_missing_is_not(committed: Project) -> None:
+    layout = committed.layout
+    write_text(layout.root / "dvc.yaml", """stages:
+  evaluate:
+    cmd: amtss evaluate
+    deps: [artifacts/logits]
+    metrics: [artifacts/metrics.json: {cache: false}]
+""")
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "-qf"], cwd=layout.root, check=True)
+    evaluated = layout.metrics.read_bytes()
+    metrics = read_json(layout.metrics, dict[str, Any], "")
+    metrics["student"]["accuracy"]["en"] += 40
+    write_json(layout.metrics, metrics)  # with a checksum that fits
+    with pytest.raises(RegistryError, match=r"changed: artifacts/metrics\.json of evaluate; .*run "
+                       "`dvc repro`"):
+        register(committed)
+    assert versions.versions(committed.params, layout) == []
+    layout.metrics.write_bytes(evaluated)
+    shutil.rmtree(layout.artifacts / "logits")
+    assert register(committed)[1]
 
 
 class TestDirty:

@@ -11,6 +11,7 @@ from support.training import (
     LABELS,
     LANGUAGES,
     Project,
+    fill,
     onboarding,
     prepared,
     scored,
@@ -117,6 +118,15 @@ class TestEmbeddings:
             "start": "layers", "architecture": OWN})
         with pytest.raises(CheckpointError, match="big: expected embeddings for its tokenizer's"):
             write(settings, tmp_path / "start")
+
+    def test_that_are_no_numbers(self, tmp_path: Path) -> None:
+        source = write_checkpoint(tmp_path / "big", "xlm-roberta")
+        fill(source, float("nan"), "word_embeddings.weight")
+        layers = pca(source).model_copy(update={"start": "layers", "architecture": OWN})
+        for settings in (pca(source), layers):
+            with pytest.raises(CheckpointError, match="big: expected finite weights, found NaN or "
+                               r"infinite ones in embeddings\.word_embeddings\.weight; c"):
+                write(settings, tmp_path / "start")
 
     def test_too_narrow(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "bert")

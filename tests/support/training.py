@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from amtss.config import yaml
 from amtss.config.params import load_params
@@ -21,7 +22,7 @@ from amtss.data import corpus
 from amtss.distillation import algorithm1
 from amtss.distillation import baseline as tiny
 from amtss.evaluation import floor
-from amtss.files import read_json, seal, write_json
+from amtss.files import SEAL, read_json, seal, write_json
 from amtss.logits import score as scoring
 from amtss.models import checkpoint
 from amtss.paths import SPLITS, Layout
@@ -314,6 +315,18 @@ def write_checkpoint(folder: Path, kind: str, *, labels: Sequence[str] | None = 
                 parameter.mul_(8.0)
     model.save_pretrained(folder)
     return folder
+
+
+def fill(folder: Path, value: float, ending: str) -> None:
+    """Fill all tensors of a model's folder whose names end so with `value`, and seal it again."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    chosen = [name for name in tensors if name.endswith(ending)]
+    assert chosen
+    save_file(tensors | {name: np.full_like(tensors[name], value) for name in chosen}, path,
+              metadata={"format": "pt"})
+    if (folder / SEAL).exists():
+        seal(folder)
 
 
 def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "StudentModel":

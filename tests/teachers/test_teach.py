@@ -184,6 +184,14 @@ class TestFromScratch:
             project.teach("en")
         assert not project.layout.teacher("en").exists()
 
+    def test_a_loss_that_is_no_number_stops_the_training(self, tmp_path: Path) -> None:
+        project = one(tmp_path, training={"learning_rate": 1e30})
+        with pytest.raises(CheckpointError, match=(
+                r"^teacher: expected a finite loss, found NaN or infinity in epoch 1; lower "
+                r"teaching\.learning_rate \(now 1e\+30\) or set teaching\.precision: fp32")):
+            project.teach("en")
+        assert not project.layout.teacher("en").exists()
+
     def test_a_failed_run_leaves_the_old_teacher(self, tmp_path: Path) -> None:
         project = scored(tmp_path)
         before = project.about("en")
