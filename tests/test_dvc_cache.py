@@ -49,6 +49,6 @@ def test_the_object_that_a_file_was_restored_from(student: Path, monkeypatch: py
 
 def test_no_object_is_damaged(student: Path) -> None:
     (student / "model.safetensors").write_bytes(b"weightz")
-    with pytest.raises(AlteredError) as caught:
+    with pytest.raises(AlteredError, match="checksum differs") as caught:
         verify(student, "x")
     assert damaged_object(caught.value.path) is None
