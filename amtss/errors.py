@@ -9,7 +9,10 @@
     └── AlteredError      a file of an earlier stage that is not what it has written
 """
 
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class AmtssError(Exception):
@@ -39,7 +42,7 @@ class RegistryError(AmtssError):
 class AlteredError(AmtssError):
     """A file of an earlier stage that is not what it has written."""
 
-    def __init__(self, path: Path, message: str) -> None:
+    def __init__(self, path: "Path", message: str) -> None:
         super().__init__(message)
         self.path = path
 

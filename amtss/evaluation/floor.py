@@ -40,13 +40,13 @@ def teach(params: Params, layout: Layout) -> None:
     with replacing(layout.floor) as folder:
         folder.mkdir()
         linear_model.save(models, folder)
+        seal(folder)  # without the seconds of floor.json, so that equal models have equal bytes
         write_json(folder / "floor.json", {
             "architecture": linear_model.ARCHITECTURE, "seconds": round(seconds, 3),
             "rows": {code: len(chosen) for code, chosen in rows.items()},
             "regularisation": {code: model.regularisation for code, model in models.items()},
             "accuracy": {corpus.language: linear.accuracy(models[corpus.language], corpus, labels)
                          for corpus in corpora}})
-        seal(folder)
 
 
 def _rows(corpus: Corpus) -> NDArray[np.int64]:

@@ -30,10 +30,10 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
         folder.mkdir()
         taught.save(folder)
         identity = checkpoint.fingerprint(folder)
+        seal(folder)
         write_json(folder / "teacher.json", {
             "name": name, "kind": params.teachers[name].kind,
             "languages": params.taught_on(name), "labels": labels,
             "fingerprint": fingerprint(identity, taught.about.get("columns")),
             **taught.about})
-        seal(folder)
     shutil.rmtree(layout.checkpoints(f"teach-{name}"), ignore_errors=True)

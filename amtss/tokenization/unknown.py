@@ -63,7 +63,9 @@ def judge(language: str, found: float, limits: Validation, name: str, fix: str,
 def share(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus) -> float:
     """Share of unknown tokens in the training texts of a language's source, of at most `SAMPLE`."""
     texts = list(training_texts([corpus.own()]))
-    sample = texts[::ceil(len(texts) / SAMPLE) or 1]
+    if not texts:
+        return 0.0
+    sample = texts[::ceil(len(texts) / SAMPLE)]
     encoded = tokenizer(sample, add_special_tokens=False, verbose=False)["input_ids"]
     ids = np.fromiter(chain.from_iterable(encoded), np.int32)
     return count(tokenizer, ids) / max(1, len(ids))

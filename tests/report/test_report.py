@@ -61,7 +61,7 @@ def run(root: Path, languages: Languages = FIVE, labels: Languages = LABELS,
     write_text(layout.training("baseline") / "history.jsonl", lines(
         [{"epoch": row["epoch"], "examples": 57_000, "seconds": 30.0, "loss": row["loss"],
           "accuracy": {code: value - 1.1 for code, value in row["accuracy"].items()},
-          "average": row["average"], "best": row["best"]}
+          "average": row["average"], "skill": row["skill"], "best": row["best"]}
          for row in history(languages, 4)]))
     def guess(label: str) -> str:
         return label if draw.random() < 0.86 else draw.choice(labels)
