@@ -1,0 +1,133 @@
+"""Kills: at a random moment of every stage, and of what changes the registry. The same command is
+then run again, and must end as if nothing had happened."""
+
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from amtss.config import yaml
+from faults.lab import Lab, differing, wait_until
+
+KILLS = {"SIGKILL to all": (signal.SIGKILL, ""), "SIGKILL to amtss": (signal.SIGKILL, "amtss"),
+         "SIGKILL to dvc": (signal.SIGKILL, "dvc"), "SIGINT to all": (signal.SIGINT, ""),
+         "SIGTERM to all": (signal.SIGTERM, "")}
+"""Name -> the signal, and the program that it is sent to."""
+ONBOARD = ("amtss", "onboard-language", "--lang", "es", "--teacher", "linear")
+
+
+def repro(lab: Lab, stages: list[str], kinds: list[str]) -> None:
+    """Kill `dvc repro` in each of `stages`, in each way."""
+    lab.restore("finished")
+    expected = lab.results()
+    for stage in stages:
+        seconds = 2.0
+        for kind in kinds:
+            lab.restore("finished")
+            _forget(lab.root, stage)
+            process = lab.start("dvc", "repro", "--no-run-cache", stage)
+            if not wait_until(lambda: any(lab.processes("amtss"))):
+                lab.note("kill", stage, kind, "", "the stage has not begun")
+                continue
+            time.sleep(lab.draw.uniform(0, 0.5 * seconds))
+            hit = lab.signal(*KILLS[kind])
+            orphaned = kind == "SIGKILL to dvc"  # the stage goes on beside the repetition
+            killed = None if orphaned else lab.end(process)
+            began = time.monotonic()
+            again = lab.run("dvc", "repro", "--no-run-cache")
+            seconds = time.monotonic() - began
+            wrong = ((killed or lab.end(process)).mistake * kind.startswith("SIGINT")
+                     or again.failure or differing(expected, lab.results()) or lab.damage())
+            _count(lab, stage, kind, hit, wrong)
+
+
+def _forget(root: Path, stage: str) -> None:
+    """Make a stage one that has never run: neither dvc.lock nor the workspace knows it."""
+    lock = yaml.load((root / "dvc.lock").read_text(encoding="utf-8"))
+    for out in lock["stages"].pop(stage)["outs"]:
+        path = root / out["path"]
+        if path.is_dir():
+            for file in sorted(path.rglob("*"), reverse=True):
+                file.rmdir() if file.is_dir() else file.unlink()
+            path.rmdir()
+        else:
+            path.unlink()
+    (root / "dvc.lock").write_text(yaml.dump(lock), encoding="utf-8")
+
+
+def _count(lab: Lab, target: str, kind: str, hit: int, wrong: str) -> None:
+    if not hit:
+        kind += ", too late"
+    lab.note("kill", target, kind, "survived", wrong)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A command that changes the registry."""
+
+    state: str
+    """That it begins with."""
+    command: tuple[str, ...]
+    again: tuple[str, ...]
+    """The repetition; a second `rollback` would go forward."""
+
+
+CHANGES = {
+    "register": Change("finished", ("amtss", "register"), ("amtss", "register")),
+    "promote": Change("candidate", ("amtss", "promote"), ("amtss", "promote")),
+    "rollback": Change("promoted", ("amtss", "rollback", "--to", "1"),
+                       ("amtss", "rollback", "--to", "1")),
+    "onboard-language": Change("promoted", ONBOARD, ONBOARD)}
+
+
+def lifecycle(lab: Lab, names: list[str], kinds: list[str], rounds: int) -> None:
+    """Kill each command `rounds` times in each way, at moments spread over all of its time."""
+    for name in names:
+        change = CHANGES[name]
+        lab.restore(change.state)
+        began = time.monotonic()
+        lab.must(*change.command)
+        seconds = time.monotonic() - began
+        expected = state(lab)
+        for number, kind in enumerate(kind for kind in kinds for _ in range(rounds)):
+            lab.restore(change.state)
+            process = lab.start(*change.command)
+            part = (number + lab.draw.random()) / (rounds * len(kinds))
+            time.sleep(seconds * part)
+            hit = lab.signal(*KILLS[kind])
+            orphaned = kind == "SIGKILL to dvc"
+            killed = None if orphaned else lab.end(process)
+            again = lab.run(*change.again)
+            if again.status and "alias challenger" in again.err and name == "promote":
+                again = lab.run("amtss", "promote", "--version", "2")  # it had been promoted
+            wrong = ((killed or lab.end(process)).mistake * kind.startswith("SIGINT")
+                     or again.failure or lab.damage() or unlike(expected, state(lab)))
+            _count(lab, name, kind, hit, wrong)
+
+
+def state(lab: Lab) -> dict[str, Any]:
+    """What a change of the registry leaves behind."""
+    files = lab.results()
+    return lab.registry() | {"student": files["artifacts/student/model.safetensors"],
+                             "metrics": files["artifacts/metrics.json"],
+                             "params": (lab.root / "params.yaml").read_bytes(),
+                             "left": _left(lab.root)}
+
+
+def unlike(expected: dict[str, Any], found: dict[str, Any]) -> str:
+    """The first thing in which two states differ, in words."""
+    return next((f"{key}: {str(found[key])[-200:]}" for key in expected
+                 if found[key] != expected[key]), "")
+
+
+def _left(root: Path) -> list[str]:
+    """Temporary files and folders that are still there."""
+    return [path.name for path in (root / "artifacts").glob(".*-????????")]
+
+
+def all_stages(lab: Lab) -> Iterator[str]:
+    """Names of the stages, in the order in which they run."""
+    lock = yaml.load((lab.saved / "finished" / "dvc.lock").read_text(encoding="utf-8"))
+    yield from lock["stages"]
