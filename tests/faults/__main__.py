@@ -1,6 +1,6 @@
 """Try faults and count them.
 
-    PYTHONPATH=tests python -m faults [PART ...] [--seed 0] [--rounds 1] [--out FILE.json]
+    PYTHONPATH=tests python -m faults [PART ...] [--seed 0] [--minutes 5] [--out FILE.json]
 
 Parts: kills, changes, artifacts, cache, checkpoints, registered, dvc, crowds, tracking,
 environments, path, full. A line is printed for each try; at the end the tables of
@@ -8,7 +8,9 @@ docs/reliability.md. With --quick a few of each, as in the tests.
 """
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import platform
 import tempfile
@@ -21,7 +23,7 @@ from pathlib import Path
 from amtss.cli.main import quiet
 from amtss.table import Table, markdown
 from faults import corruptions, crowds, kills, surroundings
-from faults.lab import Lab, Try
+from faults.lab import Enough, Lab, Try
 
 ALL, QUICK = list(kills.KILLS), ["SIGKILL to all"]
 Part = Callable[[Lab, argparse.Namespace], object]
@@ -51,18 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> list[Try]:
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=1, help="tries of each kill and each pair")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="at most, for each part")
     parser.add_argument("--files", type=int, default=0, help="artifacts to corrupt; 0 for all")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--folder", type=Path, help="keep the project here, for the next campaign")
     options = parser.parse_args(arguments)
     quiet()
+    os.environ["HF_HUB_OFFLINE"] = "1"
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="amtss-faults-") as folder:
         lab = Lab((options.folder or Path(folder)).resolve(), options.seed)
         lab.prepare(*([] if options.quick else ["candidate"]))
         for part in options.parts or PARTS:
-            PARTS[part](lab, options)
+            lab.ends = time.monotonic() + 60 * options.minutes
+            with contextlib.suppress(Enough):
+                PARTS[part](lab, options)
             if options.out:
                 _write(options, lab.tries, time.monotonic() - began)
     print(tables(lab.tries))
@@ -73,7 +79,8 @@ def _write(options: argparse.Namespace, tries: Sequence[Try], seconds: float) ->
     """Write the tries, the command that repeats them, and the machine."""
     options.out.write_text(json.dumps({
         "parts": options.parts or list(PARTS), "seed": options.seed, "rounds": options.rounds,
-        "files": options.files, "seconds": round(seconds), "machine": platform.platform(),
+        "files": options.files, "minutes for each": options.minutes, "seconds": round(seconds),
+        "machine": platform.platform(),
         "cores": len(os.sched_getaffinity(0)), "tries": [asdict(each) for each in tries]},
         indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

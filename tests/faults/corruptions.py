@@ -4,7 +4,7 @@ A command that meets one refuses it in one line or ends with the results of an u
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from faults.lab import Lab, Outcome, differing
@@ -51,7 +51,7 @@ def artifacts(lab: Lab, only: int) -> None:
     chosen = [(file, readers) for file in files for start, readers in READERS.items()
               if file.startswith(start) and not any(part in file for part in NOT_READ)]
     expected: dict[str, tuple[dict[str, bytes], str]] = {}
-    for file, readers in lab.draw.sample(chosen, only) if only else chosen:
+    for file, readers in lab.draw.sample(chosen, only or len(chosen)):
         for number, fault in enumerate(CORRUPTIONS):
             command = readers[number % len(readers)].format(name=file.split("/")[1:2][0]
                                                             if "/" in file else "")
@@ -69,7 +69,7 @@ def artifacts(lab: Lab, only: int) -> None:
 
 def corrupt(lab: Lab, path: Path, fault: str) -> None:
     """Corrupt a file at a random place."""
-    data = path.read_bytes()
+    data = path.read_bytes() or b" "
     path.chmod(0o644)
     path.write_bytes(CORRUPTIONS[fault](data, lab.draw.randrange(len(data))))
 
@@ -90,7 +90,7 @@ def by_dvc(lab: Lab) -> None:
     """Corrupt a file of each of dvc.yaml's outs: `dvc repro` makes or restores it again."""
     lab.restore("finished")
     expected = lab.results()
-    for out in _outs(lab):
+    for out in _shuffled(lab, _outs(lab)):
         for fault in lab.draw.sample(list(CORRUPTIONS), 1):
             lab.restore("finished")
             corrupt(lab, lab.draw.choice(_files(lab.root / out)), fault)
@@ -107,7 +107,7 @@ def cache(lab: Lab) -> None:
     the message says, until `dvc repro` succeeds."""
     lab.restore("finished")
     expected = lab.results()
-    for out in _outs(lab):
+    for out in _shuffled(lab, _outs(lab)):
         readers = next((readers for start, readers in READERS.items()
                         if f"{out.removeprefix('artifacts/')}/".startswith(start)
                         or out.removeprefix("artifacts/") == start), ())
@@ -157,18 +157,13 @@ def checkpoints(lab: Lab) -> None:
         lab.signal(9)
         lab.end(process)
         lab.save("killed")
-        for name in sorted({path.relative_to(folder).as_posix() for path in folder.rglob("*")
-                            if path.is_file()}):
-            for fault in CORRUPTIONS:
-                lab.restore("killed")
-                if not (folder / name).stat().st_size:
-                    continue
-                corrupt(lab, folder / name, fault)
-                outcome = lab.run("amtss", *command.split())
-                wrong = (outcome.failure
-                         or differing(expected, lab.results()))
-                lab.note("corruption", f"checkpoints of `{command}`", f"{name}, {fault}",
-                         "made again", wrong)
+        for file in _files(folder):
+            name, fault = file.relative_to(folder), lab.draw.choice(list(CORRUPTIONS))
+            lab.restore("killed")
+            corrupt(lab, file, fault)
+            outcome = lab.run("amtss", *command.split())
+            lab.note("corruption", f"checkpoints of `{command}`", f"{name}, {fault}",
+                     "same results", outcome.failure or differing(expected, lab.results()))
     shutil.rmtree(lab.saved / "killed", ignore_errors=True)
 
 
@@ -176,19 +171,27 @@ def registered(lab: Lab) -> None:
     """Corrupt the files of a registered version: what reads them refuses it."""
     lab.restore("candidate")
     folders = sorted((lab.root / "mlartifacts").rglob("artifacts/artifacts/student"))
-    for number, folder in enumerate(folders, start=1):
-        for path in sorted(folder.iterdir()):
-            for fault in CORRUPTIONS:
-                lab.restore("candidate")
-                corrupt(lab, path, fault)
-                outcome = lab.run("amtss", "export", "--format", "onnx", "--version", str(number))
-                lab.note("corruption", "registered versions", f"{path.name}, {fault}", "refused",
-                         outcome.mistake or "believed" * (not outcome.status))
+    files = [path for folder in folders for path in sorted(folder.iterdir())]
+    for path in files:
+        for fault in lab.draw.sample(list(CORRUPTIONS), 2):
+            lab.restore("candidate")
+            corrupt(lab, path, fault)
+            outcomes = [lab.run("amtss", "export", "--format", "onnx", "--version", str(number))
+                        for number in range(1, len(folders) + 1)]
+            refused = sum(outcome.status != 0 for outcome in outcomes)
+            wrong = next((outcome.mistake for outcome in outcomes if outcome.mistake), "")
+            lab.note("corruption", "registered versions", f"{path.name}, {fault}", "refused",
+                     wrong or f"{refused} versions are refused" * (refused != 1))
 
 
 def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file() and file.stat().st_size
                   and "/docs/" not in file.as_posix()) if path.is_dir() else [path]
+
+
+def _shuffled(lab: Lab, names: Iterable[str]) -> list[str]:
+    listed = list(names)
+    return lab.draw.sample(listed, len(listed))
 
 
 def _outs(lab: Lab) -> Iterator[str]:

@@ -19,25 +19,25 @@ ONBOARD = ("amtss", "onboard-language", "--lang", "es", "--teacher", "linear")
 
 
 def repro(lab: Lab, stages: list[str], kinds: list[str]) -> None:
-    """Kill `dvc repro` in each of `stages`, in each way."""
+    """Kill `dvc repro` in each of `stages`; the ways take turns."""
     lab.restore("finished")
-    expected = lab.results()
-    for stage in stages:
-        seconds = 2.0
-        for kind in kinds:
+    expected, seconds = lab.results(), dict.fromkeys(stages, 3.0)
+    for turn in range(len(kinds)):
+        for number, stage in enumerate(stages):
+            kind = kinds[(turn + number) % len(kinds)]
             lab.restore("finished")
             _forget(lab.root, stage)
             process = lab.start("dvc", "repro", "--no-run-cache", stage)
             if not wait_until(lambda: any(lab.processes("amtss"))):
                 lab.note("kill", stage, kind, "", "the stage has not begun")
                 continue
-            time.sleep(lab.draw.uniform(0, 0.5 * seconds))
+            time.sleep(lab.draw.uniform(0, 0.5 * seconds[stage]))
             hit = lab.signal(*KILLS[kind])
             orphaned = kind == "SIGKILL to dvc"  # the stage goes on beside the repetition
             killed = None if orphaned else lab.end(process)
             began = time.monotonic()
             again = lab.run("dvc", "repro", "--no-run-cache")
-            seconds = time.monotonic() - began
+            seconds[stage] = time.monotonic() - began
             wrong = ((killed or lab.end(process)).mistake * kind.startswith("SIGINT")
                      or again.failure or differing(expected, lab.results()) or lab.damage())
             _count(lab, stage, kind, hit, wrong)
@@ -58,9 +58,7 @@ def _forget(root: Path, stage: str) -> None:
 
 
 def _count(lab: Lab, target: str, kind: str, hit: int, wrong: str) -> None:
-    if not hit:
-        kind += ", too late"
-    lab.note("kill", target, kind, "survived", wrong)
+    lab.note("kill", target, kind, "survived" if hit else "came too late", wrong)
 
 
 @dataclass(frozen=True)
@@ -84,18 +82,21 @@ CHANGES = {
 
 def lifecycle(lab: Lab, names: list[str], kinds: list[str], rounds: int) -> None:
     """Kill each command `rounds` times in each way, at moments spread over all of its time."""
+    undisturbed = {}
     for name in names:
-        change = CHANGES[name]
-        lab.restore(change.state)
+        lab.restore(CHANGES[name].state)
         began = time.monotonic()
-        lab.must(*change.command)
-        seconds = time.monotonic() - began
-        expected = state(lab)
-        for number, kind in enumerate(kind for kind in kinds for _ in range(rounds)):
+        lab.must(*CHANGES[name].command)
+        undisturbed[name] = time.monotonic() - began, state(lab)
+    moments = [part / (rounds * len(kinds)) for part in range(rounds * len(kinds))]
+    lab.draw.shuffle(moments)
+    for number, moment in enumerate(moments):
+        for name in names:
+            kind, change = kinds[number % len(kinds)], CHANGES[name]
+            seconds, expected = undisturbed[name]
             lab.restore(change.state)
             process = lab.start(*change.command)
-            part = (number + lab.draw.random()) / (rounds * len(kinds))
-            time.sleep(seconds * part)
+            time.sleep(seconds * (moment + lab.draw.random() / len(moments)))
             hit = lab.signal(*KILLS[kind])
             orphaned = kind == "SIGKILL to dvc"
             killed = None if orphaned else lab.end(process)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import random
 import re
@@ -33,8 +34,9 @@ LIMIT = 300
 NOT_COMPARED = ("artifacts/tokens/", "artifacts/checkpoints/", "artifacts/registry.lock",
                 "/docs/", "/figures/cost.png", "/report.html")
 """Caches and locks, pages with random ids, and what shows seconds."""
-SECONDS = re.compile(rb'"(seconds|checksum|[^"]*cost.json|[^"]*history.jsonl|report.md)": [^,}\n]+'
-                     rb"|docs/validations/[^)]*|^.*\d+ s\b.*$|^\| .* Seconds [\s\S]*?\n\n", re.MULTILINE)
+SECONDS = re.compile(
+    rb'"(seconds|checksum|[^"]*cost.json|[^"]*history.jsonl|report.md)": [^,}\n]+'
+    rb"|docs/validations/[^)]*|^.*\d+ s\b.*$|^\| .* Seconds [\s\S]*?\n\n", re.MULTILINE)
 """What no two runs share: seconds, and moments in the names of pages."""
 
 
@@ -50,6 +52,10 @@ class Try:
     how: str
     """How it ended: `survived`, `refused`, `made again`, or what went wrong."""
     good: bool
+
+
+class Enough(Exception):  # noqa: N818 - nothing is wrong
+    """A part's time is over."""
 
 
 class Outcome(NamedTuple):
@@ -88,6 +94,8 @@ class Lab:
         self.root, self.saved = folder / name, folder / "saved"
         self.draw = random.Random(seed)
         self.tries: list[Try] = []
+        self.ends = math.inf
+        """When to stop, by `time.monotonic`."""
         params = json.loads(json.dumps(PARAMS)) | {
             "baseline": {"teacher": "multilingual"}, "continuation": {"max_epochs": 3},
             "promotion": {"max_average_drop": 100.0, "max_language_drop": 100.0}}
@@ -230,10 +238,16 @@ class Lab:
                     "aliases": versions.aliases(params, layout)}
 
     def note(self, part: str, target: str, fault: str, how: str, wrong: str = "") -> None:
-        """Count a try, and say so."""
+        """Count a try, and say so.
+
+        Raises:
+            Enough: the part's time is over.
+        """
         self.tries.append(Try(part, target, fault, wrong or how, not wrong))
         print(f"{time.strftime('%H:%M:%S')} {part} | {target} | {fault}: "
               f"{f'FAULT {wrong}' if wrong else how}", flush=True)
+        if time.monotonic() > self.ends:
+            raise Enough
 
 
 def differing(expected: dict[str, bytes], found: dict[str, bytes]) -> str:

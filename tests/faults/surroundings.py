@@ -86,13 +86,14 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {
     "LC_ALL=C, ASCII": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
                         "PYTHONIOENCODING": "ascii"},
     "TMPDIR that is not there": {"TMPDIR": "/nonexistent"}}
-CHAIN = ("dvc repro", "amtss register", "amtss promote", "amtss results",
-         "amtss predict --lang fr où", "amtss export --format onnx",
+CHAIN = ("dvc repro --no-run-cache teach@linear", "amtss data fr", "amtss validate fr",
+         "amtss gate", "amtss distil", "amtss report", "amtss register", "amtss promote",
+         "amtss results", "amtss predict --lang fr où", "amtss export --format onnx",
          "amtss predict --runtime onnx --lang fr où")
 
 
 def environments(lab: Lab) -> None:
-    """The whole chain, from data to a champion that answers, in odd environments."""
+    """A chain of commands, from data to a champion that answers, in odd environments."""
     lab.restore("finished")
     expected = lab.results()
     for name, changed in ENVIRONMENTS.items():
@@ -103,7 +104,8 @@ def environments(lab: Lab) -> None:
 
 
 def path(seed: int) -> list[Try]:
-    """The whole chain in a folder whose name has blanks and letters of several scripts."""
+    """`dvc repro`, then the chain, in a folder whose name has blanks and letters of several
+    scripts."""
     with tempfile.TemporaryDirectory() as folder:
         lab = Lab(Path(folder), seed, PATH)
         lab.prepare()
@@ -114,11 +116,11 @@ def path(seed: int) -> list[Try]:
 
 def _chain(lab: Lab, name: str, expected: dict[str, bytes], changed: dict[str, str | None],
            prepare: Callable[[], None] | None = None) -> None:
-    lab.restore("fresh")
+    lab.restore("finished")
     for command in CHAIN:
         outcome = lab.run(*command.split(), environment=_cold(lab) | changed, preexec_fn=prepare)
         wrong = outcome.failure
-        if not wrong and command == "dvc repro":
+        if not wrong and command == "amtss report":
             wrong = differing(expected, lab.results()) or lab.damage()
         lab.note("surroundings", name, command, "same results", wrong)
 
