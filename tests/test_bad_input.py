@@ -19,8 +19,8 @@ SPLITS = ("train", "validation", "test")
 
 
 MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints", "artifacts/tokens",
-             "artifacts/export")
-"""Files that a failing command may write: findings, checkpoints and caches, no outs of the DAG."""
+             "artifacts/export", "artifacts/locks")
+"""Files that a failing command may write: findings, checkpoints, caches, locks, no outs of DVC."""
 
 
 def refuses(project: Project, capfd: pytest.CaptureFixture[str], command: str, *says: str) -> None:

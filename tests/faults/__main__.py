@@ -32,7 +32,7 @@ PARTS: dict[str, Part] = {
         lab, list(kills.all_stages(lab)) if not of.quick else ["distil"],
         ALL * of.rounds if not of.quick else QUICK),
     "changes": lambda lab, of: kills.lifecycle(lab, list(kills.CHANGES), ALL, of.rounds),
-    "artifacts": lambda lab, of: corruptions.artifacts(lab, 2 if of.quick else of.files),
+    "artifacts": lambda lab, of: corruptions.artifacts(lab, 10 if of.quick else 0),
     "cache": lambda lab, of: corruptions.cache(lab),
     "checkpoints": lambda lab, of: corruptions.checkpoints(lab),
     "registered": lambda lab, of: corruptions.registered(lab),
@@ -54,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> list[Try]:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=1, help="tries of each kill and each pair")
     parser.add_argument("--minutes", type=float, default=math.inf, help="at most, for each part")
-    parser.add_argument("--files", type=int, default=0, help="artifacts to corrupt; 0 for all")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--folder", type=Path, help="keep the project here, for the next campaign")
@@ -79,7 +78,7 @@ def _write(options: argparse.Namespace, tries: Sequence[Try], seconds: float) ->
     """Write the tries, the command that repeats them, and the machine."""
     options.out.write_text(json.dumps({
         "parts": options.parts or list(PARTS), "seed": options.seed, "rounds": options.rounds,
-        "files": options.files, "minutes for each": options.minutes, "seconds": round(seconds),
+        "minutes for each": options.minutes, "seconds": round(seconds),
         "machine": platform.platform(),
         "cores": len(os.sched_getaffinity(0)), "tries": [asdict(each) for each in tries]},
         indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ A command that meets one refuses it in one line or ends with the results of an u
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 from faults.lab import Lab, Outcome, differing
@@ -40,31 +41,34 @@ NOT_READ = ("/docs/", ".md", ".png", "gate/appendix_a.csv", "gate/labels.csv", "
 
 
 def artifacts(lab: Lab, only: int) -> None:
-    """Corrupt every artifact in every way; its readers take turns.
+    """Corrupt artifacts and have one of their readers run: every folder gets its turn.
 
     Args:
-        only: how many of the files, drawn at random; 0 for all.
+        only: how many tries; 0 for every file in every way.
     """
     lab.restore("promoted")
     files = [path.relative_to(lab.root / "artifacts").as_posix()
-             for path in sorted((lab.root / "artifacts").rglob("*")) if path.is_file()]
-    chosen = [(file, readers) for file in files for start, readers in READERS.items()
-              if file.startswith(start) and not any(part in file for part in NOT_READ)]
+             for path in _files(lab.root / "artifacts")]
+    tries: dict[str, list[tuple[str, str, str]]] = {}
+    for start, readers in READERS.items():
+        tries[start] = [(file, fault, lab.draw.choice(readers))
+                        for file in files if file.startswith(start)
+                        and not any(part in file for part in NOT_READ) for fault in CORRUPTIONS]
+        lab.draw.shuffle(tries[start])
+    ordered = [each for turn in zip_longest(*tries.values()) for each in turn if each]
     expected: dict[str, tuple[dict[str, bytes], str]] = {}
-    for file, readers in lab.draw.sample(chosen, only or len(chosen)):
-        for number, fault in enumerate(CORRUPTIONS):
-            command = readers[number % len(readers)].format(name=file.split("/")[1:2][0]
-                                                            if "/" in file else "")
-            if command not in expected:
-                lab.restore("promoted")
-                outcome = lab.must("amtss", *command.split())
-                expected[command] = lab.results(), outcome.out
+    for file, fault, reader in ordered[:only or None]:
+        command = reader.format(name=Path(file).parent.name)
+        if command not in expected:
             lab.restore("promoted")
-            corrupt(lab, lab.root / "artifacts" / file, fault)
-            outcome = lab.run("amtss", *command.split())
-            lab.note("corruption", file.split("/")[0], f"{file}, {fault}, {command}",
-                     "refused" if outcome.status else "same results",
-                     outcome.mistake or _believed(lab, outcome, *expected[command], file))
+            outcome = lab.must("amtss", *command.split())
+            expected[command] = lab.results(), outcome.out
+        lab.restore("promoted")
+        corrupt(lab, lab.root / "artifacts" / file, fault)
+        outcome = lab.run("amtss", *command.split())
+        lab.note("corruption", file.split("/")[0], f"{file}, {fault}, {command}",
+                 "refused" if outcome.status else "same results",
+                 outcome.mistake or _believed(lab, outcome, *expected[command], file))
 
 
 def corrupt(lab: Lab, path: Path, fault: str) -> None:
