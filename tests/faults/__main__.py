@@ -2,9 +2,9 @@
 
     PYTHONPATH=tests python -m faults [PART ...] [--seed 0] [--minutes 5] [--out FILE.json]
 
-Parts: kills, changes, artifacts, cache, checkpoints, registered, dvc, crowds, tracking,
-environments, path, full. A line is printed for each try; at the end the tables of
-docs/reliability.md. With --quick a few of each, as in the tests.
+Parts: kills, changes (of the registry), artifacts, cache, checkpoints, registered, dvc, stages and
+pairs (two at once), tracking, environments, path, full. A line is printed for each try; at the end
+the tables of docs/reliability.md. With --quick kills and artifacts try only a few.
 """
 
 import argparse
@@ -37,8 +37,9 @@ PARTS: dict[str, Part] = {
     "checkpoints": lambda lab, of: corruptions.checkpoints(lab),
     "registered": lambda lab, of: corruptions.registered(lab),
     "dvc": lambda lab, of: corruptions.by_dvc(lab),
-    "crowds": lambda lab, of: [crowds.stages(lab, of.rounds), crowds.repro(lab, of.rounds),
-                               crowds.changes(lab, of.rounds), crowds.onboarding(lab)],
+    "stages": lambda lab, of: crowds.stages(lab, of.rounds),
+    "pairs": lambda lab, of: [crowds.changes(lab, of.rounds), crowds.repro(lab, of.rounds),
+                              crowds.onboarding(lab)],
     "tracking": lambda lab, of: surroundings.tracking(lab),
     "environments": lambda lab, of: surroundings.environments(lab),
     "path": lambda lab, of: lab.tries.extend(surroundings.path(of.seed)),
