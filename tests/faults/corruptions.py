@@ -46,7 +46,8 @@ def artifacts(lab: Lab, only: int) -> None:
     Args:
         only: how many tries; 0 for every file in every way.
     """
-    lab.restore("promoted")
+    state = "promoted" if (lab.saved / "promoted").exists() else "finished"
+    lab.restore(state)
     files = [path.relative_to(lab.root / "artifacts").as_posix()
              for path in _files(lab.root / "artifacts")]
     tries: dict[str, list[tuple[str, str, str]]] = {}
@@ -60,10 +61,10 @@ def artifacts(lab: Lab, only: int) -> None:
     for file, fault, reader in ordered[:only or None]:
         command = reader.format(name=Path(file).parent.name)
         if command not in expected:
-            lab.restore("promoted")
+            lab.restore(state)
             outcome = lab.must("amtss", *command.split())
             expected[command] = lab.results(), outcome.out
-        lab.restore("promoted")
+        lab.restore(state)
         corrupt(lab, lab.root / "artifacts" / file, fault)
         outcome = lab.run("amtss", *command.split())
         lab.note("corruption", file.split("/")[0], f"{file}, {fault}, {command}",
