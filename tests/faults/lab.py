@@ -191,9 +191,11 @@ class Lab:
         """
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if (process.cwd() == str(self.root) and process.name() in ("amtss", "dvc")
-                        and process.name().startswith(program)
-                        and not any(str(programs()) in word for word in process.cmdline())):
+                words = process.cmdline()
+                name = "dvc" if words[1:3] == ["-m", "dvc"] else process.name()
+                if (process.cwd() == str(self.root) and name in ("amtss", "dvc")
+                        and name.startswith(program)
+                        and not any(str(programs()) in word for word in words)):
                     yield process
 
     def signal(self, number: int, program: str = "") -> int:
