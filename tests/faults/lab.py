@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,8 +32,9 @@ SPANISH = {"pay": "mi tarjeta fue rechazada para la factura", "ship": "dónde es
 """The language that is onboarded."""
 LIMIT = 300
 """Seconds that a command may take before it counts as hanging."""
-NOT_COMPARED = ("artifacts/tokens/", "artifacts/checkpoints/", "artifacts/registry.lock",
-                "/docs/", "/figures/cost.png", "/report.html")
+NOT_COMPARED = ("artifacts/tokens/", "artifacts/checkpoints/", "artifacts/export/",
+                "artifacts/locks/", "artifacts/registry.lock", "/docs/", "/figures/cost.png",
+                "/report.html")
 """Caches and locks, pages with random ids, and what shows seconds."""
 SECONDS = re.compile(
     rb'"(seconds|checksum|[^"]*cost.json|[^"]*history.jsonl|report.md)": [^,}\n]+'
@@ -226,9 +228,13 @@ class Lab:
         return ""
 
     def registry(self) -> dict[str, Any]:
-        """What the registry says: versions, their students, and aliases; each is fetched."""
-        with contextlib.chdir(self.root), variable(
-                "MLFLOW_TRACKING_URI", self.environment["MLFLOW_TRACKING_URI"]):
+        """What the registry says: versions, their students, and aliases; each is fetched.
+
+        It is read from a copy, because MLflow keeps a database open that has been replaced.
+        """
+        copy = Path(tempfile.mkdtemp(dir=self.saved)) / "mlflow.db"
+        shutil.copy(self.root / "mlflow.db", copy)
+        with contextlib.chdir(self.root), variable("MLFLOW_TRACKING_URI", f"sqlite:///{copy}"):
             params, layout = load_params(self.root / "params.yaml"), Layout(self.root)
             known = versions.versions(params, layout)
             for version in known:

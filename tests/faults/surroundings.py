@@ -86,10 +86,10 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {
     "LC_ALL=C, ASCII": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
                         "PYTHONIOENCODING": "ascii"},
     "TMPDIR that is not there": {"TMPDIR": "/nonexistent"}}
-CHAIN = ("dvc repro --no-run-cache teach@linear", "amtss data fr", "amtss validate fr",
-         "amtss gate", "amtss distil", "amtss report", "amtss register", "amtss promote",
-         "amtss results", "amtss predict --lang fr où", "amtss export --format onnx",
-         "amtss predict --runtime onnx --lang fr où")
+CHAIN = ("dvc repro", "amtss register", "amtss promote", "amtss results",
+         "amtss predict --lang fr où", "amtss export --format onnx",
+         "amtss predict --runtime onnx --lang fr où", "amtss data fr", "amtss validate fr",
+         "amtss gate", "amtss distil", "amtss report")
 
 
 def environments(lab: Lab) -> None:
