@@ -201,13 +201,17 @@ class Lab:
                     yield process
 
     def signal(self, number: int, program: str = "") -> int:
-        """Send a signal to the running commands; how many there were."""
-        count = 0
-        for process in list(self.processes(program)):
+        """Send a signal to the running commands; how many there were.
+
+        Waits some seconds until they are gone: DVC takes a process that nobody has reaped for one
+        that still works.
+        """
+        hit = list(self.processes(program))
+        for process in hit:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(number)
-                count += 1
-        return count
+        psutil.wait_procs(hit, timeout=10)
+        return len(hit)
 
     def results(self) -> dict[str, bytes]:
         """Path -> content of all artifacts, without what no two runs share."""
