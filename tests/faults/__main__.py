@@ -2,9 +2,9 @@
 
     PYTHONPATH=tests python -m faults [PART ...] [--seed 0] [--minutes 5] [--out FILE.json]
 
-Parts: kills, changes (of the registry), artifacts, cache, checkpoints, registered, dvc, stages and
-pairs (two at once), tracking, environments, path, full. A line is printed for each try; at the end
-the tables of docs/reliability.md. With --quick kills and artifacts try only a few.
+Parts: kills, changes (of the registry), onboarding, artifacts, cache, checkpoints, registered, dvc,
+stages and pairs (two at once), tracking, environments, path, full. A line is printed for each try;
+at the end the tables of docs/reliability.md. With --quick kills and artifacts try only a few.
 """
 
 import argparse
@@ -31,7 +31,9 @@ PARTS: dict[str, Part] = {
     "kills": lambda lab, of: kills.repro(
         lab, list(kills.all_stages(lab)) if not of.quick else ["distil"],
         ALL * of.rounds if not of.quick else QUICK),
-    "changes": lambda lab, of: kills.lifecycle(lab, list(kills.CHANGES), ALL, of.rounds),
+    "changes": lambda lab, of: kills.lifecycle(lab, ["register", "promote", "rollback"], ALL,
+                                               of.rounds),
+    "onboarding": lambda lab, of: kills.lifecycle(lab, ["onboard-language"], ALL, of.rounds),
     "artifacts": lambda lab, of: corruptions.artifacts(lab, 10 if of.quick else 0),
     "cache": lambda lab, of: corruptions.cache(lab),
     "checkpoints": lambda lab, of: corruptions.checkpoints(lab),
