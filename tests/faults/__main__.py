@@ -44,7 +44,7 @@ PARTS: dict[str, Part] = {
                               crowds.onboarding(lab)],
     "tracking": lambda lab, of: surroundings.tracking(lab),
     "environments": lambda lab, of: surroundings.environments(lab),
-    "path": lambda lab, of: lab.tries.extend(surroundings.path(of.seed)),
+    "path": lambda lab, of: surroundings.path(lab),
     "full": lambda lab, of: surroundings.full(lab)}
 NAMES = {"kill": "Kills", "corruption": "Corruptions", "two at once": "Two at once",
          "surroundings": "Surroundings"}

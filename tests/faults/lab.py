@@ -92,8 +92,8 @@ class Lab:
     """A project that has run, been registered and promoted; each try works on a copy of it at the
     same path."""
 
-    def __init__(self, folder: Path, seed: int = 0, name: str = "project") -> None:
-        self.root, self.saved = folder / name, folder / "saved"
+    def __init__(self, folder: Path, seed: int = 0) -> None:
+        self.root, self.saved = folder / "project", folder / "saved"
         self.draw = random.Random(seed)
         self.tries: list[Try] = []
         self.ends = math.inf
