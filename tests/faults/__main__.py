@@ -34,7 +34,7 @@ PARTS: dict[str, Part] = {
     "changes": lambda lab, of: kills.lifecycle(lab, ["register", "promote", "rollback"], ALL,
                                                of.rounds),
     "onboarding": lambda lab, of: kills.lifecycle(lab, ["onboard-language"], ALL, of.rounds),
-    "artifacts": lambda lab, of: corruptions.artifacts(lab, 10 if of.quick else 0),
+    "artifacts": lambda lab, of: corruptions.artifacts(lab, 5 if of.quick else 0),
     "cache": lambda lab, of: corruptions.cache(lab),
     "checkpoints": lambda lab, of: corruptions.checkpoints(lab),
     "registered": lambda lab, of: corruptions.registered(lab),
