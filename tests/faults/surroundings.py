@@ -85,8 +85,8 @@ ENVIRONMENTS: dict[str, dict[str, str | None]] = {
     "no HOME": {"HOME": None}, "HOME that is not there": {"HOME": "/nonexistent"},
     "TMPDIR that is not there": {"TMPDIR": "/nonexistent"}}
 CHAIN = ("dvc repro", "amtss register", "amtss promote", "amtss results",
-         "amtss predict --lang fr où", "amtss export --format onnx",
-         "amtss predict --runtime onnx --lang fr où", "amtss data fr", "amtss validate fr",
+         "amtss predict --lang fr bonjour", "amtss export --format onnx",
+         "amtss predict --runtime onnx --lang fr bonjour", "amtss data fr", "amtss validate fr",
          "amtss gate", "amtss distil", "amtss report")
 
 
