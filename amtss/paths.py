@@ -105,6 +105,11 @@ class Layout:
         return self.artifacts / "checkpoints" / stage
 
     @property
+    def locks(self) -> Path:
+        """Folder of lock files: one process at a time writes a stage's results."""
+        return self.artifacts / "locks"
+
+    @property
     def registered(self) -> Path:
         """The registered student that an onboarding resumes from; empty without an onboarding."""
         return self.artifacts / "registered"

@@ -20,8 +20,8 @@ Spoil = Callable[[Project], Any]
 SPLITS = ("train", "validation", "test")
 
 
-MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints", "artifacts/tokens")
-"""Files that a failing command may write: findings, checkpoints and caches, no outs of the DAG."""
+MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints", "artifacts/tokens", "artifacts/locks")
+"""Files that a failing command may write: findings, checkpoints, caches, locks, no outs of DVC."""
 
 
 def refuses(project: Project, capfd: pytest.CaptureFixture[str], command: str, *says: str) -> None:

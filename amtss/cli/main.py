@@ -11,6 +11,7 @@ from typing import NoReturn
 import typer
 
 from amtss import dvc_cache, processes
+from amtss.cli.project import locks
 from amtss.cli.stages import app
 from amtss.errors import AlteredError, AmtssError
 
@@ -23,7 +24,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the terminal lacks is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        raise SystemExit(app(standalone_mode=False) or 0)
+        with locks:
+            raise SystemExit(app(standalone_mode=False) or 0)
     except typer.Abort:
         raise SystemExit(130) from None
     except typer.TyperException as error:

@@ -39,7 +39,7 @@ def settings() -> None:
     """
     from amtss.files import write_json
 
-    params, layout = load_project()
+    params, layout = load_project("settings")
     write_json(layout.settings, params.model_dump(mode="json"))
 
 
@@ -49,7 +49,7 @@ def sources() -> None:
     from amtss.data import sources
     from amtss.files import write_json
 
-    params, layout = load_project()
+    params, layout = load_project("sources")
     write_json(layout.sources, {code: sources.fingerprint(params.data, code)
                                 for code in params.languages})
 
@@ -59,7 +59,7 @@ def data(language: LanguageArgument) -> None:
     """Read one language from the data source into artifacts/data."""
     from amtss.data import corpus, mixing, sampling, sources
 
-    params, layout = load_project()
+    params, layout = load_project(f"data@{language}")
     _known("language", language, params.languages)
     source = sources.read(params.data, language)
     tables = sampling.sample(source.tables, params.data.sample, language, params.data.seed)
@@ -72,7 +72,7 @@ def validate(language: LanguageArgument) -> None:
     """Validate one language's data with Great Expectations; errors stop the pipeline."""
     from amtss.validation import expectations
 
-    params, layout = load_project()
+    params, layout = load_project(f"validate@{language}")
     expectations.validate(params, layout, _known("language", language, params.languages))
 
 
@@ -81,7 +81,7 @@ def gate() -> None:
     """Compare the languages' data, and write the list of labels that all of them share."""
     from amtss.validation import gate
 
-    gate.gate(*load_project())
+    gate.gate(*load_project("gate"))
 
 
 @app.command()
@@ -89,13 +89,13 @@ def floor() -> None:
     """Teach a linear model per language, the floor that every student is held against."""
     from amtss.evaluation import floor
 
-    floor.teach(*load_project())
+    floor.teach(*load_project("floor"))
 
 
 @app.command()
 def teach(name: TeacherArgument) -> None:
     """Make one teacher: fine-tune it, or fit it, by its kind."""
-    params, layout = load_project()
+    params, layout = load_project(f"teach@{name}")
     _known("teacher", name, params.teachers)
     if params.most_epochs(name) and processes.launch():  # others need one process alone
         return
@@ -114,7 +114,7 @@ def teach(name: TeacherArgument) -> None:
 @app.command()
 def score(name: TeacherArgument) -> None:
     """Run one teacher over the texts of its languages and cache its logits."""
-    params, layout = load_project()
+    params, layout = load_project(f"score@{name}")
     _known("teacher", name, params.teachers)
     from amtss.logits import score
 
@@ -126,13 +126,13 @@ def fetch() -> None:
     """Fetch the registered student that an onboarding starts from, if there is an onboarding."""
     from amtss.registry import fetch
 
-    fetch.fetch(*load_project())
+    fetch.fetch(*load_project("fetch"))
 
 
 @app.command()
 def start() -> None:
     """Write the student's tokenizer, and weights of another encoder if it starts with any."""
-    params, layout = load_project()
+    params, layout = load_project("start")
     from amtss.student import start
 
     start.start(params, layout)
@@ -141,7 +141,7 @@ def start() -> None:
 @app.command()
 def distil() -> None:
     """Distil the teachers into the student (Algorithm 1); resumes an interrupted training."""
-    params, layout = load_project()
+    params, layout = load_project("distil")
     if processes.launch():
         return
     from amtss.distillation import algorithm1
@@ -155,7 +155,7 @@ def distil() -> None:
 @app.command()
 def baseline() -> None:
     """Train X-LM-Tiny, the paper's baseline, on as many examples as the student."""
-    params, layout = load_project()
+    params, layout = load_project("baseline")
     if processes.launch():
         return
     from amtss.distillation import baseline
@@ -178,7 +178,7 @@ def _report_epoch(run: "Run", row: dict[str, Any]) -> None:
 @app.command()
 def evaluate() -> None:
     """Evaluate student, baseline and teachers on the test rows."""
-    params, layout = load_project()
+    params, layout = load_project("evaluate")
     from amtss import records
     from amtss.evaluation import evaluate
     from amtss.registry import tracking
@@ -191,7 +191,7 @@ def evaluate() -> None:
 @app.command()
 def report() -> None:
     """Write the report: the paper's tables and figures for this run."""
-    params, layout = load_project()
+    params, layout = load_project("report")
     from amtss.registry import tracking
     from amtss.report import report
 

@@ -21,6 +21,8 @@ SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 """In XLM-R's order, so that the first four have its ids, 0 to 3."""
 STEP = 1e-4
 """Difference between the scores of the characters that the unigram trainer adds at the end."""
+LOADED = ("is_local", "local_files_only")
+"""What transformers adds to a tokenizer's configuration when it loads it, offline or not."""
 LEFT_OUT: Final = "left_out"
 """Key of a tokenizer's configuration: how many tokens trimming has removed."""
 
@@ -155,4 +157,6 @@ def load_tokenizer(checkpoint: str, revision: str | None = None) -> "PreTrainedT
     if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
         raise CheckpointError(f"{checkpoint}: expected a tokenizer, found none but special tokens; "
                               f"{fix}")
+    for key in LOADED:  # or a student's bytes would say how its tokenizer was loaded
+        tokenizer.init_kwargs.pop(key, None)
     return tokenizer

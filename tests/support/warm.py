@@ -120,6 +120,7 @@ def enter(argv: list[str], folder: str, environment: dict[str, str],
 
 def run(program: str) -> NoReturn:
     """Run an installed program, and end without the seconds that a large process takes to."""
+    Path("/proc/self/comm").write_text(program)  # what `ps` shows
     status = 0
     try:
         runpy.run_path(str(BIN / program), run_name="__main__")
