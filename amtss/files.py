@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, checked as they are read, locked, fingerprinted.
+"""Files: written whole or not at all, checked as they are read, fingerprinted.
 
 A file that a later step reads is checked as it is read, so that no bit that a disk, a copy or an
 editor has changed is believed: JSON bears its own checksum, and the folder that a stage writes is
@@ -6,21 +6,22 @@ sealed by a list of its files' checksums.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from amtss.errors import AlteredError, AmtssError, first_line
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 Kind = TypeVar("Kind")
 CHECKSUM = "checksum"
@@ -141,27 +142,6 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def alone(path: Path, warning: str = "") -> Iterator[None]:
-    """Wait for the lock file `path` and hold it. The system frees it when the process ends.
-
-    Args:
-        warning: printed if there is anything to wait for.
-
-    Raises:
-        OSError: the file cannot be created.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if warning:
-                print(f"amtss: warning: {warning}", file=sys.stderr, flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def read_text(path: Path, command: str) -> str:
     """The text in `path`.
 
@@ -193,10 +173,7 @@ def read_json(path: Path, kind: type[Kind], command: str, *, ours: bool = True) 
         value = json.loads(text)
         result = TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "the whole"
-        raise altered(path, command, f"what `{command}` writes",
-                      f"{key}: {first['msg']}") from error
+        raise altered(path, command, f"what `{command}` writes", _first(error)) from error
     except (OSError, ValueError, RecursionError) as error:
         raise altered(path, command, "JSON", first_line(error)) from error
     if ours and (not isinstance(value, dict) or value.get(CHECKSUM) != _checksum(value)):
@@ -217,11 +194,14 @@ def read_rows(path: Path, kind: type[Kind], command: str) -> list[Kind]:
         try:
             rows.append(adapter.validate_json(line, strict=True))
         except ValidationError as error:
-            first = error.errors()[0]
-            found = ": ".join([*map(str, first["loc"]), first["msg"]])
             raise altered(path, command, "a JSON object per line as it was written",
-                          f"in line {number} {found}") from error
+                          f"in line {number} {_first(error)}") from error
     return rows
+
+
+def _first(error: "ValidationError") -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from amtss.files import alone, refused
+from amtss.files import refused
+from amtss.locks import alone
 
 
 @contextmanager

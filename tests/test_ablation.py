@@ -215,7 +215,7 @@ def test_what_failed_is_named_and_what_is_damaged_is_refused(
         ablation.ablate(params, ["own"], [0], 1)
 
     damaged, = (path for path in Path(".dvc/cache/files/md5").rglob("*")
-                if path.is_file() and path.read_text() == right)
+                if path.is_file() and path.read_bytes() == right.encode())
     damaged.chmod(0o644)
     damaged.write_text(right.replace(",b,", ",a,"))
     for fix in (f"remove it and .*{damaged.name}, the damaged object of DVC's cache .*, and ", ""):

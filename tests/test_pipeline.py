@@ -22,7 +22,7 @@ from amtss.config.schema import Data
 from amtss.data import sources
 
 NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/dvc_cache.py", "amtss/errors.py", "amtss/files.py",
-           "amtss/git.py", "amtss/hub.py", "amtss/paths.py", "amtss/processes.py",
+           "amtss/git.py", "amtss/hub.py", "amtss/locks.py", "amtss/paths.py", "amtss/processes.py",
            "amtss/progress.py", "amtss/records.py", "amtss/registry/store.py",
            "amtss/registry/tracking.py", "amtss/temporary.py")
 """Modules that no stage declares, because they compute nothing; dvc.yaml explains it."""

@@ -28,7 +28,8 @@ def load_project(writes: str = "") -> "tuple[Params, Layout]":
 
     loaded, layout = params.load_project()
     if writes and not processes.inside():  # whoever started torchrun holds the lock
-        from amtss.files import alone, refused
+        from amtss.files import refused
+        from amtss.locks import alone
 
         path = layout.locks / quote(writes, safe="@")
         try:

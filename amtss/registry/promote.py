@@ -16,7 +16,7 @@ from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.errors import RegistryError
 from amtss.evaluation import evaluate, metrics
-from amtss.files import alone
+from amtss.locks import alone
 from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.registry.rules import Verdict, compare, verdict_table

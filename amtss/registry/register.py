@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from amtss import git, records
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
-from amtss.files import alone, read_json, verify
+from amtss.files import read_json, verify
 from amtss.inference import export
+from amtss.locks import alone
 from amtss.models import checkpoint
 from amtss.paths import LINEAGE, Layout
 from amtss.registry import store, tracking, versions

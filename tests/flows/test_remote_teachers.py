@@ -33,8 +33,10 @@ def write(path, content):
     (A / path).parent.mkdir(parents=True, exist_ok=True)
     (A / path).write_text(content if isinstance(content, str) else json.dumps(content))
 if stage == "settings":
-    keys = ("languages", "data", "validation", "teachers", "teaching", "scoring")
-    write("settings.json", dict.fromkeys(keys, settings))
+    keys = ("languages", "data", "validation", "teachers", "teaching", "scoring", "onboarding")
+    student = ("checkpoint", "teacher", "tokenizer", "revision", "max_length")
+    write("settings.json", dict.fromkeys(keys, settings) | {
+        "student": dict.fromkeys(student) | {"architecture": {"vocabulary": 300}}})
 elif stage == "sources":
     write("sources.json", {"en": 1})
 elif stage == "data":

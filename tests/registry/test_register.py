@@ -183,7 +183,7 @@ def test_what_dvc_calls_changed_is_refused_and_what_is_missing_is_not(committed:
     deps: [artifacts/logits]
     metrics: [artifacts/metrics.json: {cache: false}]
 """)
-    subprocess.run([sys.executable, "-m", "dvc", "commit", "-qf"], cwd=layout.root, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "-q", "-f"], cwd=layout.root, check=True)
     evaluated = layout.metrics.read_bytes()
     metrics = read_json(layout.metrics, dict[str, Any], "")
     metrics["student"]["accuracy"]["en"] += 40
