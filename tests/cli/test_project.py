@@ -10,7 +10,7 @@ from support.project import Project, run
 
 from amtss.cli.project import load_project, locks
 from amtss.errors import AmtssError
-from amtss.files import alone
+from amtss.locks import alone
 from amtss.paths import Layout
 
 

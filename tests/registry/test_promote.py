@@ -18,7 +18,7 @@ from amtss.config.params import load_params
 from amtss.data import corpus
 from amtss.errors import RegistryError
 from amtss.evaluation import evaluate
-from amtss.files import alone
+from amtss.locks import alone
 from amtss.paths import Layout
 from amtss.registry import promote as promotion
 from amtss.registry import register, versions

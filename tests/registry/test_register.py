@@ -12,7 +12,7 @@ from support.training import LABELS, LANGUAGES, Project
 
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, RegistryError
-from amtss.files import alone, read_json, write_json, write_text
+from amtss.locks import alone, read_json, write_json, write_text
 from amtss.models import checkpoint
 from amtss.registry import store, tracking, versions
 from amtss.registry.register import REQUIREMENTS, _description
