@@ -40,8 +40,9 @@ def url() -> str:
 def environment() -> dict[str, str]:
     """The settings of prefect.toml as variables, for processes in other folders, and the server's
     string: command lines can be seen by others, variables only by the same user."""
-    settings, string = get_current_settings(), login.string(home(), url())
-    return QUIET | os.environ | ({login.VARIABLE: string} if string else {}) | {
+    settings = get_current_settings()
+    return QUIET | os.environ | {
+        login.VARIABLE: login.string(home(), url()) or "",  # so that our profile's is not taken
         "PREFECT_HOME": str(home()), "PREFECT_API_URL": url(),
         "PREFECT_SERVER_ANALYTICS_ENABLED": str(settings.server.analytics_enabled),
         "PREFECT_WORKER_QUERY_SECONDS": str(settings.worker.query_seconds),

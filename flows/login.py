@@ -1,9 +1,11 @@
 """The string that our Prefect server asks for, in a file that only its owner reads.
 
-A user's own `PREFECT_API_AUTH_STRING` wins, and what the file holds is sent to no other machine.
+Prefect's own command sends it by a profile in Prefect's folder. A user's own
+`PREFECT_API_AUTH_STRING` wins, and we send what the file holds to no other machine.
 """
 
 import base64
+import json
 import re
 import secrets
 import socket
@@ -17,6 +19,11 @@ from amtss.files import replacing
 
 VARIABLE, SERVER_VARIABLE = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
 """What clients send, and what the server asks for."""
+PROFILE = """# What `prefect` sends to the server here; `python -m flows up` writes this file.
+active = "amtss"
+
+[profiles.amtss]
+"""
 RENEW = "delete it, then `python -m flows down` and `python -m flows up` make another"
 
 
@@ -32,23 +39,27 @@ def string(home: Path, url: str) -> str | None:
         AmtssError: others may read the file, or it has no string.
     """
     settings = get_current_settings()
-    if own := settings.api.auth_string:
+    made = _read(path(home)) if path(home).exists() else None
+    if (own := settings.api.auth_string) and own.get_secret_value() != made:  # not our profile's
         return str(own.get_secret_value())
     if not _is_here(url):
         return None
     if servers := settings.server.api.auth_string:
         return str(servers.get_secret_value())
-    return _read(path(home)) if path(home).exists() else None
+    return made
 
 
 def make(home: Path, url: str) -> str:
-    """What the server at `url` shall ask for; it is written to the file if there is nothing yet."""
+    """What the server at `url` shall ask for; it is written to the file if there is nothing yet,
+    and to a profile that `prefect` finds, unless the user has profiles there."""
     known = string(home, url)
     if known is None:
         known = f"amtss:{secrets.token_urlsafe(32)}"
-        with replacing(path(home)) as temporary:
-            temporary.touch(mode=0o600)
-            temporary.write_text(f"{known}\n", encoding="ascii")
+        _write(path(home), f"{known}\n")
+    profiles = home / "profiles.toml"
+    if path(home).exists() and (not profiles.exists() or profiles.read_bytes().startswith(
+            PROFILE.encode())):
+        _write(profiles, f"{PROFILE}{VARIABLE} = {json.dumps(_read(path(home)))}\n")
     return known
 
 
@@ -58,6 +69,12 @@ def headers(home: Path, url: str) -> dict[str, str]:
     if own := string(home, url):
         return {"Authorization": f"Basic {base64.b64encode(own.encode()).decode('ascii')}"}
     return {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
+
+
+def _write(file: Path, text: str) -> None:
+    with replacing(file) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_text(text, encoding="ascii")
 
 
 def _read(file: Path) -> str:

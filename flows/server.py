@@ -46,9 +46,9 @@ def up() -> None:
         background.start("worker", "worker", "start", "--pool", POOL, "--limit", "1")
     _prefect("deploy", "--all")
     background.wait_until(lambda: bool(_online(POOL)), "worker")
-    print(f"Prefect is at {_page()}, `python -m flows down` stops it; it asks for what is in "
-          f"{login.path(home())}" if login.path(home()).exists() else
-          f"Prefect is at {_page()}, `python -m flows down` stops it")
+    file = login.path(home())
+    print(f"Prefect is at {_page()}, `python -m flows down` stops it"
+          + (f"; its page asks for what is in {file}" if file.exists() else ""))
 
 
 def down() -> None:

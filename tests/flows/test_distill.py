@@ -64,8 +64,9 @@ def test_a_deployment_runs_from_data_to_champion(pipeline: Pipeline) -> None:
         secret = string(pipeline.root)
         assert not any(secret in " ".join(process.info["cmdline"] or ())
                        for process in psutil.process_iter(["cmdline"]))
-        assert [path.name for path in (pipeline.root / ".prefect").iterdir()
-                if path.is_file() and secret.encode() in path.read_bytes()] == ["auth_string"]
+        assert sorted(path.name for path in (pipeline.root / ".prefect").iterdir() if path.is_file()
+                      and secret.encode() in path.read_bytes()) == ["auth_string", "profiles.toml"]
+        assert "distill/demo" in pipeline.run("prefect", "deployment", "ls")  # with no variable
         runs = ask(pipeline.root, url, "flow_runs")
         assert [run["state"]["type"] for run in runs] == ["COMPLETED"]
         names = {run["name"] for run in ask(pipeline.root, url, "task_runs")}

@@ -8,8 +8,10 @@ from prefect.settings import (
     PREFECT_API_AUTH_STRING,
     PREFECT_API_KEY,
     PREFECT_SERVER_API_AUTH_STRING,
+    Profile,
     temporary_settings,
 )
+from prefect.settings.profiles import _read_profiles_from
 
 from amtss.errors import AmtssError
 from flows import login
@@ -23,14 +25,32 @@ def test_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     assert login.path(tmp_path).stat().st_mode & 0o777 == 0o600
     assert login.path(tmp_path).read_text() == f"{made}\n"
     assert login.make(tmp_path, HERE) == login.string(tmp_path, HERE) == made
-    assert [path.name for path in tmp_path.iterdir()] == ["auth_string"]
+    profiles = tmp_path / "profiles.toml"
+    assert sorted(tmp_path.iterdir()) == [login.path(tmp_path), profiles]
+    assert profiles.stat().st_mode & 0o777 == 0o600
+    assert _read_profiles_from(profiles).active_profile == Profile(
+        name="amtss", settings={PREFECT_API_AUTH_STRING: made}, source=profiles)
+
+
+def test_a_new_one_is_in_the_profile_too(tmp_path: Path) -> None:
+    login.make(tmp_path, HERE)
+    login.path(tmp_path).unlink()
+    made = login.make(tmp_path, HERE)
+    assert made in (tmp_path / "profiles.toml").read_text()
+
+
+def test_ones_own_profiles_stay(tmp_path: Path) -> None:
+    (tmp_path / "profiles.toml").write_text('active = "mine"\n')
+    login.make(tmp_path, HERE)
+    assert (tmp_path / "profiles.toml").read_text() == 'active = "mine"\n'
 
 
 def test_is_sent_to_no_other_machine(tmp_path: Path) -> None:
     login.make(tmp_path, HERE)
     assert login.string(tmp_path, THERE) is None
     assert login.headers(tmp_path, THERE) == {}
-    with temporary_settings({PREFECT_API_KEY: "pnu_1"}):
+    made = login.string(tmp_path, HERE)
+    with temporary_settings({PREFECT_API_KEY: "pnu_1", PREFECT_API_AUTH_STRING: made}):  # a profile
         assert login.headers(tmp_path, THERE) == {"Authorization": "Bearer pnu_1"}
         assert login.headers(tmp_path, HERE)["Authorization"].startswith("Basic ")
 
