@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import records
+from amtss import dvc_cache, records
 from amtss.config.schema import Evaluation, LinearTeacher, Params, TransformerTeacher
-from amtss.errors import AmtssError, first_line
+from amtss.errors import AlteredError, AmtssError, first_line
 from amtss.evaluation.metrics import interval
 from amtss.files import read_json, read_text, verify
 from amtss.paths import Layout
@@ -53,6 +53,8 @@ STARTS: dict[str, tuple[str, ...]] = {
 """From the embeddings of the baseline's teacher."""
 LAYERS = {"every-other-layer": ("student.layers=[0,2,4,6,8]",)}
 """Instead of the first five."""
+TEXTS = {"no-mixed-texts": ("data.mixed=0",)}
+"""Of few texts, those of the source alone."""
 Scores = list[NDArray[np.float64]]
 """Per language, a score of each test example. *Shape:* each (N,)"""
 
@@ -100,6 +102,8 @@ def variants(params: Params) -> dict[str, tuple[str, ...]]:
         offered |= STARTS
     if params.student.start == "layers" and params.student.architecture.layers == 5:
         offered |= LAYERS
+    if params.data.mixed:
+        offered |= TEXTS
     if not params.student.architecture.layers:  # the state of a text is always a mean
         del offered["first-state"]
     linear = {name: teacher for name, teacher in params.teachers.items()
@@ -243,8 +247,11 @@ def _read(experiment: Experiment) -> Outcome:
         except (DvcException, OSError) as error:
             raise AmtssError(f"{experiment.name}: expected its results in DVC's cache, found: "
                              f"{first_line(error)}; run `{command}`") from error
-        verify(results.evaluation, command)
-        cost = read_json(results.metrics, records.Metrics, command)["cost"]
+        try:
+            verify(results.evaluation, command)
+            cost = read_json(results.metrics, records.Metrics, command)["cost"]
+        except AlteredError as error:  # its object is found as long as the file is here
+            raise AmtssError(dvc_cache.message(error)) from error
         return read_outcome(read_text(results.evaluation / "predictions.csv", command),
                             cost["student"]["examples"])
 

@@ -6,6 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from amtss.errors import AlteredError
+
+
+def message(error: AlteredError) -> str:
+    """The error's message, and which object of the cache to remove where it is damaged too."""
+    if (damaged := damaged_object(error.path)) is None:
+        return str(error)
+    return f"{error}; remove first {damaged}, the damaged object of DVC's cache that it came from"
+
 
 def damaged_object(path: Path) -> Path | None:
     """The object of DVC's cache that the damaged file `path` was restored from, if there is one: it

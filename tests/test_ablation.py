@@ -16,6 +16,7 @@ from amtss.ablation import (
     LAYERS,
     MIXINGS,
     STARTS,
+    TEXTS,
     VARIANTS,
     Experiment,
     Outcome,
@@ -67,7 +68,7 @@ def test_variants_set_keys_that_params_have(request: pytest.FixtureRequest, name
 
 
 def test_all_variants_are_offered_with_linear_teachers(with_linear: Params) -> None:
-    assert set(variants(with_linear)) == {*VARIANTS, *MIXINGS, *STARTS, "no-cross-fit",
+    assert set(variants(with_linear)) == {*VARIANTS, *MIXINGS, *STARTS, *TEXTS, "no-cross-fit",
                                           "no-linear"}
     assert Experiment("no-cross-fit", 0).settings(with_linear)[:2] == [
         "teachers.lin.cross_fit=0", "teachers.words.cross_fit=0"]
@@ -79,8 +80,8 @@ def test_all_variants_are_offered_with_linear_teachers(with_linear: Params) -> N
 
 def test_pretrained_teachers_can_be_left_out(pretrained: Params) -> None:
     offered = variants(pretrained)
-    assert set(offered) == {*VARIANTS, *MIXINGS, *STARTS, *LAYERS, "no-cross-fit", "no-linear",
-                            "no-pretrained"}
+    assert set(offered) == {*VARIANTS, *MIXINGS, *STARTS, *LAYERS, *TEXTS, "no-cross-fit",
+                            "no-linear", "no-pretrained"}
     assert load_changed(pretrained, *offered["no-pretrained"]).pool == ("linear",)
 
 
@@ -94,6 +95,10 @@ def test_starts_are_settings_that_hold_together(request: pytest.FixtureRequest,
     assert students["static"].architecture.layers == 0
     assert students["paper-shape"].architecture.width == 200
     assert ("every-other-layer" in students) == (name == "pretrained")
+
+
+def test_mixed_texts_that_there_are_none_of_are_not_left_out(params: Params) -> None:
+    assert not {*TEXTS} & {*variants(load_changed(params, *TEXTS["no-mixed-texts"]))}
 
 
 def test_a_student_without_layers_has_no_first_state(pretrained: Params) -> None:
@@ -115,7 +120,7 @@ def load_changed(params: Params, *settings: str) -> Params:
 
 
 def test_without_linear_teachers_theirs_are_not_offered(params: Params) -> None:
-    assert set(variants(params)) == {*VARIANTS, *MIXINGS, *STARTS}
+    assert set(variants(params)) == {*VARIANTS, *MIXINGS, *STARTS, *TEXTS}
     with pytest.raises(AmtssError, match=r"found 'no-linear'; .*add the teachers that it needs"):
         ablation.ablate(params, ["no-linear"], [0], 1)
 
@@ -124,7 +129,7 @@ def test_variants_that_need_other_teachers_are_not_offered(with_linear: Params) 
     alone = with_linear.model_copy(update={
         "teachers": {"lin": with_linear.teachers["lin"]},
         "baseline": with_linear.baseline.model_copy(update={"teacher": "lin"})})
-    assert set(variants(alone)) == {*VARIANTS, "no-cross-fit"}
+    assert set(variants(alone)) == {*VARIANTS, *TEXTS, "no-cross-fit"}
     fitted = alone.model_copy(update={"teachers": {
         "lin": LinearTeacher(kind="linear", languages=("all",), cross_fit=0)}})
     assert "no-cross-fit" not in variants(fitted)
@@ -217,10 +222,11 @@ def test_what_failed_is_named_and_what_is_damaged_is_refused(
     damaged, = (path for path in Path(".dvc/cache/files/md5").rglob("*")
                 if path.is_file() and path.read_bytes() == right.encode())
     damaged.chmod(0o644)
-    damaged.write_text(right.replace(",b,", ",a,"))
-    for fix in (f"remove it and .*{damaged.name}, the damaged object of DVC's cache .*, and ", ""):
-        with pytest.raises(AmtssError, match=rf"ablation-adaptive-0.*; {fix}run `dvc exp remove "
-                           "ablation-adaptive-0 && amtss ablate`$"):
+    damaged.write_bytes(right.replace(",b", ",a").encode())
+    command = "run `dvc exp remove ablation-adaptive-0 && amtss ablate`"
+    for end in (f"; remove it and {command}; remove first .*{damaged.name}, the damaged object .*",
+                f"; {command}"):
+        with pytest.raises(AmtssError, match=f"ablation-adaptive-0.*{end}$"):
             ablation.ablate(params, ["adaptive"], [0], 1)
         damaged.unlink(missing_ok=True)
 

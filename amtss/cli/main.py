@@ -34,9 +34,7 @@ def main() -> None:
             _fail(f"{message.rstrip('.')}; see `amtss --help`")
         raise SystemExit(2) from None
     except AlteredError as error:
-        damaged = dvc_cache.damaged_object(error.path)
-        _fail(f"{error}" + (f"; remove first {damaged}, the damaged object of DVC's cache that it "
-                            "came from" if damaged else ""))
+        _fail(dvc_cache.message(error))
     except AmtssError as error:
         _fail(str(error))
     except BrokenPipeError:  # as of `amtss predict | head`: nobody reads on

@@ -12,7 +12,8 @@ from support.training import LABELS, LANGUAGES, Project
 
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, RegistryError
-from amtss.locks import alone, read_json, write_json, write_text
+from amtss.files import read_json, write_json, write_text
+from amtss.locks import alone
 from amtss.models import checkpoint
 from amtss.registry import store, tracking, versions
 from amtss.registry.register import REQUIREMENTS, _description
