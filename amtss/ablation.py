@@ -5,23 +5,26 @@ The only module that imports DVC.
 
 import csv
 import io
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import dvc_cache, records
 from amtss.config.schema import Evaluation, LinearTeacher, Params, TransformerTeacher
-from amtss.errors import AmtssError
+from amtss.errors import AlteredError, AmtssError, first_line
 from amtss.evaluation.metrics import interval
+from amtss.files import read_json, read_text, verify
 from amtss.paths import Layout
 from amtss.registry import store
 from amtss.table import Table
+from amtss.temporary import temporary_folder
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "adaptive": (),
@@ -50,9 +53,10 @@ STARTS: dict[str, tuple[str, ...]] = {
 """From the embeddings of the baseline's teacher."""
 LAYERS = {"every-other-layer": ("student.layers=[0,2,4,6,8]",)}
 """Instead of the first five."""
+TEXTS = {"no-mixed-texts": ("data.mixed=0",)}
+"""Of few texts, those of the source alone."""
 Scores = list[NDArray[np.float64]]
 """Per language, a score of each test example. *Shape:* each (N,)"""
-PREDICTIONS = "artifacts/evaluation/predictions.csv"
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,8 @@ def variants(params: Params) -> dict[str, tuple[str, ...]]:
         offered |= STARTS
     if params.student.start == "layers" and params.student.architecture.layers == 5:
         offered |= LAYERS
+    if params.data.mixed:
+        offered |= TEXTS
     if not params.student.architecture.layers:  # the state of a text is always a mean
         del offered["first-state"]
     linear = {name: teacher for name, teacher in params.teachers.items()
@@ -116,10 +122,11 @@ def variants(params: Params) -> dict[str, tuple[str, ...]]:
 
 
 def ablate(params: Params, names: Sequence[str], seeds: Sequence[int], jobs: int) -> Table:
-    """Run the experiments that have not been run yet, `jobs` at a time; a table of all.
+    """Run the experiments that have not been run yet, `jobs` at a time; a table of all that have
+    finished. Its notes name those that failed, such as one whose student has learnt nothing.
 
     Raises:
-        AmtssError: an unknown variant, or an experiment failed.
+        AmtssError: an unknown variant, no experiment finished, or results are damaged.
     """
     offered = variants(params)
     for name in names:
@@ -137,17 +144,34 @@ def ablate(params: Params, names: Sequence[str], seeds: Sequence[int], jobs: int
     if waiting:
         _dvc("exp", "run", "--run-all", "--jobs", str(jobs))
         finished = _finished()
-    failed = [experiment.name for experiment in experiments if experiment.name not in finished]
-    if failed:
-        raise AmtssError(f"ablation: expected {len(experiments)} experiments to finish, found "
-                         f"{', '.join(failed)} failed; see `dvc queue logs {failed[0]}`")
-    return table(params, {experiment: _read(experiment) for experiment in experiments})
+    failures = [_failure(experiment) for experiment in experiments
+                if experiment.name not in finished]
+    if len(failures) == len(experiments):
+        raise AmtssError(f"ablation: expected an experiment to finish, found that all failed, such "
+                         f"as {failures[0]}")
+    return table(params, {experiment: _read(experiment) for experiment in experiments
+                          if experiment.name in finished}, failures)
 
 
-def table(params: Params, outcomes: Mapping[Experiment, Outcome]) -> Table:
+def _failure(experiment: Experiment) -> str:
+    """Which experiment has failed, and the error that its stages have logged last."""
+    error = "it has failed"
+    with suppress(AmtssError):  # it may have no log
+        for line in _dvc("queue", "logs", experiment.name).splitlines():
+            if line.startswith("amtss: ") and not line.startswith("amtss: warning: "):
+                error = line.removeprefix("amtss: ")
+    return (f"{experiment.variant} with seed {experiment.seed}: {error}; see `dvc queue logs "
+            f"{experiment.name}`")
+
+
+def table(params: Params, outcomes: Mapping[Experiment, Outcome],
+          failures: Sequence[str] = ()) -> Table:
     """A row for X-LM-Tiny and for each variant: seeds averaged, intervals over test examples.
 
     Differences are paired with the first variant.
+
+    Args:
+        failures: what is missing and why, for the notes.
     """
     by_variant: dict[str, list[Outcome]] = {}
     for experiment, outcome in outcomes.items():
@@ -165,7 +189,8 @@ def table(params: Params, outcomes: Mapping[Experiment, Outcome]) -> Table:
         ("variant", *params.languages, "average", "95% interval",
          f"against {first} (95%)", "examples seen"), tuple(rows),
         (f"Mean over seeds {', '.join(map(str, seeds))}; intervals by bootstrap over test "
-         "examples, paired for the difference.",))
+         "examples, paired for the difference.",
+         *(f"Without {failure}." for failure in failures)))
 
 
 def _row(name: str, scores: Scores, reference: Scores | None, outcomes: Sequence[Outcome],
@@ -203,11 +228,32 @@ def read_outcome(predictions: str, examples: int) -> Outcome:
 
 
 def _read(experiment: Experiment) -> Outcome:
-    import dvc.api
+    """What an experiment has measured, checked as the results of this folder are.
 
-    predictions = dvc.api.read(PREDICTIONS, rev=experiment.name)
-    cost = json.loads(dvc.api.read("artifacts/metrics.json", rev=experiment.name))["cost"]
-    return read_outcome(predictions, int(cost["student"]["examples"]))
+    Raises:
+        AmtssError: its results are damaged, or not in DVC's cache.
+    """
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
+    command = f"dvc exp remove {experiment.name} && amtss ablate"
+    with temporary_folder(Layout().artifacts, experiment.name) as folder:
+        results = Layout(folder)
+        results.artifacts.mkdir()
+        try:
+            files = DVCFileSystem(rev=experiment.name)
+            files.get("artifacts/metrics.json", str(results.metrics))
+            files.get("artifacts/evaluation", str(results.evaluation), recursive=True)
+        except (DvcException, OSError) as error:
+            raise AmtssError(f"{experiment.name}: expected its results in DVC's cache, found: "
+                             f"{first_line(error)}; run `{command}`") from error
+        try:
+            verify(results.evaluation, command)
+            cost = read_json(results.metrics, records.Metrics, command)["cost"]
+        except AlteredError as error:  # its object is found as long as the file is here
+            raise AmtssError(dvc_cache.message(error)) from error
+        return read_outcome(read_text(results.evaluation / "predictions.csv", command),
+                            cost["student"]["examples"])
 
 
 def _finished() -> set[str]:

@@ -1,12 +1,18 @@
 """Errors that a user can fix. Every message is one line: where, expected, found, and what fixes it.
 
-    AmtssError
+    AmtssError            also a file that is missing or altered, whatever it holds
     ├── ParamsError       params.yaml or a preset does not say what it must
     ├── DataError         a source, a corpus or its validation
     ├── CheckpointError   a model folder or hub checkpoint that cannot be used
-    ├── CacheError        a logits cache that is missing, truncated, altered or stale
-    └── RegistryError     the model registry, a version in it, or a promotion that is refused
+    ├── CacheError        a logits cache that is missing, incomplete or stale
+    ├── RegistryError     the model registry, a version in it, or a promotion that is refused
+    └── AlteredError      a file of an earlier stage that is not what it has written
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class AmtssError(Exception):
@@ -26,11 +32,19 @@ class CheckpointError(AmtssError):
 
 
 class CacheError(AmtssError):
-    """A logits cache that is missing, truncated, altered or stale."""
+    """A logits cache that is missing, incomplete or stale."""
 
 
 class RegistryError(AmtssError):
     """The model registry, a version in it, or a promotion that is refused."""
+
+
+class AlteredError(AmtssError):
+    """A file of an earlier stage that is not what it has written."""
+
+    def __init__(self, path: "Path", message: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def first_line(error: BaseException) -> str:

@@ -1,19 +1,33 @@
-"""Files: written whole or not at all, read with errors that name the fix, locked, fingerprinted."""
+"""Files: written whole or not at all, checked as they are read, fingerprinted.
+
+A file that a later step reads is checked as it is read, so that no bit that a disk, a copy or an
+editor has changed is believed: JSON bears its own checksum, and the folder that a stage writes is
+sealed by a list of its files' checksums.
+"""
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from amtss.errors import AmtssError, first_line
+from amtss.errors import AlteredError, AmtssError, first_line
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+Kind = TypeVar("Kind")
+CHECKSUM = "checksum"
+"""The key of our JSON files that holds a hash of all the others."""
+SEAL = "checksums.json"
+"""In a stage's folder: what `seal` writes."""
 
 
 def write_text(path: Path, text: str) -> None:
@@ -21,9 +35,14 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; keys keep their order."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` with its checksum as indented JSON, atomically; keys keep their order."""
+    checked = {**value, CHECKSUM: _checksum(value)}
+    write_text(path, json.dumps(checked, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _checksum(value: Mapping[str, Any]) -> str:
+    return fingerprint(json.dumps({key: value[key] for key in value if key != CHECKSUM}).encode())
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -52,7 +71,7 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(stale, ignore_errors=True)
         holder = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     temporary = holder / path.name
     try:
         yield temporary
@@ -62,7 +81,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except Exception as error:
         if isinstance(error, AmtssError) or _os_error(error) is None:
             raise
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
 
@@ -80,7 +99,8 @@ def _swap(temporary: Path, path: Path, replaced: Path) -> None:
         raise
 
 
-def _refused(path: Path, error: Exception) -> AmtssError:
+def refused(path: Path, error: Exception) -> AmtssError:
+    """The error of a path that the file system refuses to write."""
     reason = getattr(error, "strerror", None) or first_line(error)
     return AmtssError(
         f"{path}: expected to be able to write it, found: {reason}; "
@@ -122,19 +142,6 @@ def _sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait for the lock file `path` and hold it. The system frees it when the process ends.
-
-    Raises:
-        OSError: the file cannot be created.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def read_text(path: Path, command: str) -> str:
     """The text in `path`.
 
@@ -147,29 +154,107 @@ def read_text(path: Path, command: str) -> str:
         raise AmtssError(f"{path}: expected a file, found none; run `{command}`") from None
 
 
-def read_json(path: Path, command: str) -> Any:
-    """The JSON in `path`.
+def read_json(path: Path, kind: type[Kind], command: str, *, ours: bool = True) -> Kind:
+    """The JSON in `path`, which has the keys and types of `kind`.
+
+    Args:
+        kind: anything that pydantic can check, most often one of those in `amtss.records`.
+        command: writes the file; for the message of an error.
+        ours: whether `write_json` has written it; a library's own file has no checksum.
 
     Raises:
-        AmtssError: no such file, or not JSON; the message names `command`, which writes it.
+        AmtssError: no such file, or not what `command` has written: not JSON, of another shape, or
+            altered.
     """
+    from pydantic import TypeAdapter, ValidationError
+
     try:
-        return json.loads(read_text(path, command))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AmtssError(f"{path}: expected JSON, found {error}; run `{command}`") from error
+        text = read_text(path, command)
+        value = json.loads(text)
+        result = TypeAdapter(kind).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise altered(path, command, f"what `{command}` writes", _first(error)) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise altered(path, command, "JSON", first_line(error)) from error
+    if ours and (not isinstance(value, dict) or value.get(CHECKSUM) != _checksum(value)):
+        raise altered(path, command)
+    return result
 
 
-def read_rows(path: Path, command: str) -> list[Any]:
-    """The JSON objects in `path`, one per line.
+def read_rows(path: Path, kind: type[Kind], command: str) -> list[Kind]:
+    """The JSON objects in `path`, one per line, which have the keys and types of `kind`.
 
     Raises:
-        AmtssError: no such file, or a line that is not JSON; the message names `command`.
+        AmtssError: no such file, or a line that is not such an object.
     """
-    try:
-        return [json.loads(line) for line in read_text(path, command).splitlines()]
-    except json.JSONDecodeError as error:
-        raise AmtssError(f"{path}: expected a JSON object per line, found {error}; "
-                         f"run `{command}`") from error
+    from pydantic import TypeAdapter, ValidationError
+
+    adapter, rows = TypeAdapter(kind), []
+    for number, line in enumerate(read_text(path, command).splitlines(), start=1):
+        try:
+            rows.append(adapter.validate_json(line, strict=True))
+        except ValidationError as error:
+            raise altered(path, command, "a JSON object per line as it was written",
+                          f"in line {number} {_first(error)}") from error
+    return rows
+
+
+def _first(error: "ValidationError") -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}"
+
+
+@dataclass(frozen=True)
+class _Seal:
+    files: dict[str, str]
+    """Path in the folder -> SHA-256."""
+
+
+def seal(folder: Path) -> None:
+    """Write a list of the checksums of all files in `folder`, which `verify` compares later.
+
+    Hidden files and folders, such as an editor's, do not count.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL
+                   and not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    write_json(folder / SEAL, {"files": {path.relative_to(folder).as_posix(): _sha256(path)
+                                         for path in paths}})
+
+
+def verify(folder: Path, command: str, names: Collection[str] | None = None) -> None:
+    """Check that the files in a sealed folder are as they were. What was added later, by an editor
+    for example, does not count.
+
+    Args:
+        command: writes the folder; for the message of an error.
+        names: of the files that matter; None for all.
+
+    Raises:
+        AmtssError: a file is missing or altered.
+    """
+    for name, expected in read_json(folder / SEAL, _Seal, command).files.items():
+        if names is not None and name not in names:
+            continue
+        try:
+            found = _sha256(folder / name)
+        except OSError as error:
+            raise AmtssError(f"{folder / name}: expected a file, found: {error.strerror}; run "
+                             f"`{command}`") from error
+        if found != expected:
+            raise altered(folder / name, command)
+
+
+def altered(path: Path, command: str, expected: str = "it as it was written",
+            found: str = "it altered (its checksum differs)") -> AlteredError:
+    """The error of a file that is not what `command` has written. DVC restores or makes it again
+    once it is gone."""
+    return AlteredError(path, f"{path}: expected {expected}, found {found}; remove it and run "
+                              f"`{command}`")
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(*parts: Any) -> str:
@@ -181,6 +266,12 @@ def fingerprint(*parts: Any) -> str:
         raw = isinstance(part, bytes | memoryview)
         digest.update(part if raw else json.dumps(part, sort_keys=True).encode())
     return digest.hexdigest()[:16]
+
+
+def visible(folder: Path) -> list[Path]:
+    """The files in `folder`, in order; not its folders, and no hidden files."""
+    return sorted(path for path in folder.iterdir()
+                  if path.is_file() and not path.name.startswith("."))
 
 
 def contents(paths: Iterable[Path]) -> bytes:

@@ -6,18 +6,19 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from amtss import git
+from amtss import git, hub, records
 from amtss.config import edit
 from amtss.config.params import load_params
-from amtss.config.schema import CODE, Onboarding, Params
+from amtss.config.schema import CODE, LinearTeacher, Onboarding, Params
 from amtss.data import sources
 from amtss.errors import AmtssError, DataError, ParamsError
-from amtss.files import read_json, read_rows, write_text
+from amtss.files import read_json, write_text
 from amtss.paths import LINEAGE, Layout
 from amtss.registry import versions
 from amtss.registry.versions import CHAMPION, Version
 from amtss.report import accuracy, training
 from amtss.table import Table
+from amtss.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,18 @@ def prepare(layout: Layout, request: Request) -> Params:
         return params
     version = versions.find(params, layout, request.version or CHAMPION)
     _check_new(params, version, request)
-    edited = edit.pinned(text, params, Onboarding(
-        version=version.number, fingerprint=version.fingerprint, languages=request.languages),
-        request.data, request.teacher)
+    pin = Onboarding(version=version.number, fingerprint=version.fingerprint,
+                     languages=request.languages)
+    edited = edit.pinned(text, params, pin, request.data, request.teacher)
     edited = edit.changed(edited, request.changes)
     planned = _parsed(edited)
+    _check_kept(planned, params, pin, version)
     _check_data(planned, version, request)
-    with tempfile.TemporaryDirectory() as folder:  # only to check that its files are there
-        versions.fetch(params, layout, version.number, version.fingerprint,
-                       Path(folder) / "student")
+    _check_teachers(planned, request)
+    with temporary_folder(layout.artifacts, "onboarding") as folder:
+        student = folder / "student"
+        versions.fetch(params, layout, version.number, version.fingerprint, student)
+        _check_length(planned, student)
     write_text(layout.params, edited)
     return planned
 
@@ -81,8 +85,8 @@ def repro() -> None:
 
 def result_tables(params: Params, layout: Layout) -> list[Table]:
     """Table 4 of this run, what the other languages have lost or gained, and Table 5."""
-    metrics = read_json(layout.metrics, "dvc repro evaluate")
-    history = read_rows(layout.history("distil"), "dvc repro distil")
+    metrics = records.metrics(layout)
+    history = records.history(layout, "distil")
     return [accuracy.adapted(metrics, beside_paper=False), accuracy.forgetting(metrics),
             training.ranked(history, params.languages)]
 
@@ -154,12 +158,49 @@ def _check_new(params: Params, version: Version, request: Request) -> None:
                           f"found {', '.join(request.languages)}; name all of them")
 
 
+def _check_kept(planned: Params, params: Params, pin: Onboarding, version: Version) -> None:
+    """Check that no `--set` changes what makes this an onboarding of that version."""
+    for key, expected, found in (
+            ("project", params.project, planned.project), ("onboarding", pin, planned.onboarding),
+            ("data.labels", planned.data.labels or params.data.labels, planned.data.labels),
+            ("languages", {*version.languages, *pin.languages}, {*planned.languages})):
+        if found != expected:
+            raise ParamsError(f"--set: {key}: expected no change of it in an onboarding, found "
+                              "one; leave it out")
+
+
 def _check_data(planned: Params, version: Version, request: Request) -> None:
-    """Check that the new languages have rows, with the student's labels."""
+    """Check that the new languages have rows, with the student's labels in the student's order.
+
+    Where there is no list of labels here, the gate compares: it takes that of another language.
+    """
     for code in request.languages:
-        for split, table in sources.read(planned.data, code).tables.items():
+        source = sources.read(planned.data, code)
+        labels = planned.data.labels or source.labels or version.labels
+        if labels != version.labels:
+            raise ParamsError(f"data.labels: expected those of version {version.number} in their "
+                              f"order, {', '.join(version.labels)}, found {', '.join(labels)}; set "
+                              "data.labels to that list")
+        for split, table in source.tables.items():
             unknown = sorted(set(table["label"].to_pylist()) - {None} - set(version.labels))
             if unknown:
                 raise DataError(f"{code}/{split}: expected the labels of version {version.number}, "
                                 f"{', '.join(version.labels)}, found {', '.join(unknown[:5])}; "
                                 "rename or drop those rows")
+
+
+def _check_teachers(planned: Params, request: Request) -> None:
+    """Check that the checkpoints of the new languages' teachers exist."""
+    for code in request.languages:
+        teacher = planned.teachers[edit.teacher_name(code)]
+        if not isinstance(teacher, LinearTeacher) and teacher.checkpoint is not None:
+            hub.check("model", teacher.checkpoint, teacher.revision)
+
+
+def _check_length(planned: Params, student: Path) -> None:
+    """Check that the registered student reads texts as long as params.yaml asks for."""
+    config = read_json(student / "config.json", records.Student, "amtss register", ours=False)
+    if planned.student.max_length > config["max_tokens"]:
+        raise ParamsError(f"student.max_length: expected at most {config['max_tokens']}, the "
+                          f"length of the registered student's texts, found "
+                          f"{planned.student.max_length}; lower it")

@@ -24,6 +24,11 @@ class Layout:
         return self.root / "artifacts"
 
     @property
+    def settings(self) -> Path:
+        """params.yaml with all defaults: the params file of the other stages."""
+        return self.artifacts / "settings.json"
+
+    @property
     def sources(self) -> Path:
         """A fingerprint of each language's source: the params file of stage `data`."""
         return self.artifacts / "sources.json"
@@ -98,6 +103,11 @@ class Layout:
     def checkpoints(self, stage: str) -> Path:
         """Checkpoints that an interrupted training resumes from; no out, so DVC keeps them."""
         return self.artifacts / "checkpoints" / stage
+
+    @property
+    def locks(self) -> Path:
+        """Folder of lock files: one process at a time writes a stage's results."""
+        return self.artifacts / "locks"
 
     @property
     def registered(self) -> Path:

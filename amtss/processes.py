@@ -67,6 +67,12 @@ def hand_over(message: str, traceback: str = "") -> bool:
     return True
 
 
+def warn(message: str) -> None:
+    """Print a warning on stderr, once for all processes."""
+    if first():
+        print(f"amtss: warning: {message}", file=sys.stderr, flush=True)
+
+
 def launch() -> bool:
     """Run this command in AMTSS_PROCESSES processes, if that is more than one.
 

@@ -35,13 +35,14 @@ def deal(project: Path, folder: Path, count: int, rows: int) -> None:
     from amtss.data import corpus
     from amtss.files import read_json, write_json
     from amtss.paths import Layout
+    from amtss.records import Gate
 
     source, target = Layout(project), Layout(folder)
     params = load_params(source.params)
     target.artifacts.mkdir(parents=True)
     values = _settings(params.model_dump(mode="json"), codes(count))
     target.params.write_text(yaml.dump(values), encoding="utf-8")
-    labels = read_json(source.gate_keys, "dvc repro gate")["labels"]
+    labels = read_json(source.gate_keys, Gate, "dvc repro gate")["labels"]
     write_json(target.gate_keys, {"labels": labels})
     wholes = [corpus.load(source, language) for language in params.languages]
     for number, code in enumerate(codes(count)):
@@ -107,6 +108,7 @@ def built(folder: Path, count: int) -> dict[str, Any]:
     """Build a student of `count` languages, then onboard one more."""
     _one_thread()
     from amtss.distillation import algorithm1
+    from amtss.files import seal
     from amtss.student import start
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -124,6 +126,7 @@ def built(folder: Path, count: int) -> dict[str, Any]:
             "version": 1, "fingerprint": "0" * 16, "languages": codes(count + 1)[-1:]})
         joined.registered.mkdir()
         (joined.registered / "student").symlink_to(layout.student.resolve())
+        seal(joined.registered)
         return {"languages": count, "built": first, "onboarded": student(more, joined)}
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import measuring
 
 from amtss.config import yaml
+from amtss.config.params import load_params
 from amtss.data import demo
 from amtss.data.appendix_a import LANGUAGES
 from amtss.paths import Layout
@@ -31,7 +32,7 @@ STAND_IN = """
 import json, pathlib, sys
 from ruamel.yaml import YAML
 stage, *name = sys.argv[1:]
-declared = yaml.load(pathlib.Path("dvc.yaml").read_text())["stages"][stage]
+declared = YAML(typ="safe").load(pathlib.Path("dvc.yaml"))["stages"][stage]
 declared = declared.get("do", declared)
 for out in declared["outs"] + declared.get("metrics", []):
     path = pathlib.Path(out.replace("${item}", "".join(name)).replace("${key}", "".join(name)))
@@ -51,7 +52,8 @@ def settings(codes: Sequence[str]) -> dict[str, Any]:
         "teachers": {**{code: {"languages": [code], "architecture": TINY} for code in codes},
                      "multilingual": {"languages": ["all"], "architecture": TINY}},
         "student": {"architecture": TINY, "max_length": 16},
-        "distil": demo_settings["distil"] | {"max_epochs": 1}, "evaluation": {"bootstrap": 100}}
+        "distil": demo_settings["distil"] | {"max_epochs": 1, "top_k": min(3, len(codes))},
+        "baseline": {"teacher": "multilingual"}, "evaluation": {"bootstrap": 100}}
 
 
 def project(folder: Path, count: int, stand_in: bool) -> Path:
@@ -68,10 +70,12 @@ def project(folder: Path, count: int, stand_in: bool) -> Path:
     params = settings(codes)
     (folder / "params.yaml").write_text(yaml.dump(params), encoding="utf-8")
     if stand_in:
+        # All keys that any stage reads of any file.
         keys = dict.fromkeys(params["teachers"], 1)
+        read = load_params(folder / "params.yaml").model_dump(mode="json")
         (folder / "stand_in.py").write_text(STAND_IN, encoding="utf-8")
-        (folder / "keys.json").write_text(json.dumps(
-            dict.fromkeys(codes, 1) | {"student": 1, "teach": keys, "score": keys, "examples": 1}))
+        (folder / "keys.json").write_text(json.dumps(read | dict.fromkeys(codes, 1) | {
+            "labels": 1, "teach": keys, "score": keys, "examples": 1}), encoding="utf-8")
         declared = folder / "dvc.yaml"
         declared.write_text(declared.read_text(encoding="utf-8").replace(
             "cmd: amtss", f"cmd: {sys.executable} stand_in.py"), encoding="utf-8")

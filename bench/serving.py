@@ -61,7 +61,7 @@ def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
     from amtss.student import model
     from amtss.tokenization.tokenizer import load_tokenizer
 
-    config = read_json(layout.student / "config.json", "dvc repro")
+    config = read_json(layout.student / "config.json", dict[str, Any], "dvc repro", ours=False)
     torch.manual_seed(0)
     tokenizer = load_tokenizer(str(layout.student))
     model.build_student(Student(max_length=config["max_tokens"]), config["languages"],
@@ -141,7 +141,8 @@ def working(sides: Sequence[Side], threads: int, cores: Sequence[int]) -> Iterat
 
 def languages(layout: Layout) -> list[str]:
     """The student's languages."""
-    codes: list[str] = read_json(layout.student / "config.json", "dvc repro")["languages"]
+    codes: list[str] = read_json(layout.student / "config.json", dict[str, Any], "dvc repro",
+                                 ours=False)["languages"]
     return codes
 
 

@@ -15,13 +15,13 @@ from measuring import Meter
 from numpy.typing import NDArray
 from torch import Tensor
 
+from amtss import records
 from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.data.corpus import Corpus
 from amtss.distillation.examples import Examples, examples
-from amtss.files import read_json
 from amtss.models import hardware
 from amtss.paths import SPLITS, Layout
 from amtss.student.model import StudentModel, build_student
@@ -86,7 +86,7 @@ class Task:
 
     @cached_property
     def labels(self) -> list[str]:
-        return list(read_json(self.layout.gate_keys, "dvc repro gate")["labels"])
+        return records.labels(self.layout)
 
     @cached_property
     def corpora(self) -> list[Corpus]:
@@ -184,7 +184,7 @@ def teachers(task: Task) -> dict[str, Taught]:
         folder = task.layout.teacher(name)
         tokenizer = load_tokenizer(str(folder))
         model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-        columns = read_json(folder / "teacher.json", "dvc repro")["columns"]
+        columns = records.teacher(task.layout, name)["columns"]
         length = task.params.training_of(name).max_length
         teachers[texts.language] = Taught(model, tokenizer, columns,
                                           encoded(tokenizer, texts, length))

@@ -11,6 +11,7 @@ import psutil
 from prefect.settings import get_current_settings
 
 from amtss.errors import AmtssError
+from flows import login
 from flows.subprocesses import QUIET
 
 PREFECT = (sys.executable, "-m", "prefect", "--no-prompt")
@@ -37,9 +38,11 @@ def url() -> str:
 
 
 def environment() -> dict[str, str]:
-    """The settings of prefect.toml as variables, for processes in other folders."""
+    """The settings of prefect.toml as variables, for processes in other folders, and the server's
+    string: command lines can be seen by others, variables only by the same user."""
     settings = get_current_settings()
     return QUIET | os.environ | {
+        login.VARIABLE: login.string(home(), url()) or "",  # so that our profile's is not taken
         "PREFECT_HOME": str(home()), "PREFECT_API_URL": url(),
         "PREFECT_SERVER_ANALYTICS_ENABLED": str(settings.server.analytics_enabled),
         "PREFECT_WORKER_QUERY_SECONDS": str(settings.worker.query_seconds),
@@ -52,7 +55,7 @@ def start(name: str, *words: str, variables: Mapping[str, str] | None = None) ->
     Args:
         variables: added to its environment.
     """
-    home().mkdir(parents=True, exist_ok=True)
+    home().mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(home() / f"{name}.log", "ab") as log:
         process = subprocess.Popen([*PREFECT, *words], stdin=subprocess.DEVNULL, stdout=log,
                                    stderr=log, start_new_session=True,

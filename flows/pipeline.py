@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect.futures import wait
 
-from amtss.files import read_json
+from amtss import records
 from flows import remote_teachers, ui
 from flows.tasks import ALONE, PULL, collect, compare, manage, outcome, pull, push, reproduce
 from flows.workspace import Workspace
@@ -124,7 +124,7 @@ def teachers(work: Workspace) -> list[str]:
     params = work.params
 
     def examples(name: str) -> int:
-        sizes = (read_json(work.layout.corpus(code) / "corpus.json", "dvc repro data")["rows"]
+        sizes = (records.corpus(work.layout, code)["rows"]
                  for code in params.taught_on(name))
         return max(1, params.most_epochs(name)) * sum(int(size["train"]) for size in sizes)
 

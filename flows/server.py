@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from amtss.errors import AmtssError
-from flows import background, machine, project, remote_teachers
-from flows.background import PREFECT, url
+from flows import background, login, machine, project, remote_teachers
+from flows.background import PREFECT, home, url
 
 POOL = "local"
 
@@ -22,7 +22,8 @@ def up() -> None:
     """Start server and worker if they do not run, and create the deployments of prefect.yaml.
 
     Raises:
-        AmtssError: the port is taken, or server or worker did not start.
+        AmtssError: the port is taken, server or worker did not start, or the server that runs asks
+            for no string or for another one.
     """
     if not Path("prefect.yaml").is_file():
         raise AmtssError("prefect.yaml: expected a file, found none; run in the project's folder")
@@ -30,19 +31,24 @@ def up() -> None:
         address = urlsplit(url())
         host, port = address.hostname or "", address.port or 80
         _check_free(host, port)
-        background.start("server", "server", "start", "--host", host, "--port", str(port))
+        home().mkdir(mode=0o700, parents=True, exist_ok=True)
+        background.start("server", "server", "start", "--host", host, "--port", str(port),
+                         variables={login.SERVER_VARIABLE: login.make(home(), url())})
     background.wait_until(_healthy, "server")
+    _check_closed()
     for pool in (POOL, remote_teachers.POOL):
-        response = httpx.post(f"{url()}/work_pools/", json={"name": pool, "type": "process"})
+        response = _post("work_pools/", {"name": pool, "type": "process"})
         if response.status_code not in (httpx.codes.CREATED, httpx.codes.CONFLICT):
             raise AmtssError(f"{url()}: expected to create the work pool {pool}, found status "
-                             f"{response.status_code}; see {background.home() / 'server.log'}")
+                             f"{response.status_code}; see {home() / 'server.log'}")
     if background.running("worker") is None:
         # One run at a time: each uses the whole machine.
         background.start("worker", "worker", "start", "--pool", POOL, "--limit", "1")
     _prefect("deploy", "--all")
     background.wait_until(lambda: bool(_online(POOL)), "worker")
-    print(f"Prefect is at {_page()}; `python -m flows down` stops it")
+    file = login.path(home())
+    print(f"Prefect is at {_page()}, `python -m flows down` stops it"
+          + (f"; its page asks for what is in {file}" if file.exists() else ""))
 
 
 def down() -> None:
@@ -135,6 +141,14 @@ def _check_server() -> None:
                          "`python -m flows up`")
 
 
+def _check_closed() -> None:
+    """Make sure that the server answers nobody who has not the string."""
+    status = httpx.post(f"{url()}/work_pools/filter", json={}, timeout=30).status_code
+    if status != httpx.codes.UNAUTHORIZED:
+        raise AmtssError(f"{url()}: expected a server that asks for a string, found one that asks "
+                         "for none; run `python -m flows down`, then `python -m flows up`")
+
+
 def _healthy() -> bool:
     try:
         return httpx.get(f"{url()}/health", timeout=5).status_code == 200
@@ -148,7 +162,23 @@ def _online(pool: str) -> list[str]:
     return [worker["name"] for worker in workers if worker["status"] == "ONLINE"]
 
 
+def _post(path: str, body: dict[str, Any]) -> httpx.Response:
+    """What the server's API answers.
+
+    Raises:
+        AmtssError: it does not know who asks.
+    """
+    headers = login.headers(home(), url())
+    response = httpx.post(f"{url()}/{path}", json=body, timeout=30, headers=headers)
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise AmtssError(f"{url()}: expected the string that this server asks for, found "
+                         f"{'another' if headers else 'none'}; run `export {login.VARIABLE}=$(cat "
+                         f"{login.path(home())})` with that file of the server's machine, or there "
+                         "`python -m flows down`, then `python -m flows up`")
+    return response
+
+
 def _filter(path: str) -> list[dict[str, Any]]:
     """All objects below `path` of the server's API; none where it refuses."""
-    response = httpx.post(f"{url()}/{path}/filter", json={}, timeout=30)
+    response = _post(f"{path}/filter", {})
     return response.json() if response.status_code == 200 else []

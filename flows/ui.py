@@ -12,7 +12,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from amtss.files import read_json
+from amtss import records
 from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.registry.store import without_password
@@ -63,7 +63,7 @@ def accuracies(work: Workspace) -> None:
     params, project = work.params, Layout(work.project)  # MLflow's store is the project's
     number = versions.aliases(params, project).get(versions.CHAMPION)
     champion = versions.find(params, project, number).accuracy if number else {}
-    metrics = read_json(work.layout.metrics, "dvc repro evaluate")
+    metrics = records.metrics(work.layout)
     create_table_artifact(rows(params.languages, metrics, champion), key="accuracy",
                           description="Accuracy on test, %, against teachers and champion")
 
@@ -133,7 +133,8 @@ def mlflow_page(work: Workspace) -> str:
     """
     params, uri = work.params, without_password(store(work.project))
     page = uri.rstrip("/") if uri.startswith("http") else PAGE
-    student = read_json(work.layout.metrics, "dvc repro evaluate")["measured"]["student"]
+    metrics = records.metrics(work.layout)
+    student = metrics["measured"]["student"]
     with versions.answering(params, Layout(work.project)) as client:
         experiment = client.get_experiment_by_name(versions.name(params))
         if experiment is None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.metrics import metrics
+from support.pipeline import Pipeline
 from support.project import ROOT
 
 from amtss import ablation
@@ -14,6 +16,7 @@ from amtss.ablation import (
     LAYERS,
     MIXINGS,
     STARTS,
+    TEXTS,
     VARIANTS,
     Experiment,
     Outcome,
@@ -23,6 +26,7 @@ from amtss.config import yaml
 from amtss.config.params import _tuples, load_params
 from amtss.config.schema import LinearTeacher, Params
 from amtss.errors import AmtssError
+from amtss.files import seal, write_json, write_text
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def test_variants_set_keys_that_params_have(request: pytest.FixtureRequest, name
 
 
 def test_all_variants_are_offered_with_linear_teachers(with_linear: Params) -> None:
-    assert set(variants(with_linear)) == {*VARIANTS, *MIXINGS, *STARTS, "no-cross-fit",
+    assert set(variants(with_linear)) == {*VARIANTS, *MIXINGS, *STARTS, *TEXTS, "no-cross-fit",
                                           "no-linear"}
     assert Experiment("no-cross-fit", 0).settings(with_linear)[:2] == [
         "teachers.lin.cross_fit=0", "teachers.words.cross_fit=0"]
@@ -76,8 +80,8 @@ def test_all_variants_are_offered_with_linear_teachers(with_linear: Params) -> N
 
 def test_pretrained_teachers_can_be_left_out(pretrained: Params) -> None:
     offered = variants(pretrained)
-    assert set(offered) == {*VARIANTS, *MIXINGS, *STARTS, *LAYERS, "no-cross-fit", "no-linear",
-                            "no-pretrained"}
+    assert set(offered) == {*VARIANTS, *MIXINGS, *STARTS, *LAYERS, *TEXTS, "no-cross-fit",
+                            "no-linear", "no-pretrained"}
     assert load_changed(pretrained, *offered["no-pretrained"]).pool == ("linear",)
 
 
@@ -91,6 +95,10 @@ def test_starts_are_settings_that_hold_together(request: pytest.FixtureRequest,
     assert students["static"].architecture.layers == 0
     assert students["paper-shape"].architecture.width == 200
     assert ("every-other-layer" in students) == (name == "pretrained")
+
+
+def test_mixed_texts_that_there_are_none_of_are_not_left_out(params: Params) -> None:
+    assert not {*TEXTS} & {*variants(load_changed(params, *TEXTS["no-mixed-texts"]))}
 
 
 def test_a_student_without_layers_has_no_first_state(pretrained: Params) -> None:
@@ -112,7 +120,7 @@ def load_changed(params: Params, *settings: str) -> Params:
 
 
 def test_without_linear_teachers_theirs_are_not_offered(params: Params) -> None:
-    assert set(variants(params)) == {*VARIANTS, *MIXINGS, *STARTS}
+    assert set(variants(params)) == {*VARIANTS, *MIXINGS, *STARTS, *TEXTS}
     with pytest.raises(AmtssError, match=r"found 'no-linear'; .*add the teachers that it needs"):
         ablation.ablate(params, ["no-linear"], [0], 1)
 
@@ -121,7 +129,7 @@ def test_variants_that_need_other_teachers_are_not_offered(with_linear: Params) 
     alone = with_linear.model_copy(update={
         "teachers": {"lin": with_linear.teachers["lin"]},
         "baseline": with_linear.baseline.model_copy(update={"teacher": "lin"})})
-    assert set(variants(alone)) == {*VARIANTS, "no-cross-fit"}
+    assert set(variants(alone)) == {*VARIANTS, *TEXTS, "no-cross-fit"}
     fitted = alone.model_copy(update={"teachers": {
         "lin": LinearTeacher(kind="linear", languages=("all",), cross_fit=0)}})
     assert "no-cross-fit" not in variants(fitted)
@@ -173,6 +181,54 @@ def test_table_averages_seeds_and_pairs_the_difference(params: Params) -> None:
     low, high = (float(part) for part in own[5].split("(")[1].rstrip(")").split(" to "))
     gap = float(own[3]) - float(adaptive[3])
     assert low <= gap <= high < 0
+
+
+DVC_YAML = """stages:
+  evaluate:
+    cmd:
+      - "test ${distil.weights} != own || { echo 'amtss: student: found none; lower it'; exit 1; }"
+      - mkdir -p artifacts && cp -r made/. artifacts
+    params: [distil]
+    outs: [artifacts/evaluation]
+    metrics: [artifacts/metrics.json]
+"""
+"""A pipeline in one stage: `own` fails, the others measure what lies in `made`."""
+
+
+@pytest.mark.slow
+def test_what_failed_is_named_and_what_is_damaged_is_refused(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline(tmp_path, yaml.load((ROOT / "params/demo.yaml").read_text()))
+    monkeypatch.chdir(tmp_path)
+    for name, value in pipeline.environment.items():
+        monkeypatch.setenv(name, value)
+    params, made = load_params(Path("params.yaml")), Path("made")
+    right = predictions([(code, "a", "a", "b") for code in params.languages])
+    write_json(made / "metrics.json", metrics(params.languages))
+    write_text(made / "evaluation/predictions.csv", right)
+    seal(made / "evaluation")
+    Path("dvc.yaml").write_text(DVC_YAML)
+    pipeline.commit()
+
+    table = ablation.ablate(params, ["own", "adaptive"], [0], 1)
+    assert [row[0] for row in table.rows] == ["X-LM-Tiny", "adaptive"]
+    assert table.rows[1][-1] == "345,000"
+    assert table.notes[-1] == ("Without own with seed 0: student: found none; lower it; see `dvc "
+                               "queue logs ablation-own-0`.")
+    with pytest.raises(AmtssError, match=r"^ablation: expected an experiment to finish, found that "
+                       "all failed, such as own with seed 0: student: found none; lower it; see"):
+        ablation.ablate(params, ["own"], [0], 1)
+
+    damaged, = (path for path in Path(".dvc/cache/files/md5").rglob("*")
+                if path.is_file() and path.read_bytes() == right.encode())
+    damaged.chmod(0o644)
+    damaged.write_bytes(right.replace(",b", ",a").encode())
+    command = "run `dvc exp remove ablation-adaptive-0 && amtss ablate`"
+    for end in (f"; remove it and {command}; remove first .*{damaged.name}, the damaged object .*",
+                f"; {command}"):
+        with pytest.raises(AmtssError, match=f"ablation-adaptive-0.*{end}$"):
+            ablation.ablate(params, ["adaptive"], [0], 1)
+        damaged.unlink(missing_ok=True)
 
 
 def test_an_unknown_variant_is_refused(params: Params) -> None:

@@ -11,15 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from support.project import PARAMS, Project, examples, full_disk, run
+from support.training import fill
 
 from amtss.config import yaml
+from amtss.files import SEAL, seal
 
 Spoil = Callable[[Project], Any]
 SPLITS = ("train", "validation", "test")
 
 
-MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints", "artifacts/tokens")
-"""Files that a failing command may write: findings, checkpoints and caches, no outs of the DAG."""
+MAY_WRITE = ("artifacts/validation", "artifacts/checkpoints", "artifacts/tokens", "artifacts/locks")
+"""Files that a failing command may write: findings, checkpoints, caches, locks, no outs of DVC."""
 
 
 def refuses(project: Project, capfd: pytest.CaptureFixture[str], command: str, *says: str) -> None:
@@ -349,13 +351,13 @@ def test_one_label_only(ready: Project, capfd: pytest.CaptureFixture[str]) -> No
     ("gate", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("floor", ("artifacts/gate.json", "`dvc repro gate`")),
     ("teach en", ("artifacts/gate.json", "`dvc repro gate`")),
-    ("score en", ("artifacts/teachers/en/teacher.json", "`dvc repro teach@en`")),
+    ("score en", ("artifacts/teachers/en", "`dvc repro teach@en`")),
     ("start", ("artifacts/data/en/corpus.json", "`dvc repro data@en`")),
     ("distil", ("artifacts/gate.json", "`dvc repro gate`")),
     ("baseline", ("artifacts/training/distil/cost.json", "`dvc repro distil`")),
     ("evaluate", ("artifacts/gate.json", "`dvc repro gate`")),
     ("report", ("artifacts", "dvc repro")),
-    ("results", ("artifacts/metrics.json", "`dvc repro`")),
+    ("results", ("artifacts/metrics.json", "`dvc repro evaluate`")),
     ("predict --lang en hello", ("artifacts/student", "`dvc repro`")),
 ])
 def test_before_its_inputs(project: Project, capfd: pytest.CaptureFixture[str], command: str,
@@ -366,16 +368,16 @@ def test_before_its_inputs(project: Project, capfd: pytest.CaptureFixture[str], 
 @pytest.mark.parametrize(("missing", "command", "says"), [
     ("validation/en", "gate", ("validation/en/validation.json", "`dvc repro validate@en`")),
     ("data/en/train.arrow", "teach en", ("data/en/train.arrow", "`dvc repro data@en`")),
-    ("teachers/en/model.safetensors", "score en", ("teachers/en", "`dvc repro -f teach@en`")),
+    ("teachers/en/model.safetensors", "score en", ("teachers/en", "`dvc repro teach@en`")),
     ("teachers/en/tokenizer.json", "score en", ("teachers/en", "dvc repro")),
-    ("tokenizer", "distil", ("artifacts/tokenizer", "`dvc repro`")),
+    ("tokenizer", "distil", ("artifacts/tokenizer", "`dvc repro start`")),
     ("logits/en/en.safetensors", "distil", ("logits/en/en.safetensors", "score@en")),
     ("logits/multilingual/fr.safetensors", "baseline", ("fr.safetensors", "score@multilingual")),
     ("student", "evaluate", ("artifacts/student", "dvc repro")),
-    ("floor", "evaluate", ("artifacts/floor", "`dvc repro -f floor`")),
-    ("floor/model.safetensors", "evaluate", ("artifacts/floor", "`dvc repro -f floor`")),
+    ("floor", "evaluate", ("artifacts/floor", "`dvc repro floor`")),
+    ("floor/model.safetensors", "evaluate", ("artifacts/floor", "`dvc repro floor`")),
     ("baseline", "evaluate", ("artifacts/baseline", "dvc repro")),
-    ("training/distil/history.jsonl", "evaluate", ("history.jsonl", "`dvc repro -f distil`")),
+    ("training/distil/history.jsonl", "evaluate", ("history.jsonl", "`dvc repro distil`")),
     ("training/baseline/cost.json", "evaluate", ("cost.json", "`dvc repro baseline`")),
     ("metrics.json", "report", ("metrics.json", "dvc repro")),
     ("student/tokenizer.json", "predict --lang en hello", ("artifacts/student", "dvc repro")),
@@ -416,7 +418,7 @@ CACHE = "artifacts/logits/en/en.safetensors"
     pytest.param(lambda project: project.params(setting("teaching.max_length", 32)), "distil",
                  ("stale", "max_length", "score@en"), id="cache-of-other-settings"),
     pytest.param(cut("artifacts/data/en/train.arrow"), "validate en",
-                 ("train.arrow", "Arrow", "`dvc repro data@en`"), id="cut-corpus"),
+                 ("train.arrow", "altered", "`dvc repro data@en`"), id="cut-corpus"),
     pytest.param(lambda project: project.write("artifacts/data/en/train.arrow", b""), "start",
                  ("train.arrow", "`dvc repro data@en`"), id="empty-corpus"),
     pytest.param(cut("artifacts/data/en/corpus.json"), "start",
@@ -424,15 +426,16 @@ CACHE = "artifacts/logits/en/en.safetensors"
     pytest.param(cut("artifacts/teachers/en/model.safetensors"), "score en",
                  ("teachers/en", "teach@en"), id="cut-teacher"),
     pytest.param(cut("artifacts/student/model.safetensors"), "predict --lang en hi",
-                 ("artifacts/student", "distil"), id="cut-student"),
+                 ("artifacts/student", "remove it and run `dvc repro`"), id="cut-student"),
     pytest.param(cut("artifacts/student/config.json"), "predict --lang en hi",
-                 ("artifacts/student", "distil"), id="cut-config"),
+                 ("artifacts/student", "remove it and run `dvc repro`"), id="cut-config"),
     pytest.param(cut("artifacts/student/tokenizer.json"), "predict --lang en hi",
                  ("artifacts/student", "tokenizer"), id="cut-tokenizer"),
     pytest.param(cut("artifacts/student/model.safetensors"), "evaluate",
-                 ("artifacts/student", "distil"), id="cut-student-in-evaluate"),
+                 ("artifacts/student", "remove it and run `dvc repro`"),
+                 id="cut-student-in-evaluate"),
     pytest.param(cut("artifacts/floor/features.json"), "evaluate",
-                 ("artifacts/floor/features.json", "`dvc repro -f floor`"), id="cut-floor"),
+                 ("artifacts/floor/features.json", "`dvc repro floor`"), id="cut-floor"),
     pytest.param(cut("artifacts/metrics.json"), "report", ("metrics.json", "dvc repro"),
                  id="cut-metrics"),
 ])
@@ -440,6 +443,79 @@ def test_spoilt_artifact(ready: Project, capfd: pytest.CaptureFixture[str], spoi
                          command: str, says: tuple[str, ...]) -> None:
     spoil(ready)
     refuses(ready, capfd, command, *says)
+
+
+@pytest.mark.parametrize(("name", "command", "fix"), [
+    ("student/model.safetensors", "predict --lang en hi", "dvc repro"),
+    ("student/model.safetensors", "export --format onnx", "dvc repro"),
+    ("student/tokenizer.json", "evaluate", "dvc repro"),
+    ("baseline/model.safetensors", "evaluate", "dvc repro"),
+    ("teachers/en/model.safetensors", "score en", "dvc repro teach@en"),
+    ("teachers/en/teacher.json", "score en", "dvc repro teach@en"),
+    ("data/en/test.arrow", "evaluate", "dvc repro data@en"),
+    ("data/en/train.arrow", "teach en", "dvc repro data@en"),
+    ("gate.json", "distil", "dvc repro gate"),
+    ("tokenizer/tokenizer.json", "distil", "dvc repro start"),
+    ("floor/model.safetensors", "evaluate", "dvc repro floor"),
+    ("training/distil/history.jsonl", "evaluate", "dvc repro distil"),
+    ("training/distil/cost.json", "baseline", "dvc repro distil"),
+    ("evaluation/predictions.csv", "report", "dvc repro evaluate"),
+    ("gate/labels.csv", "report", "dvc repro gate"),
+    ("metrics.json", "report", "dvc repro evaluate"),
+    ("metrics.json", "register", "dvc repro evaluate"),
+    ("validation/en/validation.json", "gate", "dvc repro validate@en"),
+])
+def test_one_flipped_bit(ready: Project, capfd: pytest.CaptureFixture[str], name: str,
+                         command: str, fix: str) -> None:
+    path = Path("artifacts", name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    refuses(ready, capfd, command, name, f"remove it and run `{fix}")
+
+
+@pytest.mark.parametrize(("name", "command", "fix"), [
+    ("student", "predict --lang en hi", "`dvc repro`"),
+    ("student", "export --format onnx", "`dvc repro`"),
+    ("student", "evaluate", "`dvc repro`"),
+    ("baseline", "evaluate", "`dvc repro`"),
+    ("teachers/en", "score en", "`dvc repro -f teach@en`"),
+    ("floor", "evaluate", "`dvc repro floor`"),
+])
+def test_weights_that_are_no_numbers(ready: Project, capfd: pytest.CaptureFixture[str], name: str,
+                                     command: str, fix: str) -> None:
+    fill(Path("artifacts", name), float("nan"), "bias")
+    refuses(ready, capfd, command, f"artifacts/{name}: expected ", "found", "NaN or infinite",
+            f"bias; run {fix}")
+
+
+@pytest.mark.parametrize("content", ["{}", "[]"])
+@pytest.mark.parametrize(("name", "command", "writer"), [
+    ("gate.json", "teach en", "gate"), ("metrics.json", "results", "evaluate"),
+    ("training/distil/cost.json", "baseline", "distil"),
+    ("validation/en/validation.json", "gate", "validate@en"),
+    ("data/en/corpus.json", "validate en", "data@en"),
+    ("teachers/en/teacher.json", "score en", "teach@en"),
+    ("gate/distribution.json", "report", "gate"), ("floor/floor.json", "evaluate", "floor"),
+    ("floor/features.json", "evaluate", "floor"),
+])
+def test_json_of_another_shape(ready: Project, capfd: pytest.CaptureFixture[str], name: str,
+                               command: str, writer: str, content: str) -> None:
+    path = Path("artifacts", name)
+    path.write_text(content)
+    if (path.parent / SEAL).exists():
+        seal(path.parent)
+    refuses(ready, capfd, command, f"{name}: expected what `dvc repro {writer}` writes, found ")
+
+
+@pytest.mark.parametrize(("content", "says"), [
+    ("{}", "student: expected a student, found a model of type None; name"),
+    ("[]", "student/config.json: expected what `dvc repro` writes, found the whole: ")])
+def test_a_config_of_another_shape(ready: Project, capfd: pytest.CaptureFixture[str], content: str,
+                                   says: str) -> None:
+    Path("artifacts/student/config.json").write_text(content)
+    seal(Path("artifacts/student"))
+    refuses(ready, capfd, "predict --lang en hi", f"artifacts/{says}")
 
 
 def test_stale_cache(ready: Project, capfd: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.project import ROOT
 from support.training import LABELS, LANGUAGES, scored
 
 from amtss.data import corpus
@@ -14,7 +15,8 @@ from amtss.paths import Layout
 from amtss.tokenization import tokenizer
 
 BENCH = Path(__file__).parents[1] / "bench"
-CHANGES = {"max_epochs": 2, "top_k": len(LANGUAGES), "weights": "own", "teachers": list(LANGUAGES)}
+CHANGES = {"max_epochs": 6, "top_k": len(LANGUAGES), "weights": "own", "teachers": list(LANGUAGES)}
+ROWS = 40
 
 
 @pytest.fixture
@@ -23,13 +25,13 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(BENCH))
     scored(tmp_path / "project")
     module = importlib.import_module("training_task")
-    module.cut(tmp_path / "project", tmp_path / "cut", 16, CHANGES)
+    module.cut(tmp_path / "project", tmp_path / "cut", ROWS, CHANGES)
     return module.Task(tmp_path / "cut", importlib.import_module("measuring").Meter())
 
 
 def test_a_cut_keeps_the_same_share_of_each_split(task: Any, tmp_path: Path) -> None:
     whole, part = corpus.load(Layout(tmp_path / "project"), LANGUAGES[0]), task.corpora[0]
-    share = 16 / len(whole["train"])
+    share = ROWS / len(whole["train"])
     assert {split: len(part[split]) for split in part.splits} == {
         split: round(share * len(whole[split])) for split in whole.splits}
 
@@ -37,11 +39,12 @@ def test_a_cut_keeps_the_same_share_of_each_split(task: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize("side", ["amtss", "bare", "trainer"])
 def test_a_peer_trains_the_student(task: Any, side: str) -> None:
     getattr(importlib.import_module("training_peers"), side)(task)
-    assert_two_epochs(task)
+    assert_six_epochs(task)
 
 
-def assert_two_epochs(task: Any) -> None:
-    (first, _), (last, accuracy) = task.epochs
+def assert_six_epochs(task: Any) -> None:
+    assert len(task.epochs) == 6
+    (first, _), *_, (last, accuracy) = task.epochs
     assert 0 <= accuracy <= 100
     assert 0 < first < last <= task.meter.cpu.total() - task.meter.cpu["validation"]
     assert {"training", "validation"} <= set(task.meter.cpu)
@@ -52,7 +55,7 @@ def assert_two_epochs(task: Any) -> None:
 @pytest.mark.parametrize("options", [{}, {"to_max": True}, {"by_hand": True, "fused": True}])
 def test_textbrewer_trains_the_student(task: Any, options: dict[str, bool]) -> None:
     importlib.import_module("training_textbrewer").multitask(task, **options)
-    assert_two_epochs(task)
+    assert_six_epochs(task)
 
 
 @pytest.mark.parametrize("side", ["project", "paper"])
@@ -97,3 +100,13 @@ def test_a_trained_student_is_trimmed(task: Any, tmp_path: Path) -> None:
         same = ~side["otherwise"]
         assert np.array_equal(side["right"][same], full["right"][same])
     assert trimmed[-1]["side"] in bench.table({"trained": bench.compared([full, *trimmed])})
+
+
+@pytest.mark.slow
+def test_a_stand_in_for_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC finds all keys and files of dvc.yaml; docs/scaling.md has the number of stages."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    monkeypatch.chdir(ROOT)
+    found = importlib.import_module("scaling").measure(1, stand_in=True)
+    assert (found["languages"], found["stages"]) == (1, 4 * 1 + 12)
+    assert "languages have 4 N + 12 stages" in Path("docs/scaling.md").read_text(encoding="utf-8")

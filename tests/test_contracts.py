@@ -15,7 +15,7 @@ from support.project import ROOT
 MODULES = sorted((ROOT / "amtss").rglob("*.py"))
 FLOWS = sorted((ROOT / "flows").glob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-ACROSS = {"test_bad_input", "test_bench", "test_contracts", "test_pipeline",
+ACROSS = {"test_bad_input", "test_bench", "test_contracts", "test_faults", "test_pipeline",
           "test_readme", "test_xnli"}
 """Tests of the whole, which mirror no module."""
 LONGEST = 300

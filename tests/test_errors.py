@@ -10,13 +10,13 @@ CLASSES = {name: value for name, value in vars(errors).items() if inspect.isclas
 
 def test_the_docstring_draws_the_tree() -> None:
     assert set(CLASSES) == {"AmtssError", "ParamsError", "DataError", "CheckpointError",
-                            "CacheError", "RegistryError"}
+                            "CacheError", "RegistryError", "AlteredError"}
     assert errors.__doc__ is not None
     assert all(name in errors.__doc__ for name in CLASSES)
 
 
 @pytest.mark.parametrize("name", ["ParamsError", "DataError", "CheckpointError", "CacheError",
-                                  "RegistryError"])
+                                  "RegistryError", "AlteredError"])
 def test_every_error_is_an_amtss_error(name: str) -> None:
     assert issubclass(CLASSES[name], AmtssError)
     assert CLASSES[name].__doc__

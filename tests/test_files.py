@@ -3,25 +3,28 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from support.project import full_disk
 from tokenizers import Tokenizer, models
 
 from amtss.errors import AmtssError
 from amtss.files import (
-    alone,
     contents,
     fingerprint,
     is_full,
     read_json,
     replacing,
+    seal,
+    verify,
     write_bytes,
     write_json,
     write_text,
@@ -60,7 +63,8 @@ def test_a_file_is_written_whole(tmp_path: Path) -> None:
     write_text(tmp_path / "deep/a.txt", "été")
     assert (tmp_path / "deep/a.txt").read_text(encoding="utf-8") == "été"
     write_json(tmp_path / "deep/b.json", {"b": 1, "a": "é"})
-    assert (tmp_path / "deep/b.json").read_text() == '{\n  "b": 1,\n  "a": "é"\n}\n'
+    assert (tmp_path / "deep/b.json").read_text() == (
+        '{\n  "b": 1,\n  "a": "é",\n  "checksum": "9d5df31df2744dd5"\n}\n')
     assert sorted(os.listdir(tmp_path / "deep")) == ["a.txt", "b.json"]
 
 
@@ -91,7 +95,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 
 def test_nan_is_no_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        write_json(tmp_path / "a.json", float("nan"))
+        write_json(tmp_path / "a.json", {"a": float("nan")})
     assert not os.listdir(tmp_path)
 
 
@@ -164,10 +168,10 @@ def test_errors_of_a_full_disk_are_recognised(tmp_path: Path) -> None:
 
 def test_read_json_names_the_command(tmp_path: Path) -> None:
     with pytest.raises(AmtssError, match=r"gone\.json: expected a file, found none; run `amtss x`"):
-        read_json(tmp_path / "gone.json", "amtss x")
+        read_json(tmp_path / "gone.json", dict[str, Any], "amtss x")
     (tmp_path / "bad.json").write_bytes(b"{\xff")
-    with pytest.raises(AmtssError, match=r"bad\.json: expected JSON, found .*; run `amtss x`"):
-        read_json(tmp_path / "bad.json", "amtss x")
+    with pytest.raises(AmtssError, match=r"bad\.json: .* JSON, .*remove it and run `amtss x`"):
+        read_json(tmp_path / "bad.json", dict[str, Any], "amtss x")
 
 
 def test_paths_lie_below_the_root() -> None:
@@ -180,42 +184,6 @@ def test_paths_lie_below_the_root() -> None:
             layout.evaluation, layout.report]
     assert all(path.is_relative_to(layout.artifacts) for path in paths)
     assert len(set(paths)) == len(paths)
-
-
-HOLDING = """
-import os, signal, sys
-from pathlib import Path
-from amtss.files import alone
-
-with alone(Path(sys.argv[1])):
-    print("held", flush=True)
-    os.kill(os.getpid(), signal.SIGSTOP)
-"""
-
-
-def hold(path: Path) -> bool:
-    with alone(path):
-        return True
-
-
-def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "a.lock"
-    with ThreadPoolExecutor(1) as threads:
-        with alone(path):
-            waiting = threads.submit(hold, path)
-            assert wait([waiting], timeout=0.2).not_done
-        assert waiting.result(timeout=60)
-
-
-def test_a_lock_does_not_outlive_its_process(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLDING, str(tmp_path / "a.lock")],
-                          stdout=subprocess.PIPE) as holder, ThreadPoolExecutor(1) as threads:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-        waiting = threads.submit(hold, tmp_path / "a.lock")
-        assert wait([waiting], timeout=0.2).not_done
-        holder.kill()
-        assert waiting.result(timeout=60)
 
 
 class TestFingerprint:
@@ -237,3 +205,63 @@ class TestFingerprint:
         assert before != fingerprint(contents([two]))
         one.write_text("other")
         assert before != fingerprint(contents([one]))
+
+
+@dataclass
+class Shape:
+    """What the tests' JSON is expected to be."""
+
+    labels: list[str]
+    errors: int = 0
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("{}", "labels: Field required"), ("[]", "the whole: "), ("null", "the whole: "),
+    ('{"labels": "pay"}', "labels: Input should be a valid "),
+    ('{"labels": [1]}', r"labels\.0: Input should be a valid string"),
+    ('{"labels": [], "errors": "0"}', "errors: Input should be a valid integer"),
+    ("[" * 100_000, "maximum recursion|recursion limit"), ('{"labels": []}', "checksum differs")])
+def test_json_of_another_shape_is_one_line(tmp_path: Path, text: str, found: str) -> None:
+    (tmp_path / "gate.json").write_text(text)
+    with pytest.raises(AmtssError, match=rf"gate\.json: .*({found}).*; remove it and run `x`$"
+                       ) as raised:
+        read_json(tmp_path / "gate.json", Shape, "x")
+    assert "\n" not in str(raised.value)
+
+
+def test_json_that_was_changed_by_hand(tmp_path: Path) -> None:
+    path = tmp_path / "gate.json"
+    write_json(path, {"labels": ["pay", "ship"], "errors": 1})
+    assert read_json(path, Shape, "x") == Shape(["pay", "ship"], 1)
+    text = path.read_text()
+    for change in (('"pay",', '"ship",'), ('"errors": 1', '"errors": 0')):
+        path.write_text(text.replace(*change))
+        with pytest.raises(AmtssError, match=r"gate\.json: .*checksum differs"):
+            read_json(path, Shape, "x")
+
+
+@given(st.data())
+def test_any_flipped_bit_of_a_sealed_folder_is_seen(tmp_path_factory: pytest.TempPathFactory,
+                                                    data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("sealed")
+    write_text(folder / "a.bin", "some bytes")
+    write_text(folder / "start" / "b.bin", "others")
+    seal(folder)
+    verify(folder, "x")
+    (folder / ".ipynb_checkpoints").mkdir()
+    write_text(folder / ".ipynb_checkpoints" / "a", "what an editor leaves does not count")
+    verify(folder, "x")
+    path = folder / data.draw(st.sampled_from(["a.bin", "start/b.bin", "checksums.json"]))
+    content = bytearray(path.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    with pytest.raises(AmtssError, match=f"{path.name}: .*; remove it and run `x`$"):
+        verify(folder, "x")
+
+
+def test_a_file_of_a_sealed_folder_is_missing(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "a")
+    seal(tmp_path)
+    (tmp_path / "a").unlink()
+    with pytest.raises(AmtssError, match=r"a: expected a file, found: No such file.*; run `x`"):
+        verify(tmp_path, "x")

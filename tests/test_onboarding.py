@@ -18,7 +18,7 @@ from support.warm import BIN
 from amtss import onboarding
 from amtss.config.params import Params, load_params
 from amtss.config.schema import ProbeTeacher
-from amtss.errors import AmtssError, DataError, ParamsError, RegistryError
+from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError, RegistryError
 from amtss.onboarding import Request
 from amtss.paths import Layout
 from amtss.registry import register, versions
@@ -80,9 +80,10 @@ class TestPrepare:
 
     def test_where_the_data_is_and_what_the_teacher_starts_from(self, champion: Project) -> None:
         shutil.move("data/ko", "data/korean")
-        made = prepared(champion, "ko", data="korean", teacher="some/hub-id")
+        Path("some/folder").mkdir(parents=True)
+        made = prepared(champion, "ko", data="korean", teacher="some/folder")
         assert made.data.configs == {"ko": "korean"}
-        assert made.teachers["ko"].checkpoint == "some/hub-id"
+        assert made.teachers["ko"].checkpoint == "some/folder"
 
     def test_a_linear_teacher(self, champion: Project) -> None:
         made = prepared(champion, "ko", teacher="linear")
@@ -90,6 +91,7 @@ class TestPrepare:
         assert made.taught_on("ko") == made.scored_by("ko") == ("ko",)
 
     def test_a_probe_and_a_teacher_that_is_taught_already(self, champion: Project) -> None:
+        Path("some/encoder").mkdir(parents=True)
         made = prepared(champion, "ko", teacher="probe:some/encoder", changes=(
             'teachers.ko.prefix="query: "', "teachers.multilingual.scores=[en, fr, ru, ko]"))
         probe = made.teachers["ko"]
@@ -146,6 +148,23 @@ CASES: dict[str, tuple[Callable[[Project], Any], dict[str, Any], type[AmtssError
                     r"continuation\.epochs: unknown key"),
     "wrong type": (NOTHING, {"changes": ("continuation.max_epochs=many",)}, ParamsError,
                    r"continuation\.max_epochs: expected a valid integer, found 'many'"),
+    "labels in another order": (
+        NOTHING, {"changes": (f"data.labels=[{', '.join(reversed(LABELS))}]",)}, ParamsError,
+        "data.labels: expected those of version 1 in their order, "),
+    "longer texts": (NOTHING, {"changes": ("student.max_length=99",)}, ParamsError,
+                     r"student\.max_length: expected at most 16, .* found 99; lower it"),
+    "another project": (NOTHING, {"changes": ("project=other",)}, ParamsError,
+                        "--set: project: expected no change of it"),
+    "another origin": (NOTHING, {"changes": ("onboarding.version=2",)}, ParamsError,
+                       "--set: onboarding: expected no change of it"),
+    "other languages": (
+        NOTHING, {"changes": ("languages=[en, fr, ru, ko, pl]",
+                              "teachers.multilingual.scores=[all]")}, ParamsError,
+        "--set: languages: expected no change of it"),
+    "no such checkpoint": (NOTHING, {"teacher": "none/such"}, CheckpointError,
+                           "^none/such: expected a folder or a copy in the hub's cache"),
+    "no such encoder": (NOTHING, {"teacher": "probe:none/such"}, CheckpointError,
+                        "^none/such: expected a folder or a copy in the hub's cache"),
     "a language left out": (
         lambda project: project.set(
             languages=["en", "fr", "ru", "pl"], teachers={"pl": {"languages": ["pl"]}}), {},

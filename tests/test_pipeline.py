@@ -4,26 +4,30 @@ import ast
 import csv
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow.csv import write_csv
 from support.pipeline import Pipeline, demo
 from support.project import ROOT
-from support.training import Project
+from support.training import Project, table
 
 from amtss.config import yaml
+from amtss.config.params import load_params
 from amtss.config.schema import Data
 from amtss.data import sources
 
-NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/errors.py", "amtss/files.py", "amtss/git.py",
-           "amtss/hub.py", "amtss/paths.py", "amtss/processes.py", "amtss/progress.py",
-           "amtss/registry/store.py", "amtss/registry/tracking.py")
+NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/dvc_cache.py", "amtss/errors.py", "amtss/files.py",
+           "amtss/git.py", "amtss/hub.py", "amtss/locks.py", "amtss/paths.py", "amtss/processes.py",
+           "amtss/progress.py", "amtss/records.py", "amtss/registry/store.py",
+           "amtss/registry/tracking.py", "amtss/temporary.py")
 """Modules that no stage declares, because they compute nothing; dvc.yaml explains it."""
 STARTS = {
-    "sources": ("data/sources.py",),
+    "settings": (), "sources": ("data/sources.py",),
     "data": ("data/corpus.py", "data/mixing.py", "data/sampling.py", "data/sources.py"),
     "validate": ("validation/expectations.py",), "fetch": ("registry/fetch.py",),
     "gate": ("validation/gate.py",), "floor": ("evaluation/floor.py",),
@@ -178,10 +182,12 @@ def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> 
     ran = json.loads((reproduced.root.parent / "repro.json").read_text())
     pipeline = reproduced.copy(tmp_path)
     assert sorted(ran) == sorted([
-        "sources", *(f"{stage}@{code}" for stage in ("data", "validate") for code in codes), "gate",
+        "settings", "sources",
+        *(f"{stage}@{code}" for stage in ("data", "validate") for code in codes), "gate",
         *(f"{stage}@{name}" for stage in ("teach", "score") for name in (*codes, "multilingual")),
         "floor", "fetch", *LAST])
-    assert json.loads((tmp_path / "artifacts/registered/origin.json").read_text()) == {}
+    assert json.loads((tmp_path / "artifacts/registered/origin.json").read_text()).keys() == {
+        "checksum"}
 
     assert pipeline.repro() == []
 
@@ -200,25 +206,26 @@ def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> 
     difference = json.loads(pipeline.run("dvc", "params", "diff", "--json"))["params.yaml"]
     assert difference["languages"]["new"] == str([*codes, "ru"])
     ran = pipeline.repro()
-    assert sorted(ran) == sorted(["sources", "data@ru", "validate@ru", "gate", "floor", "teach@ru",
-                                  "score@ru", "score@multilingual", *LAST])
+    assert sorted(ran) == sorted(["settings", "sources", "data@ru", "validate@ru", "gate", "floor",
+                                  "teach@ru", "score@ru", "score@multilingual", *LAST])
     pipeline.commit()
 
     # `continuation` is read by `fetch` alone; without an onboarding nothing follows
     pipeline.set(pipeline.params | {"continuation": {"max_epochs": 7}})
     ran = pipeline.repro()
-    assert ran == ["fetch"]
+    assert ran == ["settings", "fetch"]
 
     # validation's thresholds retrain nothing
     pipeline.set(pipeline.params | {"validation": {"max_characters": 500}})
     ran = pipeline.repro()
-    assert set(ran) <= {*(f"validate@{code}" for code in (*codes, "ru")), "gate", "report"}
+    assert set(ran) <= {"settings", *(f"validate@{code}" for code in (*codes, "ru")), "gate",
+                        "report"}
     assert "gate" in ran
 
     # settings of Algorithm 1 run no teacher again
     pipeline.set(pipeline.params | {"distil": pipeline.params["distil"] | {"top_k": 1}})
     ran = pipeline.repro()
-    assert ran == ["distil", "baseline", "evaluate", "report"]
+    assert ran == ["settings", "distil", "baseline", "evaluate", "report"]
     pipeline.commit()
 
     # ablations are experiments; what they do not change comes from the cache
@@ -226,13 +233,48 @@ def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> 
                  "--output", "table.md")
     ran = re.findall(r"Running stage '([^']+)'",
                      pipeline.run("dvc", "queue", "logs", "ablation-labels-only-0"))
-    assert set(ran) <= {"distil", "baseline", "evaluate", "report"}
+    assert set(ran) <= {"settings", "distil", "baseline", "evaluate", "report"}
     assert "distil" in ran
     names = re.findall(r"^\| (\w[\w-]*) \|", (tmp_path / "table.md").read_text(), re.M)
     assert names == ["variant", "X-LM-Tiny", "adaptive", "labels-only"]
     assert yaml.load((tmp_path / "params.yaml").read_text()) == pipeline.params
     leftovers = {path.suffix for path in (tmp_path / "artifacts").rglob("*") if path.is_file()}
     assert not leftovers & {".bin", ".pt", ".pkl", ".pth", ".npy"}
+
+
+@pytest.mark.slow
+def test_a_minimal_params_yaml(tmp_path: Path) -> None:
+    """What DVC itself has to read, and nothing else: the rest are defaults."""
+    minimal = {"languages": ["en", "fr"], "data": {"source": "files", "path": "data/mine"},
+               "teachers": {"words": {"kind": "linear", "languages": ["all"]}},
+               "baseline": {"teacher": "words"}}
+    pipeline = Pipeline(tmp_path, minimal)
+    for code in minimal["languages"]:
+        for split, rows in {"train": 48, "validation": 24, "test": 24}.items():
+            path = tmp_path / f"data/mine/{code}/{split}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_csv(table(code, split, rows), path)
+    assert pipeline.repro()[0] == "settings"
+    assert (tmp_path / "artifacts/report/report.html").exists()
+    settings = json.loads((tmp_path / "artifacts/settings.json").read_text())
+    assert settings.pop("checksum")
+    assert settings == load_params(tmp_path / "params.yaml").model_dump(mode="json")
+
+    # a comment is a change of params.yaml, but of no setting
+    (tmp_path / "params.yaml").write_text((tmp_path / "params.yaml").read_text() + "# note\n")
+    assert pipeline.repro() == ["settings"]
+
+    # what DVC reads before it runs anything is missed before anything runs
+    for key in ("baseline.teacher", "data.path"):
+        section, name = key.split(".")
+        cut = {**minimal, section: {k: v for k, v in minimal[section].items() if k != name}}
+        pipeline.set(cut)
+        done = subprocess.run(["dvc", "repro"], cwd=tmp_path, env=pipeline.environment,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode != 0
+        assert done.stderr.count("\n") == 1
+        assert f"Could not find '{key}'" in done.stderr
+        assert "Running stage" not in done.stdout
 
 
 CODES = ("ar", "bg", "cs", "da", "de", "el", "en", "es", "fi", "fr", "he", "hi", "hu", "it", "ja",
@@ -243,7 +285,7 @@ QUICK = """#!{python} -SE
 import hashlib, json, os, pathlib, sys
 stage, *rest = sys.argv[1:]
 A = pathlib.Path("artifacts")
-teachers, languages = json.loads(pathlib.Path("teachers.json").read_text())
+teachers, languages, params = json.loads(pathlib.Path("teachers.json").read_text())
 digest = lambda *parts: hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 def write(path, *parts):
     path = A / path
@@ -251,8 +293,10 @@ def write(path, *parts):
     path.write_text(digest(*parts))
 def key(codes):
     return digest([(code, (A / "data" / code / "x").read_text()) for code in codes])
-if stage == "sources":
-    (A / "sources.json").parent.mkdir(exist_ok=True)
+if stage == "settings":
+    A.mkdir(exist_ok=True)
+    (A / "settings.json").write_text(json.dumps(params))
+elif stage == "sources":
     (A / "sources.json").write_text(json.dumps({{
         code: digest(pathlib.Path(f"data/{{code}}/train.csv").read_text()) for code in languages}}))
 elif stage == "data":
@@ -297,6 +341,7 @@ def twenty(pipeline: Pipeline, *codes: str, new: tuple[str, ...] = ()) -> None:
         params["onboarding"] = {"version": 1, "fingerprint": "0" * 16, "languages": list(new)}
     params["teachers"]["multilingual"]["languages"] = list(CODES)
     pipeline.set(params | {"data": {"source": "files", "path": "data"}})
+    settings = load_params(pipeline.root / "params.yaml").model_dump(mode="json")
     for code in codes:
         path = pipeline.root / "data" / code / "train.csv"
         if not path.exists():
@@ -305,7 +350,7 @@ def twenty(pipeline: Pipeline, *codes: str, new: tuple[str, ...] = ()) -> None:
     teachers = {name: {"languages": teacher["languages"],
                        "scores": codes if "scores" in teacher else teacher["languages"]}
                 for name, teacher in params["teachers"].items()}
-    (pipeline.root / "teachers.json").write_text(json.dumps([teachers, codes]))
+    (pipeline.root / "teachers.json").write_text(json.dumps([teachers, codes, settings]))
 
 
 @pytest.mark.slow
@@ -317,7 +362,7 @@ def test_twenty_languages_and_one_more(tmp_path: Path) -> None:
     pipeline = Pipeline(tmp_path / "project", demo(*CODES, scores=["all"]), stand_in.parent)
     twenty(pipeline, *CODES)
     ran = pipeline.repro()
-    assert len(ran) == 1 + 2 * 20 + 1 + 1 + 2 * 21 + 1 + 5
+    assert len(ran) == 2 + 2 * 20 + 1 + 1 + 2 * 21 + 1 + 5
     pipeline.commit()
 
     assert pipeline.repro() == []
@@ -325,8 +370,8 @@ def test_twenty_languages_and_one_more(tmp_path: Path) -> None:
     twenty(pipeline, *CODES, "uk", new=("uk",))
     ran = pipeline.repro()
     assert sorted(ran) == sorted([
-        "sources", "data@uk", "validate@uk", "gate", "floor", "teach@uk", "score@uk",
-        "score@multilingual", "fetch", *LAST])
+        "settings", "sources", "data@uk", "validate@uk", "gate", "floor", "teach@uk",
+        "score@uk", "score@multilingual", "fetch", *LAST])
 
     # changed texts of a language rerun its stages and those that read it; `fetch` does not run
     (pipeline.root / "data" / "fi" / "train.csv").write_text("text,label\nchanged,a\n")

@@ -202,4 +202,4 @@ def test_an_error_of_both_is_reported_once(tmp_path: Path) -> None:
     (project.layout.tokenizer / "tokenizer.json").write_text("{")
     status, out, errors = end(start(project, "distil"))
     assert (status, out, errors.count("\n")) == (1, "", 1)
-    assert errors.startswith("amtss: artifacts/tokenizer: expected a tokenizer")
+    assert errors.startswith("amtss: artifacts/tokenizer/tokenizer.json: expected it as it was ")

@@ -1,5 +1,6 @@
 """params/xnli.yaml and params/ae.yaml are section 3 of the paper, and xnli.yaml runs."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from support.pipeline import Pipeline
 from support.project import ROOT, Project, run
 from support.warm import programs
 
+from amtss import records
 from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.config.schema import Params, Student
-from amtss.files import read_json
+from amtss.paths import Layout
 from amtss.report import paper
 from amtss.student import model
 
@@ -91,7 +93,8 @@ def sized(**places: Any) -> dict[str, Any]:
 def stages() -> list[str]:
     """The commands that `dvc repro` runs for the preset, in order."""
     teachers = list(XNLI.teachers)
-    return ["sources", *(f"{stage} {code}" for stage in ("data", "validate") for code in LANGUAGES),
+    return ["settings", "sources",
+            *(f"{stage} {code}" for stage in ("data", "validate") for code in LANGUAGES),
             "gate", "floor",
             *(f"{stage} {name}" for stage in ("teach", "score") for name in teachers),
             "fetch", "start", "distil", "baseline", "evaluate", "report"]
@@ -104,19 +107,20 @@ def test_runs_from_the_hubs_cache(project: Project) -> None:
     for stage in stages():
         assert run(*stage.split()) == 0, stage
     check_results(project.root)
-    commits = {name: read_json(Path(f"artifacts/teachers/{name}/teacher.json"), "teach")["commit"]
-               for name in XNLI.teachers}
+    commits = {name: json.loads(Path(
+        f"artifacts/teachers/{name}/teacher.json").read_bytes())["commit"]
+        for name in XNLI.teachers}
     assert commits == {name: hub.pinned()[str(teacher.checkpoint)]
                        for name, teacher in XNLI.teachers.items()}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)  # some forty commands, where other things run too
-def test_runs_from_folders_by_dvc(tmp_path: Path, xnli: Path) -> None:
+def test_runs_from_folders_by_dvc(tmp_path: Path) -> None:
     folder = hub.repositories()
     places = {f"teachers.{name}.checkpoint": str(folder / str(teacher.checkpoint))
               for name, teacher in XNLI.teachers.items()}
-    places |= {"data.path": str(xnli),
+    places |= {"data.path": str(folder / str(XNLI.data.hub)),
                "student.tokenizer": str(folder / str(XNLI.student.tokenizer))}
     pipeline = Pipeline(tmp_path / "project", sized(**places), programs())
     ran = pipeline.repro()
@@ -128,8 +132,7 @@ def test_runs_from_folders_by_dvc(tmp_path: Path, xnli: Path) -> None:
 
 def check_results(root: Path) -> None:
     """Every teacher has the preset's architecture, and the report shows the paper's figures."""
-    teachers = {name: read_json(root / "artifacts" / "teachers" / name / "teacher.json", "teach")
-            for name in XNLI.teachers}
+    teachers = {name: records.teacher(Layout(root), name) for name in XNLI.teachers}
     assert {name: teacher["architecture"] for name, teacher in teachers.items()} == {
         name: hub.KINDS[str(teacher.checkpoint)] for name, teacher in XNLI.teachers.items()}
     assert {tuple(teacher["labels"]) for teacher in teachers.values()} == {hub.LABELS}

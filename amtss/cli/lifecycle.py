@@ -1,5 +1,6 @@
 """The commands of a model's life: register, promote, roll back, audit, export, onboard."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -101,21 +102,20 @@ def export(
         help="Folder to write; by default artifacts/export/LANG or artifacts/export/onnx.")] = None,
 ) -> None:
     """Export a student: for transformers without amtss, or for onnxruntime without PyTorch."""
-    import tempfile
-
     if format == "transformers" and not lang:
         raise AmtssError("--format transformers: expected --lang with it, as a checkpoint holds one"
                          " language, found none; name one, or take --format onnx for all")
     from amtss.inference import export
+    from amtss.temporary import temporary_folder
 
     to = output or Path("artifacts/export") / (lang or "onnx")
-    with tempfile.TemporaryDirectory(prefix="amtss-") as folder:
+    with ExitStack() as held:
         if version:
             from amtss.registry import versions
 
             params, layout = load_project()
             registered = versions.find(params, layout, version)
-            model = Path(folder) / "student"
+            model = held.enter_context(temporary_folder(layout.artifacts, "export")) / "student"
             versions.fetch(params, layout, registered.number, registered.fingerprint, model)
         if format == "transformers":
             export.export(model, lang, to)

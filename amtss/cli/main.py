@@ -10,9 +10,10 @@ from typing import NoReturn
 
 import typer
 
-from amtss import processes
+from amtss import dvc_cache, processes
+from amtss.cli.project import locks
 from amtss.cli.stages import app
-from amtss.errors import AmtssError
+from amtss.errors import AlteredError, AmtssError
 
 
 def main() -> None:
@@ -23,7 +24,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a character that the terminal lacks is no error
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        raise SystemExit(app(standalone_mode=False) or 0)
+        with locks:
+            raise SystemExit(app(standalone_mode=False) or 0)
     except typer.Abort:
         raise SystemExit(130) from None
     except typer.TyperException as error:
@@ -31,6 +33,8 @@ def main() -> None:
         if message:  # there is none if the help has been printed instead
             _fail(f"{message.rstrip('.')}; see `amtss --help`")
         raise SystemExit(2) from None
+    except AlteredError as error:
+        _fail(dvc_cache.message(error))
     except AmtssError as error:
         _fail(str(error))
     except BrokenPipeError:  # as of `amtss predict | head`: nobody reads on

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from amtss.registry.tracking import Run
 
 app = typer.Typer(help="Distil many teachers of many languages into one small student. `dvc repro` "
-                       "runs the commands from `sources` to `report` in order, as far as needed.",
+                       "runs the commands from `settings` to `report` in order, as far as needed.",
                   no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(lifecycle.app)
@@ -34,12 +34,22 @@ def _known(kind: str, name: str, names: Any) -> str:
 
 
 @app.command()
+def settings() -> None:
+    """Check params.yaml, and write it with all defaults, so that DVC sees which keys have changed.
+    """
+    from amtss.files import write_json
+
+    params, layout = load_project("settings")
+    write_json(layout.settings, params.model_dump(mode="json"))
+
+
+@app.command()
 def sources() -> None:
     """Fingerprint each language's source, so that DVC sees what has changed."""
     from amtss.data import sources
     from amtss.files import write_json
 
-    params, layout = load_project()
+    params, layout = load_project("sources")
     write_json(layout.sources, {code: sources.fingerprint(params.data, code)
                                 for code in params.languages})
 
@@ -49,7 +59,7 @@ def data(language: LanguageArgument) -> None:
     """Read one language from the data source into artifacts/data."""
     from amtss.data import corpus, mixing, sampling, sources
 
-    params, layout = load_project()
+    params, layout = load_project(f"data@{language}")
     _known("language", language, params.languages)
     source = sources.read(params.data, language)
     tables = sampling.sample(source.tables, params.data.sample, language, params.data.seed)
@@ -62,7 +72,7 @@ def validate(language: LanguageArgument) -> None:
     """Validate one language's data with Great Expectations; errors stop the pipeline."""
     from amtss.validation import expectations
 
-    params, layout = load_project()
+    params, layout = load_project(f"validate@{language}")
     expectations.validate(params, layout, _known("language", language, params.languages))
 
 
@@ -71,7 +81,7 @@ def gate() -> None:
     """Compare the languages' data, and write the list of labels that all of them share."""
     from amtss.validation import gate
 
-    gate.gate(*load_project())
+    gate.gate(*load_project("gate"))
 
 
 @app.command()
@@ -79,13 +89,13 @@ def floor() -> None:
     """Teach a linear model per language, the floor that every student is held against."""
     from amtss.evaluation import floor
 
-    floor.teach(*load_project())
+    floor.teach(*load_project("floor"))
 
 
 @app.command()
 def teach(name: TeacherArgument) -> None:
     """Make one teacher: fine-tune it, or fit it, by its kind."""
-    params, layout = load_project()
+    params, layout = load_project(f"teach@{name}")
     _known("teacher", name, params.teachers)
     if params.most_epochs(name) and processes.launch():  # others need one process alone
         return
@@ -104,7 +114,7 @@ def teach(name: TeacherArgument) -> None:
 @app.command()
 def score(name: TeacherArgument) -> None:
     """Run one teacher over the texts of its languages and cache its logits."""
-    params, layout = load_project()
+    params, layout = load_project(f"score@{name}")
     _known("teacher", name, params.teachers)
     from amtss.logits import score
 
@@ -116,13 +126,13 @@ def fetch() -> None:
     """Fetch the registered student that an onboarding starts from, if there is an onboarding."""
     from amtss.registry import fetch
 
-    fetch.fetch(*load_project())
+    fetch.fetch(*load_project("fetch"))
 
 
 @app.command()
 def start() -> None:
     """Write the student's tokenizer, and weights of another encoder if it starts with any."""
-    params, layout = load_project()
+    params, layout = load_project("start")
     from amtss.student import start
 
     start.start(params, layout)
@@ -131,7 +141,7 @@ def start() -> None:
 @app.command()
 def distil() -> None:
     """Distil the teachers into the student (Algorithm 1); resumes an interrupted training."""
-    params, layout = load_project()
+    params, layout = load_project("distil")
     if processes.launch():
         return
     from amtss.distillation import algorithm1
@@ -139,13 +149,13 @@ def distil() -> None:
 
     with tracking.run(params, layout, "distil") as run:
         algorithm1.distil(params, layout, partial(_report_epoch, run))
-        run.history(layout.history("distil"))
+        run.history(layout, "distil")
 
 
 @app.command()
 def baseline() -> None:
     """Train X-LM-Tiny, the paper's baseline, on as many examples as the student."""
-    params, layout = load_project()
+    params, layout = load_project("baseline")
     if processes.launch():
         return
     from amtss.distillation import baseline
@@ -153,7 +163,7 @@ def baseline() -> None:
 
     with tracking.run(params, layout, "baseline") as run:
         baseline.baseline(params, layout, partial(_report_epoch, run))
-        run.history(layout.history("baseline"))
+        run.history(layout, "baseline")
 
 
 def _report_epoch(run: "Run", row: dict[str, Any]) -> None:
@@ -168,20 +178,20 @@ def _report_epoch(run: "Run", row: dict[str, Any]) -> None:
 @app.command()
 def evaluate() -> None:
     """Evaluate student, baseline and teachers on the test rows."""
-    params, layout = load_project()
+    params, layout = load_project("evaluate")
+    from amtss import records
     from amtss.evaluation import evaluate
-    from amtss.files import read_json
     from amtss.registry import tracking
 
     with tracking.run(params, layout, "evaluate") as run:
         evaluate.evaluate(params, layout)
-        run.evaluated(read_json(layout.metrics, "dvc repro evaluate"))
+        run.evaluated(records.metrics(layout))
 
 
 @app.command()
 def report() -> None:
     """Write the report: the paper's tables and figures for this run."""
-    params, layout = load_project()
+    params, layout = load_project("report")
     from amtss.registry import tracking
     from amtss.report import report
 
@@ -195,13 +205,12 @@ def results() -> None:
     """Print the table of results and the path of the report."""
     from rich.console import Console
 
-    from amtss.files import read_json
+    from amtss import records
     from amtss.report import accuracy
     from amtss.table import rich_table
 
     params, layout = load_project()
-    metrics = read_json(layout.metrics, "dvc repro")
-    Console().print(rich_table(accuracy.results(metrics, params.languages)))
+    Console().print(rich_table(accuracy.results(records.metrics(layout), params.languages)))
     print(f"Report: {(layout.report / 'report.html').resolve()}")
 
 

@@ -71,8 +71,9 @@ class Data(Section):
     """`demo`: generated customer questions. `dataset`: a data set of the hub, or a local folder
     in the hub's layout. `files`: local files."""
     path: str = "data"
-    """The local folder of a `dataset` or of `files`. DVC watches it. With a `dataset`, the value
-    `data` means that `hub` is used."""
+    """The local folder of a `dataset` or of `files`. DVC watches it, and reads this
+    key before it runs anything: write it down. With a `dataset`, the value `data` means that `hub`
+    is used."""
     hub: str | None = None
     """Id of a `dataset` on the hub, such as facebook/xnli; used while `path` is `data`."""
     revision: str | None = None
@@ -160,6 +161,13 @@ class Validation(Section):
     """Training rows of the most frequent label over those of the rarest one that has any."""
     warn_truncated: Share = 0.01
     """Share of a language's rows, of all splits together, that have more tokens than a teacher's
-    `max_length`. Known for teachers with a `checkpoint` only."""
+    or the student's `max_length`. Known for those with the tokenizer of a checkpoint only."""
+    max_unknown: Share = 0.1
+    """Share of a language's tokens that are unknown to a teacher's or the student's tokenizer,
+    because its vocabulary lacks their characters. The gate counts them where the tokenizer is a
+    checkpoint's; one that is trained here is checked on the training texts before the model is.
+    Where a teacher only scores a language, this is a warning."""
+    warn_unknown: Share = 0.01
+    """As `max_unknown`."""
     examples: Count = 5
     """Texts shown for each finding in the report."""

@@ -3,12 +3,15 @@
 docs/decisions/0019-defaults.md says why.
 """
 
+from functools import partial
 from typing import Any
 
 STARTS = {"start", "checkpoint", "teacher", "tokenizer"}
 """Keys of `student` by which params.yaml itself says what the student starts from."""
 STATIC = {"layers": 0, "width": 256, "vocabulary": 16_000}
 """Architecture where nothing is pretrained: few texts teach a transformer less than that."""
+TOP_K = 3
+"""Languages per epoch of Algorithm 1, where there are as many."""
 LAYERS = 4
 """Of a pretrained teacher, for a student that starts from it."""
 MIXED = 30_000
@@ -22,8 +25,9 @@ def fill_in(values: Any) -> Any:
     The student starts from the first four layers of the pretrained teacher that serves most
     languages (from its embeddings, if params.yaml gives the student another architecture); where
     nothing is pretrained it has no layers, and learns from more mixed texts. Learning rates follow
-    from what is pretrained. What params.yaml says stays as it is; what is malformed is left to the
-    checks.
+    from what is pretrained. X-LM-Tiny's teacher is the one that scores the most languages, and
+    Algorithm 1 trains on no more languages than there are. What params.yaml says stays as it is;
+    what is malformed is left to the checks.
     """
     if not isinstance(values, dict):
         return values
@@ -36,8 +40,34 @@ def fill_in(values: Any) -> Any:
         student = _start(values, student) | student
     if _static(student):
         data = {"mixed": MIXED} | data
-    distil = {"learning_rate": _learning_rate(student)} | distil
-    return values | {"data": data, "student": student, "distil": distil}
+    distil = {"learning_rate": _learning_rate(student), **_top_k(values)} | distil
+    return values | {"data": data, "student": student, "distil": distil} | _baseline(values)
+
+
+def _top_k(values: Values) -> Values:
+    languages = values.get("languages")
+    if not isinstance(languages, tuple | list) or not languages:
+        return {}
+    return {"top_k": min(TOP_K, len(languages))}
+
+
+def _baseline(values: Values) -> Values:
+    """`baseline` with the teacher that scores the most languages, the first of several."""
+    teachers, baseline = values.get("teachers"), values.get("baseline", {})
+    if not isinstance(teachers, dict) or not teachers or not isinstance(baseline, dict):
+        return {}
+    return {"baseline": {"teacher": max(teachers, key=partial(_served, values))} | baseline}
+
+
+def _served(values: Values, name: str) -> int:
+    """How many of the languages a teacher scores."""
+    teacher, languages = values["teachers"][name], values.get("languages")
+    if not isinstance(teacher, dict) or not isinstance(languages, tuple | list):
+        return 0
+    codes = teacher.get("scores") or teacher.get("languages") or ()
+    if not isinstance(codes, tuple | list):
+        return 0
+    return len(languages) if "all" in codes else len({*codes} & {*languages})
 
 
 def _fine_tuning(values: Values) -> Values:
@@ -79,15 +109,10 @@ def _pretrained(values: Values) -> str | None:
     teachers, languages = values.get("teachers"), values.get("languages")
     if not isinstance(teachers, dict) or not isinstance(languages, tuple | list):
         return None
-
-    def served(teacher: Any) -> int:
-        if not isinstance(teacher, dict) or not teacher.get("checkpoint"):
-            return 0
-        codes = teacher.get("scores") or teacher.get("languages") or ()
-        return len(languages) if "all" in codes else len({*codes} & {*languages})
-
-    name = max(teachers, key=lambda name: served(teachers[name]), default=None)
-    return name if name is not None and 2 * served(teachers[name]) > len(languages) else None
+    names = [name for name, teacher in teachers.items()
+             if isinstance(teacher, dict) and teacher.get("checkpoint")]
+    name = max(names, key=partial(_served, values), default=None)
+    return name if name is not None and 2 * _served(values, name) > len(languages) else None
 
 
 def _learning_rate(student: Values) -> float:

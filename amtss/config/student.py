@@ -151,7 +151,8 @@ class Distil(Section):
     """Softens soft targets and the student's outputs, and its square scales the distillation term;
     1 is the paper's."""
     top_k: Count = 3
-    """K, the number of languages trained on in each epoch after the first (line 11)."""
+    """K, the number of languages trained on in each epoch after the first (line 11). If params.yaml
+    has none and there are fewer than 3 languages: all of them."""
     share: Share = 1.0
     """Share of a selected language's rows used per epoch; the first epoch uses all rows."""
     replay: Share = 0.0
@@ -191,7 +192,8 @@ class Baseline(Section):
     with the settings of `distil`."""
 
     teacher: str = "multilingual"
-    """Name of its teacher, one that scores every language."""
+    """Name of its teacher, one that scores every language. DVC reads it from params.yaml before
+    it runs anything; `amtss` alone would take the teacher of most languages."""
 
 
 class Onboarding(Section):

@@ -3,15 +3,15 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from amtss.errors import DataError, first_line
-from amtss.files import contents, fingerprint, read_json, replacing, write_json
+from amtss import records
+from amtss.errors import DataError
+from amtss.files import contents, fingerprint, replacing, seal, verify, write_json
 from amtss.paths import Layout
 
 UNLABELLED = -1
@@ -45,6 +45,14 @@ class Corpus:
         mixed = sum(name.startswith(MIXED) for name in ids)
         return len(ids) - mixed, mixed
 
+    def own(self) -> "Corpus":
+        """The same without mixed texts, which are the last rows of the unlabelled split."""
+        rows, mixed = self.unlabelled()
+        if not mixed:
+            return self
+        logs = self.splits["unlabelled"].slice(0, rows)
+        return replace(self, splits=self.splits | {"unlabelled": logs})
+
     def label_ids(self, split: str, labels: Sequence[str]) -> NDArray[np.int64]:
         """Index of each example's label in `labels`, `UNLABELLED` for none. *Shape:* (N,)"""
         index: dict[str | None, int] = {label: i for i, label in enumerate(labels)}
@@ -69,24 +77,21 @@ def write(layout: Layout, language: str, tables: dict[str, pa.Table],
             "fingerprint": fingerprint(labels, contents(folder / f"{split}.arrow"
                                                         for split in tables)),
             "rows": {split: len(table) for split, table in tables.items()}})
+        seal(folder)
 
 
 def load(layout: Layout, language: str) -> Corpus:
     """A language's corpus, memory-mapped.
 
     Raises:
-        DataError: a split's file is missing, damaged or has another number of rows.
+        AmtssError: a file is missing or altered.
     """
     folder = layout.corpus(language)
     command = f"dvc repro data@{language}"
-    about = read_json(folder / "corpus.json", command)
-    splits = {}
-    for split, rows in about["rows"].items():
-        path = folder / f"{split}.arrow"
-        splits[split] = _mapped(path, command)
-        if len(splits[split]) != rows:
-            raise DataError(f"{path}: expected {rows} rows, found {len(splits[split])}; "
-                            f"run `{command}`")
+    about = records.corpus(layout, language)
+    verify(folder, command)
+    splits = {split: pa.ipc.open_file(pa.memory_map(str(folder / f"{split}.arrow"))).read_all()
+              for split in about["rows"]}
     labels = tuple(about["labels"]) if about["labels"] else None
     return Corpus(language, splits, about["fingerprint"], labels)
 
@@ -103,14 +108,6 @@ def test_fingerprint(layout: Layout, language: str) -> str:
     except OSError as error:
         raise DataError(f"{path}: expected a file, found: {error.strerror}; run "
                         f"`dvc repro data@{language}`") from error
-
-
-def _mapped(path: Path, command: str) -> pa.Table:
-    try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: expected a whole Arrow file, found: "
-                        f"{first_line(error)}; run `{command}`") from error
 
 
 def _keys(table: pa.Table) -> NDArray[np.int64]:

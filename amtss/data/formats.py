@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from amtss.errors import DataError, first_line
+from amtss.texts import check_text
 
 Columns = dict[str, Callable[[], pa.ChunkedArray] | None]
 """Name of a column -> what reads it; None where several columns have the name."""
@@ -233,9 +234,5 @@ def _as_text(value: Any, where: str, name: str) -> str:
                         "name another column in data.columns or fix the file")
     if not isinstance(value, str):
         return json.dumps(value)  # a number, true or false
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{where}: expected Unicode text in the column {name!r}, found half a "
-                        f"surrogate pair, {value[error.start]!a}; fix the file") from error
+    check_text(f"{where}: column {name!r}", value)
     return value

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.distillation import importance, margin
+from amtss.distillation.learnt import check_teachers
 from amtss.distillation.lesson import Lesson, prepare, soft_targets
 from amtss.distillation.results import OnEpoch, finish, measure_on_validation, record
 from amtss.logits.pool import Weights
@@ -32,11 +33,14 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     Killed at any moment and run again, it resumes from its last epoch and ends with the same bytes.
 
     Raises:
-        ParamsError, DataError, CacheError, CheckpointError: an input is missing or unfit.
+        AmtssError: an input is missing, altered or unfit.
+        CheckpointError: the student, or all of its teachers, have learnt nothing.
     """
     settings, languages = params.schedule, list(params.languages)
     lesson = prepare(params, layout, languages, params.pool, "distil")             # lines 1, 2
     learner, progress, teachers = lesson.learner, lesson.progress, lesson.teachers
+    if settings.kd_weight and not settings.labels_only:
+        check_teachers(params, teachers)
     state, epochs = _state(params, lesson), settings.epochs(len(lesson.train.labels))
     for epoch in range(progress.epoch + 1, epochs + 1):                            # line 3
         if state.finished:                                                         # line 13
@@ -65,7 +69,7 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
         progress.state = asdict(state)
         learner.save(layout.checkpoints("distil"), progress)
         on_epoch(progress.history[-1])
-    finish(lesson, layout, "distil")
+    finish(params, lesson, layout, "distil")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ import time
 
 import numpy as np
 
-from amtss import processes
+from amtss import processes, records
 from amtss.config.schema import Params
 from amtss.distillation import importance
 from amtss.distillation.lesson import prepare, soft_targets
 from amtss.distillation.results import OnEpoch, finish, measure_on_validation, record
 from amtss.errors import CheckpointError
-from amtss.files import read_json, replacing, write_json, write_text
+from amtss.files import replacing, seal, verify, write_json, write_text
 from amtss.paths import Layout
 
 HEAD = "all"
@@ -25,7 +25,7 @@ def baseline(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     student is written instead.
 
     Raises:
-        ParamsError, DataError, CacheError, CheckpointError: an input is missing or unfit.
+        AmtssError: an input is missing, altered or unfit.
     """
     if params.onboarding is None:
         _train(params, layout, on_epoch)
@@ -34,7 +34,7 @@ def baseline(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
 
 
 def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
-    cost = read_json(layout.training("distil") / "cost.json", "dvc repro distil")
+    cost = records.cost(layout, "distil")
     budget = cost["examples"]
     lesson = prepare(params, layout, [HEAD], [params.baseline.teacher], "baseline", budget)
     learner, progress = lesson.learner, lesson.progress
@@ -50,7 +50,7 @@ def _train(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
         record(progress, epoch, len(rows), time.perf_counter() - started, outcomes, dict(losses))
         learner.save(layout.checkpoints("baseline"), progress)
         on_epoch(progress.history[-1])
-    finish(lesson, layout, "baseline")
+    finish(params, lesson, layout, "baseline")
 
 
 def _copy_registered(layout: Layout) -> None:
@@ -59,9 +59,11 @@ def _copy_registered(layout: Layout) -> None:
     if not registered.is_dir():
         raise CheckpointError(f"{registered}: expected the registered student, found none; run "
                               "`dvc repro -f fetch`")
+    verify(layout.registered, "dvc repro fetch")
     with replacing(layout.baseline) as folder:
         shutil.copytree(registered, folder)
     write_text(layout.history("baseline"), "")
     write_text(layout.training("baseline") / "epochs.csv", "epoch,language,accuracy,margin,rank\n")
     write_json(layout.training("baseline") / "cost.json",
                {"examples": 0, "seconds": 0.0, "epochs": 0, "best_epoch": 0})
+    seal(layout.training("baseline"))

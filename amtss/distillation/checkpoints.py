@@ -1,6 +1,7 @@
 """Checkpoints of a student's training: a folder per epoch, of which the last and the best are kept.
 
-A folder `epoch-N` holds the student's weights, the optimiser's moments and the `Progress`.
+A folder `epoch-N` holds the student's weights, the optimiser's moments and the `Progress`, and is
+sealed.
 """
 
 import shutil
@@ -9,12 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from amtss.errors import AmtssError
-from amtss.files import read_json, replacing, write_json
+from amtss.files import read_json, replacing, seal, verify, write_json
 
 WEIGHTS = "model.safetensors"
 MOMENTS = "optimizer.safetensors"
@@ -58,6 +58,7 @@ def write(folder: Path, checkpoint: Checkpoint) -> None:
         save_file(checkpoint.weights, temporary / WEIGHTS)
         save_file(checkpoint.moments, temporary / MOMENTS)
         write_json(temporary / PROGRESS, asdict(progress))
+        seal(temporary)
     kept = [_epoch(folder, progress.epoch), _epoch(folder, progress.best_epoch)]
     for path in _epochs(folder):
         if path not in kept:
@@ -68,12 +69,14 @@ def read_last(folder: Path, fingerprint: str) -> Checkpoint | None:
     """The last readable checkpoint of the training with this fingerprint, if there is one."""
     for path in reversed(_epochs(folder)):
         try:
-            progress = Progress(**read_json(path / PROGRESS, "dvc repro"))
+            progress = read_json(path / PROGRESS, Progress, "dvc repro")
             if progress.fingerprint != fingerprint:
                 return None
+            verify(path, "dvc repro")
             checkpoint = Checkpoint(progress, load_file(path / WEIGHTS), load_file(path / MOMENTS))
-            read_best(folder, progress)  # the training will end with these weights
-        except (OSError, TypeError, AmtssError, SafetensorError) as error:
+            if progress.best_epoch != progress.epoch:
+                read_best(folder, progress)  # the training will end with these weights
+        except AmtssError as error:
             print(f"{path}: unreadable ({error}); resuming without it", file=sys.stderr)
             continue
         return checkpoint
@@ -81,8 +84,14 @@ def read_last(folder: Path, fingerprint: str) -> Checkpoint | None:
 
 
 def read_best(folder: Path, progress: Progress) -> dict[str, Tensor]:
-    """The best epoch's weights."""
-    return load_file(_epoch(folder, progress.best_epoch) / WEIGHTS)
+    """The best epoch's weights.
+
+    Raises:
+        AmtssError: its checkpoint is missing or altered.
+    """
+    best = _epoch(folder, progress.best_epoch)
+    verify(best, "dvc repro")
+    return load_file(best / WEIGHTS)
 
 
 def _epoch(folder: Path, number: int) -> Path:

@@ -20,6 +20,7 @@ from amtss.distillation import checkpoints
 from amtss.distillation.checkpoints import Checkpoint, Progress
 from amtss.distillation.embedding_rows import EmbeddingRows
 from amtss.distillation.examples import Examples
+from amtss.distillation.learnt import check_finite
 from amtss.distillation.loss import Loss, distillation_loss
 from amtss.errors import CheckpointError
 from amtss.models import hardware
@@ -71,6 +72,7 @@ class Learner:
 
         Raises:
             ParamsError: the memory is full.
+            CheckpointError: a loss is NaN or infinite.
         """
         process = self.accelerator.process_index << 40  # each process has dropout of its own
         torch.manual_seed(self.settings.seed * 1_000_003 + number + process)
@@ -85,6 +87,7 @@ class Learner:
             decay *= self._decay()
         self.rows.decay(decay)
         means = self.accelerator.reduce(sums, "sum") / len(rows)
+        check_finite(self.settings, f"losses in epoch {number}", means.cpu())
         return dict(zip(("loss", "hard_loss", "soft_loss"), means.tolist(), strict=True))
 
     def _step(self, data: Examples, batch: NDArray[np.int64], targets: NDArray[np.float32],
@@ -147,7 +150,11 @@ class Learner:
 
     @hardware.fitting("lower student.max_length")
     def predict(self, data: Examples) -> NDArray[np.float32]:
-        """Logits of all examples, in every process. *Shape:* (N, C)"""
+        """Logits of all examples, in every process. *Shape:* (N, C)
+
+        Raises:
+            CheckpointError: a logit is NaN or infinite.
+        """
         self.model.train(False)
         classes = len(self.model.config.id2label or {})
         logits = np.zeros((len(data.labels), classes), dtype=np.float32)
@@ -157,6 +164,7 @@ class Learner:
                 logits[rows] = self.model(*self._inputs(data, rows)).float().cpu().numpy()
         # Each process has computed some rows; the others are 0.
         whole = self.accelerator.reduce(torch.from_numpy(logits).to(self.accelerator.device), "sum")
+        check_finite(self.settings, "logits", whole.cpu().numpy())
         return np.asarray(whole.cpu().numpy())
 
     def agreed(self, decision: Decision) -> Decision:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.distillation import importance
-from amtss.files import contents, fingerprint, read_json
+from amtss.files import SEAL, fingerprint, verify
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
 from amtss.paths import Layout
@@ -44,7 +45,7 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
         budget: how many examples the training may see, where that is fixed.
 
     Raises:
-        DataError, CacheError, CheckpointError: an input is missing or unfit.
+        AmtssError: an input is missing, altered or unfit.
     """
     from amtss.distillation.examples import examples
     from amtss.distillation.learner import Learner
@@ -52,9 +53,10 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     from amtss.student.model import build_student
     from amtss.tokenization import tokens
 
-    labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
+    labels = records.labels(layout)
     corpora = [corpus.load(layout, language) for language in params.languages]
     members = pool.load(params, layout, corpora, labels, teachers)
+    verify(layout.tokenizer, "dvc repro start")
     tokenizer = load_tokenizer(str(layout.tokenizer))
     hardware.deterministic(params.distil.seed)
     cache = tokens.Cache(layout.tokens(), tokenizer, params.student.max_length)
@@ -78,6 +80,7 @@ def _extended_student(params: Params, layout: Layout, labels: Sequence[str], tok
     """The registered student with heads and embeddings for the new languages."""
     from amtss.student import new_languages
 
+    verify(layout.registered, "dvc repro fetch")
     folder = layout.registered / "student"
     old = [code for code in params.languages if code not in params.newcomers]
     registered = new_languages.load(folder, old, labels, params.student.max_length)
@@ -102,8 +105,8 @@ def _fingerprint(params: Params, layout: Layout, teachers: Sequence[str],
                                           "continuation"})
     origins = [repr(logits_cache.origin_of(params, layout, name, language))
                for name in teachers for language in params.scored_by(name)]
-    files = [path for path in sorted(layout.tokenizer.rglob("*")) if path.is_file()]
-    return fingerprint(settings, origins, list(teachers), budget, rows, contents(files))
+    started = (layout.tokenizer / SEAL).read_bytes()
+    return fingerprint(settings, origins, list(teachers), budget, rows, started)
 
 
 def soft_targets(params: Params, teachers: Pool, weights: Weights) -> NDArray[np.float32]:

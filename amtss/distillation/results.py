@@ -10,7 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amtss import processes
-from amtss.files import replacing, write_json, write_text
+from amtss.config.schema import Params
+from amtss.distillation.learnt import check_student, warn_of, warn_of_loss
+from amtss.files import replacing, seal, write_json, write_text
+from amtss.logits.skill import Skill, skill
 from amtss.logits.softmax import softmax
 from amtss.paths import Layout
 from amtss.tokenization.tokenizer import load_tokenizer
@@ -35,16 +38,19 @@ class Outcome:
     """In points."""
     losses: NDArray[np.float64]
     """Cross-entropy of each example, in nats. *Shape:* (N,)"""
+    skill: Skill
 
 
 def measure_on_validation(learner: "Learner", validation: "Examples",
                           languages: Sequence[str]) -> dict[str, Outcome]:
     """Lines 7 and 8 of Algorithm 1: the student on every language's validation rows."""
     probabilities = softmax(learner.predict(validation))
-    right = probabilities.argmax(axis=-1) == validation.labels
+    chosen = probabilities.argmax(axis=-1)
+    right = chosen == validation.labels
     losses = -np.log(np.maximum(
         probabilities[np.arange(len(right)), validation.labels], np.finfo(np.float64).tiny))
-    return {language: Outcome(100.0 * float(right[rows].mean()), losses[rows])
+    return {language: Outcome(100.0 * float(right[rows].mean()), losses[rows],
+                              skill(chosen[rows], validation.labels[rows]))
             for index, language in enumerate(languages)
             if len(rows := validation.of(index))}
 
@@ -66,11 +72,25 @@ def record(progress: "Progress", epoch: int, examples: int, seconds: float,
     progress.seconds += seconds
     progress.history.append({
         "epoch": epoch, "examples": examples, "seconds": round(seconds, 3), **report,
-        "accuracy": accuracy, "average": mean, "best": best})
+        "accuracy": accuracy, "average": mean, "best": best,
+        "skill": {language: outcome.skill for language, outcome in outcomes.items()}})
 
 
-def finish(lesson: "Lesson", layout: Layout, stage: str) -> None:
-    """Write the best epoch as the stage's model folder, its history and its cost."""
+def finish(params: Params, lesson: "Lesson", layout: Layout, stage: str) -> None:
+    """Write the best epoch as the stage's model folder, its history and its cost.
+
+    Raises:
+        CheckpointError: the student has learnt nothing.
+        AmtssError: its best checkpoint is missing or altered.
+    """
+    history = lesson.progress.history
+    best = history[lesson.progress.best_epoch - 1]
+    warn_of_loss(params, history, "student" if stage == "distil" else stage)
+    skills = {code: Skill(*figures) for code, figures in best["skill"].items()}
+    if stage == "distil":
+        check_student(params, skills, "validation", history)
+    else:
+        warn_of(params, skills, "validation", history, stage)
     if processes.first():
         _write(lesson, layout, stage)
     lesson.learner.accelerator.wait_for_everyone()
@@ -83,12 +103,14 @@ def _write(lesson: "Lesson", layout: Layout, stage: str) -> None:
     with replacing(model) as folder:
         lesson.learner.model.save_pretrained(folder, state_dict=lesson.learner.weights())
         load_tokenizer(str(layout.tokenizer)).save_pretrained(folder)
+        seal(folder)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history]
     write_text(layout.history(stage), "".join(lines))
     write_text(layout.training(stage) / "epochs.csv", _epochs_csv(progress.history))
     write_json(layout.training(stage) / "cost.json", {
         "examples": progress.examples, "seconds": round(progress.seconds, 3),
         "epochs": progress.epoch, "best_epoch": progress.best_epoch})
+    seal(layout.training(stage))
     # A later run with other code must train again, not find these checkpoints and stop.
     shutil.rmtree(layout.checkpoints(stage))
 

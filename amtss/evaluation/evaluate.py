@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.config.schema import Evaluation, Params
 from amtss.data.corpus import Corpus, load, test_fingerprint
+from amtss.distillation.learnt import check_student
 from amtss.evaluation import floor, footprint
 from amtss.evaluation.advice import advice
 from amtss.evaluation.metrics import (
@@ -21,9 +23,10 @@ from amtss.evaluation.metrics import (
     macro_f1,
     paired_test,
 )
-from amtss.files import read_json, read_rows, write_json, write_text
+from amtss.files import seal, write_json, write_text
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
+from amtss.logits.skill import Skill, skill
 from amtss.logits.softmax import Array, softmax
 from amtss.models import checkpoint
 from amtss.paths import Layout
@@ -38,14 +41,20 @@ def evaluate(params: Params, layout: Layout) -> None:
     """Write `metrics.json` and `evaluation/predictions.csv`.
 
     Raises:
-        CacheError, CheckpointError, DataError: an earlier stage's artifact is missing or broken.
+        AmtssError: an earlier stage's artifact is missing, altered or stale.
+        CheckpointError: the student has learnt nothing.
     """
-    labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
+    labels = records.labels(layout)
     corpora = [load(layout, language) for language in params.languages]
     gold = {corpus.language: corpus.label_ids("test", labels) for corpus in corpora}
     teachers = pool.load(params, layout, corpora, labels, list(params.teachers))
-    weights = _final_weights(layout)
+    history = records.history(layout, "distil")
+    kept = [epoch for epoch in history if epoch["best"]][-1]
+    weights = _weights(kept)
     student = predict_test(layout.student, corpora)
+    check_student(params, {language: skill(probabilities.argmax(axis=-1), gold[language])
+                           for language, probabilities in student.items()}, "test", history,
+                  {language: Skill(*figures) for language, figures in kept["skill"].items()})
     # In an onboarding the baseline is the version that it started from: no heads for newcomers.
     served = [corpus for corpus in corpora if params.onboarding is None
               or corpus.language not in params.newcomers]
@@ -134,12 +143,10 @@ def _best(members: pool.LanguagePool) -> str:
     return members.teachers[int(members.accuracy().argmax())]
 
 
-def _final_weights(layout: Layout) -> Weights:
-    """W of the epoch that was kept, by language, then teacher."""
-    epochs = read_rows(layout.history("distil"), "dvc repro -f distil")
-    kept = [epoch for epoch in epochs if epoch["best"]][-1]
+def _weights(epoch: records.Epoch) -> Weights:
+    """W of an epoch, by language, then teacher."""
     weights: Weights = {}
-    for teacher, row in kept["weights"].items():
+    for teacher, row in epoch["weights"].items():
         for language, weight in row.items():
             weights.setdefault(language, {})[teacher] = weight
     return weights
@@ -161,3 +168,4 @@ def write_predictions(layout: Layout, corpora: Sequence[Corpus], labels: Sequenc
         writer.writerows(zip([language] * len(test), test["id"].to_pylist(),
                              test["label"].to_pylist(), *predicted, strict=True))
     write_text(layout.evaluation / "predictions.csv", text.getvalue())
+    seal(layout.evaluation)

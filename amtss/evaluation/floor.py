@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.config.schema import Params
 from amtss.data.corpus import Corpus, load
 from amtss.errors import CheckpointError
-from amtss.files import read_json, replacing, write_json
+from amtss.files import replacing, seal, verify, write_json
 from amtss.logits.softmax import Array, softmax
 from amtss.paths import Layout
 from amtss.teachers import linear, linear_model
@@ -27,9 +28,9 @@ def teach(params: Params, layout: Layout) -> None:
     """Write the floor's folder: its models, and `floor.json` with their cost.
 
     Raises:
-        DataError: a language's corpus is missing, damaged or too small.
+        AmtssError: a language's corpus is missing, altered or too small.
     """
-    labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
+    labels = records.labels(layout)
     corpora = [load(layout, language) for language in params.languages]
     started = time.process_time()
     rows = {corpus.language: _rows(corpus) for corpus in corpora}
@@ -39,6 +40,7 @@ def teach(params: Params, layout: Layout) -> None:
     with replacing(layout.floor) as folder:
         folder.mkdir()
         linear_model.save(models, folder)
+        seal(folder)  # without the seconds of floor.json, so that equal models have equal bytes
         write_json(folder / "floor.json", {
             "architecture": linear_model.ARCHITECTURE, "seconds": round(seconds, 3),
             "rows": {code: len(chosen) for code, chosen in rows.items()},
@@ -59,7 +61,8 @@ def predict_test(layout: Layout, corpora: Sequence[Corpus]) -> dict[str, Array]:
     Raises:
         AmtssError: the floor is missing, damaged, or of other languages.
     """
-    models = linear_model.load(layout.floor, "dvc repro -f floor")
+    verify(layout.floor, "dvc repro floor")
+    models = linear_model.load(layout.floor, "dvc repro floor")
     missing = [corpus.language for corpus in corpora if corpus.language not in models]
     if missing:
         raise CheckpointError(f"{layout.floor}: expected a model of {', '.join(missing)}, found "

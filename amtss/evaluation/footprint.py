@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from amtss import records
 from amtss.config.schema import Params
 from amtss.files import read_json
 from amtss.paths import Layout
@@ -24,7 +25,7 @@ def sizes(params: Params, layout: Layout) -> dict[str, dict[str, Any]]:
 def _student(folder: Path) -> dict[str, Any]:
     """Size and architecture of a student; where its vocabulary is trimmed, also the parameters with
     the full vocabulary."""
-    encoder = read_json(folder / "config.json", "dvc repro")["encoder"]
+    encoder = read_json(folder / "config.json", records.Student, "dvc repro", ours=False)["encoder"]
     metadata = _metadata(folder)
     size: dict[str, Any] = {
         **_weights(folder, metadata),
@@ -38,7 +39,7 @@ def _student(folder: Path) -> dict[str, Any]:
 def _teacher(layout: Layout, name: str) -> dict[str, Any]:
     """Size and architecture of a teacher, with the weights that it needs besides its own; those
     without layers have no number of them."""
-    about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
+    about = records.teacher(layout, name)
     layers = f", {about['layers']} layers" if about["layers"] else ""
     folder = layout.teacher(name)
     own = sum(path.stat().st_size for path in folder.glob("model*.safetensors"))  # maybe in parts
@@ -65,19 +66,19 @@ def _row_length(metadata: "SafetensorsRepoMetadata") -> int:
                 for name, tensor in file.tensors.items() if name.endswith("word_embeddings.weight"))
 
 
-def costs(params: Params, layout: Layout) -> dict[str, dict[str, float]]:
+def costs(params: Params, layout: Layout) -> dict[str, records.Cost]:
     """Examples, seconds and epochs of training by model, by its name in metrics.json.
 
     The floor's seconds are CPU seconds; the others' are those of a clock.
     """
-    found = {"student": read_json(layout.training("distil") / "cost.json", "dvc repro distil"),
-             "baseline": read_json(layout.training("baseline") / "cost.json",
-                                   "dvc repro baseline")}
-    floor = read_json(layout.floor / "floor.json", "dvc repro floor")
+    found = {"student": records.cost(layout, "distil"),
+             "baseline": records.cost(layout, "baseline")}
+    floor = read_json(layout.floor / "floor.json", records.Floor, "dvc repro floor")
     found["floor"] = {"examples": sum(floor["rows"].values()), "seconds": floor["seconds"],
                       "epochs": 1, "best_epoch": 1}
     for name in params.teachers:
-        about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
-        found[f"teachers.{name}"] = {
-            key: about[key] for key in ("examples", "seconds", "epochs", "best_epoch")}
+        about = records.teacher(layout, name)
+        found[f"teachers.{name}"] = records.Cost(
+            examples=about["examples"], seconds=about["seconds"], epochs=about["epochs"],
+            best_epoch=about["best_epoch"])
     return found

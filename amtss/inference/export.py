@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from amtss.errors import AmtssError, CheckpointError
-from amtss.files import replacing, write_bytes, write_json
+from amtss.files import replacing, seal, write_bytes, write_json
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 
@@ -41,7 +41,7 @@ def export(folder: Path, language: str, to: Path) -> None:
     Raises:
         CheckpointError: there is no student, it has no such head, or transformers has no
             sequence classifier with such an encoder, pooling and heads.
-        AmtssError: `to` holds something other than an export.
+        AmtssError: the student is altered, or `to` holds something other than an export.
     """
     student = _student(folder, language)
     _check_replaceable(to)
@@ -81,7 +81,7 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "") -> N
     Raises:
         CheckpointError: there is no student, it has no such head, or its encoder has another family
             or activation.
-        AmtssError: `to` holds something other than an export.
+        AmtssError: the student is altered, or `to` holds something other than an export.
     """
     from amtss.inference import onnx_graph
 
@@ -106,6 +106,7 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "") -> N
             MARK: {"format": format, "student": checkpoint.fingerprint(folder)},
             "labels": student.labels, "languages": student.languages, "max_tokens": limit,
             "pad_token_id": tokenizer.pad_token_id})
+        seal(temporary)
 
 
 def _check_family(encoder: "PreTrainedConfig") -> None:

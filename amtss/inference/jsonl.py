@@ -8,7 +8,8 @@ from textwrap import shorten
 from typing import IO, NamedTuple
 
 from amtss.errors import DataError
-from amtss.inference.predictor import Predictor, check_text
+from amtss.inference.predictor import Predictor
+from amtss.texts import check_text
 
 BATCH = 128
 """Lines read before they are answered."""
@@ -107,6 +108,7 @@ def answer(load: Callable[[Path], Predictor], folder: Path, questions: Iterable[
 
     Raises:
         CheckpointError: there is no student in `folder`.
+        AmtssError: its files are altered.
     """
     predictor: Predictor | None = None
     waiting = iter(questions)

@@ -13,6 +13,7 @@ def load_folder(folder: Path) -> Predictor:
 
     Raises:
         CheckpointError: neither is in `folder`, or it cannot be read.
+        AmtssError: its files are altered.
     """
     if (folder / "model.onnx").is_file():
         return OnnxPredictor(folder)

@@ -2,15 +2,18 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from textwrap import shorten
 from threading import Lock
 from typing import Any
 
 import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from amtss.errors import AmtssError, DataError
+from amtss.inference import serving
 from amtss.inference.load import load_folder
 
 
@@ -22,6 +25,7 @@ class Served(PythonModel):
         self.predictor = load_folder(Path(onnx or context.artifacts["student"]))
         # The server calls from many threads, which PytorchPredictor does not allow.
         self.one_at_a_time: AbstractContextManager[Any] = nullcontext() if onnx else Lock()
+        serving.guard()
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame,
                 params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
@@ -32,16 +36,24 @@ class Served(PythonModel):
             params: `lang` is the language of rows that name none.
 
         Raises:
-            MlflowException: a text is missing, or a language is missing or not served; HTTP 400.
+            MlflowException: a text is missing or none, a language is missing or not served, or a
+                server is asked too much at once (HTTP 400); or the model is damaged (HTTP 500).
         """
+        if message := serving.too_many(len(model_input)):
+            raise _refused(message)
         texts = _column(model_input, "text")
         if None in texts:
             raise _refused(f"text: expected text, found none in row {texts.index(None) + 1}; fill "
                            "it in or leave the row out")
         pairs = _column(model_input, "pair")
         languages = self._languages(_column(model_input, "lang"), (params or {}).get("lang"))
-        with self.one_at_a_time:
-            predictions = self.predictor.predict(texts, languages, pairs)
+        try:
+            with self.one_at_a_time:
+                predictions = self.predictor.predict(texts, languages, pairs)
+        except DataError as error:
+            raise _refused(str(error)) from None
+        except AmtssError as error:
+            raise MlflowException(str(error), INTERNAL_ERROR) from None
         return [{"label": prediction.label, "score": prediction.score,
                  "probabilities": prediction.probabilities} for prediction in predictions]
 
@@ -51,7 +63,7 @@ class Served(PythonModel):
         languages = [language or default for language in column]
         for row, language in enumerate(languages, start=1):
             if language not in served:
-                found = "none" if language is None else repr(language)
+                found = "none" if language is None else shorten(ascii(language), 80)
                 raise _refused(f"lang: expected one of {', '.join(served)}, found {found} in row "
                                f"{row}; name one of them in the column or the parameter `lang`")
         return [language for language in languages if language is not None]
@@ -63,7 +75,8 @@ def _column(table: pd.DataFrame, name: str) -> list[Any]:
               for value in table.get(name, [None] * len(table))]
     for row, value in enumerate(values, start=1):
         if not isinstance(value, str | None):
-            raise _refused(f"{name}: expected text, found {value!r} in row {row}; quote it")
+            raise _refused(f"{name}: expected text, found "
+                           f"{shorten(repr(value), 80)} in row {row}; quote it")
     return values
 
 

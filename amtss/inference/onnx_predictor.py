@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.errors import CheckpointError, first_line
-from amtss.files import read_json, read_text
+from amtss.files import read_json, read_text, verify
 from amtss.inference.predictor import Predictor
 from amtss.tokenization.tokens import Tokens
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 COMMAND = "amtss export --format onnx"
-KEYS = ("labels", "languages", "pad_token_id")
-"""What a prediction needs of config.json."""
 
 
 class OnnxPredictor(Predictor):
@@ -35,14 +34,15 @@ class OnnxPredictor(Predictor):
     def __init__(self, folder: Path) -> None:
         """
         Raises:
-            CheckpointError: there is no export in `folder`, or it is damaged.
+            CheckpointError: there is no export in `folder`, or onnxruntime cannot read it.
+            AmtssError: its files are missing or altered.
         """
         if not (folder / "model.onnx").is_file():
             raise CheckpointError(f"{folder}: expected an export with model.onnx, found none; run "
                                   f"`{COMMAND}`")
-        config = read_json(folder / "config.json", COMMAND)
-        if not isinstance(config, dict) or not {*KEYS} <= {*config}:
-            raise _damaged(folder / "config.json", f"no {', '.join(KEYS)}")
+        verify(folder, COMMAND)
+        # The seal is enough; a version from before there were checksums has none in this file.
+        config = read_json(folder / "config.json", records.Export, COMMAND, ours=False)
         self.labels = config["labels"]
         self.languages = config["languages"]
         self.pad = config["pad_token_id"]

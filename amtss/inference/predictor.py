@@ -3,35 +3,18 @@
 Shapes: N texts, B texts of a batch, S tokens, C classes.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from textwrap import shorten
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.errors import DataError
+from amtss.errors import CheckpointError, DataError
 from amtss.logits.softmax import Array, softmax
+from amtss.texts import check_text
 from amtss.tokenization import tokens
 from amtss.tokenization.tokens import Tokens
-
-_SURROGATE = re.compile("[\\ud800-\\udfff]")
-
-
-def check_text(where: str, text: object) -> None:
-    """Check that `text` is text that UTF-8 can hold.
-
-    Raises:
-        DataError: it is something else, or has half of a surrogate pair.
-    """
-    if not isinstance(text, str):
-        raise DataError(f"{where}: expected text, found {shorten(repr(text), 80)}; put it in "
-                        "quotes")
-    if not text.isascii() and (half := _SURROGATE.search(text)):
-        raise DataError(f"{where}: expected text, found half of a surrogate pair, {half[0]!r}, at "
-                        f"character {half.start() + 1}; correct it, or convert it to UTF-8")
 
 
 @dataclass(frozen=True)
@@ -98,7 +81,11 @@ class Predictor(ABC):
 
     def probabilities(self, texts: list[str], pairs: list[str] | None,
                       lang: str | Sequence[str]) -> Array:
-        """Probability of each label for each text; arguments as in `predict`. *Shape:* (N, C)"""
+        """Probability of each label for each text; arguments as in `predict`. *Shape:* (N, C)
+
+        Raises:
+            CheckpointError: the model's answers are not numbers.
+        """
         if pairs is not None and len(pairs) != len(texts):
             raise DataError(f"pairs: expected one for each of {len(texts)} texts, found "
                             f"{len(pairs)}; pass a list of the same length")
@@ -107,8 +94,12 @@ class Predictor(ABC):
         encoded = self.tokenise(texts, pairs)
         for batch in tokens.batches(encoded.lengths, self.batch_size):
             ids, mask = encoded.padded(batch, self.pad)
-            rows[batch] = softmax(self.logits(ids, mask, heads[batch]))
-        return rows
+            rows[batch] = self.logits(ids, mask, heads[batch])
+        if not np.isfinite(rows).all():
+            raise CheckpointError("model: expected finite logits, found NaN or infinite ones; its "
+                                  "weights are damaged, so make it again: `dvc repro -f distil`, "
+                                  "then export or register it")
+        return softmax(rows)
 
     @abstractmethod
     def tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from amtss.errors import CheckpointError
-from amtss.files import read_json
+from amtss.files import read_json, verify
 from amtss.inference.predictor import Predictor
 from amtss.tokenization import tokenizer, tokens
 from amtss.tokenization.tokens import Tokens
@@ -27,6 +27,7 @@ class PytorchPredictor(Predictor):
         """
         Raises:
             CheckpointError: there is no student in `folder`.
+            AmtssError: its files are altered.
         """
         from amtss.models import checkpoint, hardware
         from amtss.student.model import StudentConfig, StudentModel
@@ -34,11 +35,13 @@ class PytorchPredictor(Predictor):
         if not (folder / "model.safetensors").is_file():
             raise CheckpointError(f"{folder}: expected a student with model.safetensors, found "
                                   "none; run `dvc repro`")
-        kind = read_json(folder / "config.json", "dvc repro -f distil").get("model_type")
+        kind = read_json(folder / "config.json", dict[str, Any], "dvc repro",
+                         ours=False).get("model_type")
         if kind != StudentConfig.model_type:
             raise CheckpointError(f"{folder}: expected a student, found a model of type {kind!r}; "
                                   "name a student's folder in --model")
-        model = checkpoint.load(StudentModel, str(folder), "run `dvc repro -f distil`")
+        verify(folder, "dvc repro")
+        model = checkpoint.load(StudentModel, str(folder), "run `dvc repro`")
         assert isinstance(model, StudentModel)
         self.model = model
         hardware.place(self.model)

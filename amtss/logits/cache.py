@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.config.schema import Params
 from amtss.errors import CacheError
-from amtss.files import fingerprint, read_json, replacing
+from amtss.files import altered, fingerprint, replacing
 from amtss.paths import Layout
 
 FORMAT = "amtss-logits/1"
@@ -86,11 +87,13 @@ def read(path: Path, expected: Origin, teacher: str) -> dict[str, Logits]:
         teacher: the teacher's name, for an error's message.
 
     Raises:
-        CacheError: the file is missing, truncated, altered or stale.
+        CacheError: the file is missing or stale.
+        AmtssError: it is truncated or altered.
     """
     from safetensors import SafetensorError, safe_open
 
-    fix = f"run `dvc repro -f score@{teacher}`"
+    command = f"dvc repro -f score@{teacher}"
+    fix = f"run `{command}`"
     if not path.is_file():
         raise CacheError(f"{path}: expected logits of teacher {teacher}, found no file; {fix}")
     try:
@@ -98,13 +101,12 @@ def read(path: Path, expected: Origin, teacher: str) -> dict[str, Logits]:
             header = json.loads((file.metadata() or {}).get("amtss", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise CacheError(f"{path}: expected a whole logits cache, found a truncated or altered "
-                         f"one ({error}); {fix}") from error
+        raise altered(path, command, "a whole logits cache",
+                      f"a truncated or altered one ({error})") from error
     if header.get("format") != FORMAT:
         raise CacheError(f"{path}: expected format {FORMAT}, found {header.get('format')}; {fix}")
     if header.get("checksum") != _checksum(tensors):
-        raise CacheError(f"{path}: expected the logits as they were written, found altered "
-                         f"ones (checksum differs); {fix}")
+        raise altered(path, command)
     for key, value in [("teacher", expected.teacher), ("data", expected.data),
                        ("labels", json.dumps(expected.labels, ensure_ascii=False)),
                        ("settings", expected.settings)]:
@@ -123,7 +125,7 @@ def _checksum(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 def origin_of(params: Params, layout: Layout, name: str, language: str) -> Origin:
     """What teacher `name`'s logits on `language` must have been computed from."""
-    about = read_json(layout.teacher(name) / "teacher.json", f"dvc repro teach@{name}")
-    data = read_json(layout.corpus(language) / "corpus.json", f"dvc repro data@{language}")
+    about = records.teacher(layout, name)
+    data = records.corpus(layout, language)
     settings = " ".join(f"{key}={value}" for key, value in params.scored_with(name).items())
     return Origin(about["fingerprint"], data["fingerprint"], tuple(about["labels"]), settings)

@@ -68,7 +68,7 @@ def load(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Sequ
     """The cached logits of `teachers` on each corpus; runs no teacher.
 
     Raises:
-        CacheError: a cache file is missing, truncated, altered or stale.
+        AmtssError: a cache file is missing, truncated, altered or stale.
     """
     pool = {}
     for corpus in corpora:

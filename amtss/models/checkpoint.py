@@ -29,7 +29,8 @@ def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = Tru
         options: for `from_pretrained`; its own, or values of the model's configuration.
 
     Raises:
-        CheckpointError: it cannot be found or read, or lacks weights of the model.
+        CheckpointError: it cannot be found or read, lacks weights of the model, or has weights that
+            are NaN or infinite.
     """
     import torch
     from safetensors import SafetensorError
@@ -52,8 +53,25 @@ def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = Tru
     if missing:
         raise CheckpointError(f"{checkpoint}: expected a checkpoint with all weights, found none "
                               f"of {missing[0]} and {len(missing) - 1} more; {fix}")
+    _check_finite(model, checkpoint, fix)
     loaded: PreTrainedModel = model
     return loaded
+
+
+def _check_finite(model: "PreTrainedModel", where: str, fix: str) -> None:
+    """Check that all weights of `model` are numbers.
+
+    Args:
+        where: what the error's message begins with.
+        fix: what it ends with.
+
+    Raises:
+        CheckpointError: one is NaN or infinite.
+    """
+    for name, weights in model.named_parameters():
+        if not weights.isfinite().all():
+            raise CheckpointError(f"{where}: expected finite weights, found NaN or infinite ones "
+                                  f"in {name}; {fix}")
 
 
 def check_length(model: "PreTrainedModel", tokens: int, where: str, fix: str) -> None:
@@ -81,9 +99,11 @@ def check_length(model: "PreTrainedModel", tokens: int, where: str, fix: str) ->
 def fingerprint(folder: Path) -> str:
     """Hash of a model folder's files: weights, configuration, tokenizer. 16 hexadecimal digits.
 
+    Folders and hidden files in it, such as an editor's, do not count.
+
     Raises:
         CheckpointError: there is no such folder.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: expected a model's folder, found none; run `dvc repro`")
-    return files.fingerprint(files.contents(sorted(folder.iterdir())))
+    return files.fingerprint(files.contents(files.visible(folder)))

@@ -1,8 +1,8 @@
 """`amtss.load_student`: a student from a folder, or a version from the model registry."""
 
 import re
+import tempfile
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from amtss.errors import CheckpointError, RegistryError
 from amtss.inference.load import load_folder
@@ -10,6 +10,7 @@ from amtss.inference.predictor import Predictor
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.registry import store, versions
+from amtss.temporary import temporary_folder
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>[^/@]+))")
 
@@ -26,12 +27,13 @@ def load_student(source: str | Path) -> Predictor:
 
     Raises:
         CheckpointError: there is no student in the folder.
+        AmtssError: its files are altered.
         RegistryError: there is no such version, or its files are not what was registered.
     """
     if not str(source).startswith("models:"):
         return load_folder(Path(source))
-    with TemporaryDirectory(prefix="amtss-") as folder:
-        return load_folder(_download(str(source), Path(folder)))
+    with temporary_folder(Path(tempfile.gettempdir()), "amtss") as folder:
+        return load_folder(_download(str(source), folder))
 
 
 def _download(source: str, to: Path) -> Path:
@@ -58,4 +60,5 @@ def _download(source: str, to: Path) -> Path:
     if found != expected:
         raise RegistryError(f"{source}: expected the student {expected}, found {found}; restore "
                             f"its files in {place}, or name another version")
+    versions.seal_old(folder / "student", folder / "onnx")
     return folder / "onnx" if (folder / "onnx").is_dir() else folder / "student"

@@ -9,21 +9,20 @@ replaced. `amtss audit` finds that.
 """
 
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.errors import RegistryError
 from amtss.evaluation import evaluate, metrics
-from amtss.files import alone
+from amtss.locks import alone
 from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.registry.rules import Verdict, compare, verdict_table
 from amtss.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version
 from amtss.table import rich_table
+from amtss.temporary import temporary_folder
 
 
 def show(verdict: Verdict) -> None:
@@ -151,8 +150,8 @@ def _measured(params: Params, layout: Layout, champion: Version, candidate: Vers
     if not codes or {*champion.labels} != {*candidate.labels}:
         return champion
     corpora = [corpus.load(layout, code) for code in codes]
-    with tempfile.TemporaryDirectory(prefix="amtss-") as folder:
-        student = Path(folder) / "student"
+    with temporary_folder(layout.artifacts, "promote") as folder:
+        student = folder / "student"
         versions.fetch(params, layout, champion.number, champion.fingerprint, student)
         probabilities = evaluate.predict_test(student, corpora)
     accuracy = {test.language: metrics.accuracy(probabilities[test.language].argmax(axis=-1),

@@ -1,21 +1,25 @@
 """Register the evaluated student as a version of the project's model."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from amtss import git
+from amtss import git, records
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
-from amtss.files import alone, read_json
+from amtss.files import read_json, verify
 from amtss.inference import export
+from amtss.locks import alone
 from amtss.models import checkpoint
 from amtss.paths import LINEAGE, Layout
-from amtss.registry import tracking, versions
+from amtss.registry import store, tracking, versions
 from amtss.registry.versions import CHALLENGER, CHAMPION, Version
+from amtss.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
@@ -25,6 +29,10 @@ REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tokenizers"
 PYTORCH = ("safetensors", "torch", "transformers")
 ONNX = ("onnxruntime",)
 """Packages that each kind of runtime needs besides."""
+MISSING = ("deleted", "not in cache")
+"""What `dvc status` says of a file that is not here, which does not make the figures wrong."""
+LATER = ("promotion", "serving", "report")
+"""Sections of params.yaml that the figures do not depend on."""
 
 
 def register(params: Params, layout: Layout) -> tuple[Version, bool]:
@@ -34,9 +42,12 @@ def register(params: Params, layout: Layout) -> tuple[Version, bool]:
     Returns: the version, and whether it is new.
 
     Raises:
-        RegistryError: the student has not been evaluated; the registry does not answer.
+        RegistryError: the student has not been evaluated, or is not what its stages have written;
+            the registry does not answer.
+        AmtssError: a file of its stages is missing or altered.
     """
     student = _evaluated(params, layout)
+    _check_status(params, layout)
     with alone(layout.registry_lock):
         known = [version for version in versions.versions(params, layout)
                  if (version.fingerprint, version.runtime)
@@ -52,27 +63,62 @@ def _evaluated(params: Params, layout: Layout) -> Version:
 
     Raises:
         RegistryError: the figures are of another student.
+        AmtssError: a file is missing or altered.
     """
     fingerprint = checkpoint.fingerprint(layout.student)
-    metrics = read_json(layout.metrics, "dvc repro") if layout.metrics.is_file() else {}
-    measured = metrics.get("measured", {"student": "none"})
+    metrics = records.metrics(layout)
+    measured = metrics["measured"]
     if measured["student"] != fingerprint:
         raise RegistryError(f"{layout.metrics}: expected figures of the student {fingerprint}, "
                             f"found {measured['student']}; run `dvc repro`")
-    languages = tuple(measured["test"])
-    config = read_json(layout.student / "config.json", "dvc repro -f distil")
-    floor = metrics["floor"]["accuracy"] if "floor" in metrics else None
+    verify(layout.student, "dvc repro distil")
+    languages, floor = tuple(measured["test"]), metrics["floor"]["accuracy"]
+    config = read_json(layout.student / "config.json", records.Student, "dvc repro distil",
+                       ours=False)
     return Version(
-        number=0, fingerprint=fingerprint, parent=metrics.get("onboarded", {}).get("version"),
+        number=0, fingerprint=fingerprint,
+        parent=metrics["onboarded"]["version"] if "onboarded" in metrics else None,
         languages=languages, labels=tuple(config["id2label"].values()),
         accuracy={code: metrics["student"]["accuracy"][code] for code in languages},
         test=measured["test"],
-        errors={code: read_json(layout.validation(code) / "validation.json",
-                                f"dvc repro validate@{code}")["errors"] for code in languages},
+        errors={code: records.validation(layout, code)["errors"] for code in languages},
         commit=git.head(layout.root), lock=tracking.lock(layout),
         dirty=", ".join(git.changed(layout.root, LINEAGE)) or None,
         runtime=params.serving.runtime,
-        floor=floor and {code: floor[code] for code in languages})
+        floor={code: floor[code] for code in languages})
+
+
+def _check_status(params: Params, layout: Layout) -> None:
+    """Check that DVC takes the figures, and all that they were made of, for those of dvc.lock.
+
+    What is merely missing here does not count: DVC has it. Without a dvc.lock the stages were run
+    by hand.
+
+    Raises:
+        RegistryError: something has changed.
+    """
+    if not (layout.root / "dvc.lock").is_file():
+        return
+    done = subprocess.run([sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json",
+                           "--with-deps", "evaluate"], cwd=layout.root, capture_output=True,
+                          text=True, check=False)
+    if done.returncode:
+        raise RegistryError(f"dvc.lock: expected `dvc status` to succeed, found: "
+                            f"{done.stderr.strip().partition(chr(10))[0]}; fix that, then run the "
+                            "same command again")
+    changes = [f"{path} of {stage}" for stage, differences in json.loads(done.stdout).items()
+               for difference in differences if isinstance(difference, dict)
+               for files in difference.values() for path, change in files.items()
+               if change not in MISSING]
+    if layout.settings.is_file():  # it says which keys have changed, and so which figures
+        settings = read_json(layout.settings, dict[str, Any], "dvc repro settings")
+        changes = [change for change in changes if change != "params.yaml of settings"]
+        changes += [f"{key} in params.yaml" for key, value in params.model_dump(mode="json").items()
+                    if key not in LATER and value != settings.get(key)]
+    if changes:
+        raise RegistryError(f"dvc.lock: expected what `dvc repro` has made, found changed: "
+                            f"{', '.join(changes[:3])}; run `dvc repro`, or if the results are "
+                            "right as they are, `dvc commit`")
 
 
 def _create(params: Params, layout: Layout, student: Version) -> int:
@@ -81,8 +127,10 @@ def _create(params: Params, layout: Layout, student: Version) -> int:
 
     code = Path(__file__).parents[1]  # shipped whole: half a megabyte, without bytecode
     needed = sorted(REQUIREMENTS + (PYTORCH if params.serving.runtime == "pytorch" else ONNX))
+    with versions.answering(params, layout) as client:
+        tracking.end_killed(client, store.experiment(client, params, store.uri(layout)), layout)
     with (_artifacts(params, layout) as artifacts, versions.answering(params, layout) as client,
-          mlflow.start_run(run_name="register") as run):
+          mlflow.start_run(run_name="register", tags=tracking.process(layout)) as run):
         tags = versions.tags(student)
         if layout.report.is_dir():
             mlflow.log_artifacts(str(layout.report), "report")
@@ -105,9 +153,9 @@ def _create(params: Params, layout: Layout, student: Version) -> int:
 def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
     """Folders that a version holds: the student, and its ONNX export if that is its runtime."""
     folders = {"student": str(layout.student.resolve())}
-    with TemporaryDirectory(prefix="amtss-") as temporary:
+    with temporary_folder(layout.artifacts, "register") as folder:
         if params.serving.runtime != "pytorch":
-            folders["onnx"] = f"{temporary}/onnx"
+            folders["onnx"] = str(folder / "onnx")
             export.export_onnx(layout.student, Path(folders["onnx"]), params.serving.runtime)
         yield folders
 

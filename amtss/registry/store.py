@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
-from amtss.files import alone, replacing
+from amtss.files import replacing
+from amtss.locks import alone
 from amtss.paths import Layout
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,10 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amtss import git, processes
+import psutil
+
+from amtss import git, processes, records
 from amtss.config.schema import Params, TransformerTeacher
 from amtss.errors import AmtssError
-from amtss.files import read_json, read_rows
 from amtss.paths import Layout
 from amtss.registry import store
 
@@ -29,6 +32,31 @@ def lock(layout: Layout) -> str:
     """SHA-256 of dvc.lock; empty if there is none."""
     path = layout.root / "dvc.lock"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
+def process(layout: Layout) -> dict[str, str]:
+    """Tags of a run that say which process it is of."""
+    return {"host": socket.gethostname(), "folder": str(layout.root.resolve()),
+            "process": _process(os.getpid())}
+
+
+def _process(number: int) -> str:
+    """A process's number and its start, since numbers are used again; "none" if there is none."""
+    try:
+        return f"{number} of {psutil.Process(number).create_time():.2f}"
+    except psutil.Error:
+        return "none"
+
+
+def end_killed(client: "MlflowClient", experiment: str, layout: Layout) -> None:
+    """End the runs of this checkout whose processes were killed; nothing else ever ends them."""
+    own = process(layout)
+    running = client.search_runs([experiment], "attributes.status = 'RUNNING'")
+    for run in running:
+        tags = run.data.tags
+        if all(tags.get(key) == own[key] for key in ("host", "folder")) and (
+                _process(int(tags["process"].split()[0])) != tags["process"]):
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 @contextmanager
@@ -63,12 +91,13 @@ class Run:
         """Create the run in MLflow, with its tags and settings."""
         with self._lenient():
             tags = {"stage": self._name, "mlflow.source.git.commit": git.head(layout.root),
-                    "dvc.lock": lock(layout)}
+                    "dvc.lock": lock(layout), **process(layout)}
             client = store.connect(params, layout, patience=5)
             from mlflow.entities import Param
 
-            self._id = client.create_run(store.experiment(client, params, store.uri(layout)),
-                                         tags=tags, run_name=self._name).info.run_id
+            experiment = store.experiment(client, params, store.uri(layout))
+            end_killed(client, experiment, layout)
+            self._id = client.create_run(experiment, tags=tags, run_name=self._name).info.run_id
             self._client = client
             client.log_batch(self._id, params=[Param(key, str(value))
                                                for key, value in _flat(settings)])
@@ -78,10 +107,9 @@ class Run:
         self._epochs.add(row["epoch"])
         self._metrics(row, row["epoch"])
 
-    def history(self, path: Path) -> None:
-        """Log the epochs of a `history.jsonl` that were trained before a kill, so not in this run.
-        """
-        for row in read_rows(path, "dvc repro"):
+    def history(self, layout: Layout, stage: str) -> None:
+        """Log the epochs of a training that were trained before a kill, so not in this run."""
+        for row in records.history(layout, stage):
             if row["epoch"] not in self._epochs:
                 self.epoch(row)
 
@@ -103,7 +131,7 @@ class Run:
         inputs = []
         for language in languages:
             folder = layout.corpus(language)
-            about = read_json(folder / "corpus.json", f"dvc repro data@{language}")
+            about = records.corpus(layout, language)
             inputs.append(DatasetInput(
                 Dataset(language, about["fingerprint"], "local", json.dumps({"uri": str(folder)}),
                         profile=json.dumps(about["rows"])),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from amtss.config.schema import Params
 from amtss.errors import CheckpointError, RegistryError
-from amtss.files import replacing
+from amtss.files import SEAL, replacing, seal
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.registry import store
@@ -162,7 +162,15 @@ def _download(params: Params, layout: Layout, version: Version, to: Path) -> Pat
                             f"{version.number}, found: {found}; restore its files there, or "
                             f"delete version {version.number} in MLflow and run `amtss register` "
                             "again for a new one")
+    seal_old(folder)
     return folder
+
+
+def seal_old(*folders: Path) -> None:
+    """Seal what was registered before there were seals, once it has been verified."""
+    for folder in folders:
+        if folder.is_dir() and not (folder / SEAL).exists():
+            seal(folder)
 
 
 def tags(version: Version) -> dict[str, str]:

@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from amtss import distribution, fonts, plot
+from amtss import distribution, fonts, plot, records
 from amtss.config.schema import Params
 from amtss.errors import AmtssError
-from amtss.files import read_json, read_rows, read_text, replacing
+from amtss.files import read_json, read_text, replacing, verify
 from amtss.paths import Layout
 from amtss.report import accuracy, figures, page, paper, training
 from amtss.report.page import Fold, Picture, Section
@@ -72,14 +72,14 @@ def read(params: Params, layout: Layout) -> Run:
     Raises:
         AmtssError: a file is missing or damaged, or a language was not evaluated.
     """
-    labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
-    metrics = read_json(layout.metrics, "dvc repro evaluate")
+    labels = records.labels(layout)
+    metrics = records.metrics(layout)
     missing = set(params.languages) - set(metrics["student"]["accuracy"])
     if missing:
         raise AmtssError(f"{layout.metrics}: expected metrics of {', '.join(params.languages)}, "
                          f"found none of {', '.join(sorted(missing))}; run `dvc repro evaluate`")
-    counted = _rows(layout.gate / "labels.csv", "gate")
-    predicted = _rows(layout.evaluation / "predictions.csv", "evaluate")
+    counted = _rows(layout.gate, "labels.csv", "gate")
+    predicted = _rows(layout.evaluation, "predictions.csv", "evaluate")
     return Run(
         metrics=metrics, labels=labels,
         student=_history(layout, "distil"),
@@ -88,19 +88,21 @@ def read(params: Params, layout: Layout) -> Run:
         labelled=_counts(counted, params.languages),
         confusions={code: _confusion((row for row in predicted if row["language"] == code), labels)
                     for code in params.languages},
-        distribution=read_json(layout.gate / "distribution.json", "dvc repro gate"),
+        distribution=read_json(layout.gate / "distribution.json", records.Distribution,
+                               "dvc repro gate"),
     )
 
 
-def _rows(path: Path, stage: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(read_text(path, f"dvc repro {stage}"))))
+def _rows(folder: Path, name: str, stage: str) -> list[dict[str, str]]:
+    command = f"dvc repro {stage}"
+    verify(folder, command, [name])
+    return list(csv.DictReader(io.StringIO(read_text(folder / name, command))))
 
 
-def _history(layout: Layout, stage: str) -> list[dict[str, Any]]:
-    path = layout.history(stage)
-    epochs = read_rows(path, f"dvc repro {stage}")
+def _history(layout: Layout, stage: str) -> list[records.Epoch]:
+    epochs = records.history(layout, stage)
     if not epochs:
-        raise AmtssError(f"{path}: expected an epoch per line, found none; "
+        raise AmtssError(f"{layout.history(stage)}: expected an epoch per line, found none; "
                          f"run `dvc repro {stage}`")
     return epochs
 

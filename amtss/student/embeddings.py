@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from amtss import records
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json
 
@@ -26,7 +27,7 @@ def read(source: str, revision: str | None, rows: NDArray[np.int64]) -> Tensor:
     not read. *Shape:* (V, D)
 
     Raises:
-        CheckpointError: it has no safetensors weights, no such table, or too few rows.
+        CheckpointError: it has no safetensors weights, no such table, too few rows, or NaN in them.
     """
     try:
         with safe_open(_weights_file(source, revision or "main"), framework="pt") as file:
@@ -49,6 +50,9 @@ def _rows(table: Any, rows: NDArray[np.int64], source: str) -> Tensor:
         places = np.flatnonzero((rows >= start) & (rows < start + CHUNK))
         embeddings[torch.from_numpy(places)] = table[start:start + CHUNK][
             torch.from_numpy(rows[places] - start)].float()
+    if not embeddings.isfinite().all():
+        raise CheckpointError(f"{source}: expected finite weights, found NaN or infinite ones in "
+                              f"{NAME}; choose another checkpoint")
     return embeddings
 
 
@@ -73,7 +77,8 @@ def _weights_file(source: str, revision: str) -> str:
                         _raise_exceptions_for_missing_entries=False)
     name = SAFE_WEIGHTS_NAME
     if index is not None:
-        shards = read_json(Path(index), "dvc repro start")["weight_map"]
+        shards = read_json(Path(index), records.Shards, "dvc repro start",
+                           ours=False)["weight_map"]
         name = next((shards[key] for key in shards if key.endswith(NAME)), name)
     return str(cached_file(source, name, revision=revision))
 

@@ -4,34 +4,32 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from amtss.config.schema import Validation
 from amtss.data.corpus import Corpus
-from amtss.errors import CheckpointError
+from amtss.tokenization import unknown
 from amtss.tokenization.tokenizer import Piece, rebuilt, train_pieces, training_texts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-MAX_UNKNOWN = 0.01
-"""Largest share of unknown tokens with which a tokenizer still reads a language."""
-
 
 def grow_tokenizer(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus],
-                   old: Sequence[Corpus], size: int) -> "PreTrainedTokenizerBase":
+                   old: Sequence[Corpus], size: int,
+                   limits: Validation) -> "PreTrainedTokenizerBase":
     """`tokenizer` with at most `size` more pieces, trained on the texts of `new`.
 
     Its tokens keep their ids, and every text of `old` keeps its tokens: a new piece that one of
     those texts would use is left out, unless it has a character that was unknown so far.
 
     Raises:
-        CheckpointError: the tokenizer cannot grow, or the texts of `new` have unknown tokens even
-            with the new pieces.
+        CheckpointError: too much of `new` is unknown to it, because it cannot grow or even with
+            the new pieces.
     """
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     if state["model"]["type"] != "Unigram":
-        _check_reads(tokenizer, new, f"{state['model']['type']}, which cannot grow; distil a "
-                     "student with another student.tokenizer, then register it")
+        unknown.check(tokenizer, new, limits, f"the registered student's {state['model']['type']}, "
+                      "which cannot grow", "distil a student with another student.tokenizer and "
+                      "register it")
         return tokenizer
     state |= {"truncation": None, "padding": None}  # old texts are compared to their ends
     vocabulary = state["model"]["vocab"]
@@ -46,8 +44,8 @@ def grow_tokenizer(tokenizer: "PreTrainedTokenizerBase", new: Sequence[Corpus],
     rivals = _rivals(state, candidates, old)
     added = [piece for piece in candidates if piece not in rivals]
     grown = rebuilt(tokenizer, _with_pieces(state, added))
-    _check_reads(grown, new, f"{len(added)} new pieces; raise continuation.vocabulary in "
-                 "params.yaml")
+    unknown.check(grown, new, limits, f"the registered student's tokenizer and {len(added)} new "
+                  "pieces", "raise continuation.vocabulary")
     return grown
 
 
@@ -69,22 +67,6 @@ def _rivals(state: dict[str, Any], candidates: Iterable[Piece],
                    for row in ids for token in row if token >= len(vocabulary)}
         left = [piece for piece in left if piece not in rivals]
     return rivals
-
-
-def _check_reads(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
-                 found: str) -> None:
-    """Refuse a tokenizer to which too much of a language is unknown.
-
-    Raises:
-        CheckpointError: with `found` and what fixes it at the message's end.
-    """
-    for corpus in corpora:
-        ids = np.concatenate(tokenizer(list(training_texts([corpus])))["input_ids"])
-        share = float((ids == tokenizer.unk_token_id).mean())
-        if share > MAX_UNKNOWN:
-            raise CheckpointError(
-                f"{corpus.language}: expected a student's tokenizer that reads it, found "
-                f"{100 * share:.1f}% unknown tokens with {found}")
 
 
 def _with_pieces(state: dict[str, Any], pieces: Iterable[Piece]) -> dict[str, Any]:

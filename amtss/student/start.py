@@ -16,11 +16,12 @@ from torch.nn import functional
 from amtss.config.schema import Params, Student
 from amtss.data import corpus
 from amtss.errors import CheckpointError, first_line
-from amtss.files import replacing
+from amtss.files import replacing, seal, verify
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.student import embeddings, trimming
 from amtss.student.growth import grow_tokenizer
+from amtss.tokenization import unknown
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -34,16 +35,21 @@ def start(params: Params, layout: Layout) -> None:
     languages.
 
     Raises:
-        CheckpointError: the source cannot be loaded, does not fit, or its tokenizer cannot grow.
+        AmtssError: an input is missing or altered.
+        CheckpointError: the source cannot be loaded or does not fit, or too much of a language is
+            unknown to the tokenizer.
     """
     settings = params.student
     corpora = [corpus.load(layout, language) for language in params.languages]
+    if settings.teacher is not None:
+        verify(layout.teacher(settings.teacher), f"dvc repro teach@{settings.teacher}")
     if params.onboarding is not None:
+        verify(layout.registered, "dvc repro fetch")
         new = [texts for texts in corpora if texts.language in params.onboarding.languages]
         tokenizer = grow_tokenizer(
             load_tokenizer(str(layout.registered / "student")), new,
             [texts for texts in corpora if texts not in new],
-            params.continuation.vocabulary * len(new))
+            params.continuation.vocabulary * len(new), params.validation)
     elif (source := origin(settings, layout) or settings.tokenizer) is not None:
         tokenizer = load_tokenizer(source, settings.revision)
     else:
@@ -51,11 +57,15 @@ def start(params: Params, layout: Layout) -> None:
     kept = np.arange(len(tokenizer))
     if settings.vocabulary == "trimmed" and params.onboarding is None:
         tokenizer, kept = trimming.trim(tokenizer, corpora, settings.trimming)
+    if params.onboarding is None:
+        unknown.check(tokenizer, corpora, params.validation, "the student's tokenizer of "
+                      f"{len(tokenizer):,} tokens", _readable(settings))
     with replacing(layout.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
         if params.onboarding is None:
             write_weights(settings, origin(settings, layout), kept, tokenizer.pad_token_id,
                           folder / layout.start.name)
+        seal(folder)
 
 
 def origin(settings: Student, layout: Layout) -> str | None:
@@ -159,6 +169,16 @@ def _config(settings: Student, source: str) -> "PreTrainedConfig":
                               f"XLM-R, CamemBERT), found {config.model_type}; "
                               f"{_fix(settings)}") from error
     return cast("PreTrainedConfig", config)
+
+
+def _readable(settings: Student) -> str:
+    """What gives the student a tokenizer that knows more characters."""
+    if settings.vocabulary == "trimmed" and settings.trimming.characters == "scripts":
+        return "set student.trimming.characters: all"
+    for key in ("teacher", "checkpoint", "tokenizer"):
+        if getattr(settings, key) is not None:
+            return f"name another student.{key}"
+    return "raise student.architecture.vocabulary"
 
 
 def _fix(settings: Student) -> str:

@@ -1,7 +1,7 @@
 """Checkpoints of a teacher's training: transformers' own, with a mark that each is whole.
 
-The mark, `MARK`, is written last. It holds the training's fingerprint and a hash of all the other
-files; a training resumes only from a checkpoint whose mark holds.
+The mark, `MARK`, holds the training's fingerprint. The seal is written last; a training resumes
+only from a checkpoint whose seal holds and whose mark is its own.
 """
 
 import shutil
@@ -10,16 +10,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amtss import files, processes
+from amtss import files, processes, records
 from amtss.config.schema import Teaching
 from amtss.data.corpus import Corpus
 from amtss.errors import AmtssError
-from amtss.files import contents, read_json, write_json
+from amtss.files import read_json, seal, verify, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerCallback, TrainerState
 
 MARK = "amtss.json"
+COMMAND = "dvc repro"
+"""Trains again, without the checkpoint."""
 
 
 def find_last(folder: Path, fingerprint: str) -> Path | None:
@@ -44,25 +46,19 @@ def _step(checkpoint: Path) -> int:
 
 def _is_whole(checkpoint: Path, fingerprint: str) -> bool:
     try:
-        mark = _read_mark(checkpoint)
-        return bool(mark["fingerprint"] == fingerprint and mark["files"] == hash_files(checkpoint))
-    except (AmtssError, OSError):
+        verify(checkpoint, COMMAND)
+        return _read_mark(checkpoint)["fingerprint"] == fingerprint
+    except AmtssError:
         return False
 
 
-def _read_mark(checkpoint: Path) -> Any:
-    return read_json(checkpoint / MARK, "dvc repro")
-
-
-def hash_files(checkpoint: Path) -> str:
-    """Hash of all the files that transformers' Trainer has written."""
-    paths = sorted(path for path in checkpoint.iterdir() if path.name != MARK)
-    return files.fingerprint(contents(paths))
+def _read_mark(checkpoint: Path) -> records.TeacherCheckpoint:
+    return read_json(checkpoint / MARK, records.TeacherCheckpoint, COMMAND)
 
 
 def seconds_of(checkpoint: Path) -> float:
     """How long the training had taken when the checkpoint was written."""
-    return float(_read_mark(checkpoint)["seconds"])
+    return _read_mark(checkpoint)["seconds"]
 
 
 def read_state(checkpoint: Path) -> "TrainerState":
@@ -98,8 +94,9 @@ def marker(folder: Path, fingerprint: str, started: float) -> "TrainerCallback":
             if processes.first():
                 checkpoint = folder / f"checkpoint-{state.global_step}"
                 write_json(checkpoint / MARK, {
-                    "fingerprint": fingerprint, "files": hash_files(checkpoint),
+                    "fingerprint": fingerprint,
                     "seconds": round(time.perf_counter() - started, 3)})
+                seal(checkpoint)
                 _remove_all_but(folder, (checkpoint, best_of(folder, state)))
 
     return Marker()

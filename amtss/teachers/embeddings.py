@@ -17,7 +17,7 @@ from amtss import hub, processes
 from amtss.config.schema import ProbeTeacher, Scoring
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
-from amtss.files import contents, fingerprint, replacing
+from amtss.files import contents, fingerprint, replacing, visible
 from amtss.models import checkpoint, hardware
 from amtss.models.pooling import pooled
 from amtss.teachers import forward
@@ -82,8 +82,7 @@ class Embeddings:
     def _identity(self) -> str:
         folder = Path(self.teacher.checkpoint)
         if folder.is_dir():
-            return fingerprint(contents(sorted(path for path in folder.iterdir()
-                                               if path.is_file())))
+            return fingerprint(contents(visible(folder)))
         return f"{self.teacher.checkpoint}@{self.commit}"
 
     @cached_property

@@ -57,8 +57,20 @@ def restored(tensors: Mapping[str, NDArray[np.float32]], about: Mapping[str, Any
     Raises:
         KeyError, TypeError, ValueError: they are not what a head keeps.
     """
+    check_finite(tensors)
     return Head(tensors["weights"], tensors["bias"], np.array(about["seen"], dtype=np.bool_),
                 float(about["unseen_probability"]))
+
+
+def check_finite(tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Check that all numbers of a model are finite.
+
+    Raises:
+        ValueError: one is NaN or infinite.
+    """
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"NaN or infinite numbers in {name}")
 
 
 def calibrated(model: Any, classes: int, rows: int, held_out: Any,

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, write_json
-from amtss.teachers.head import Head, calibrated, certain, restored
+from amtss.teachers.head import Head, calibrated, certain, check_finite, restored
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -66,7 +67,7 @@ def save(models: Mapping[str, LinearModel], folder: Path) -> None:
                                          in model.vectorizers.items()}}
     save_file({name: np.ascontiguousarray(tensor, dtype=np.float32)
                for name, tensor in tensors.items()}, folder / "model.safetensors")
-    write_json(folder / FEATURES, features)
+    write_json(folder / FEATURES, {"models": features})
 
 
 def load(folder: Path, command: str) -> dict[str, LinearModel]:
@@ -76,14 +77,15 @@ def load(folder: Path, command: str) -> dict[str, LinearModel]:
         command: writes the folder again; for the message of an error.
 
     Raises:
-        AmtssError: a file is missing, truncated or does not fit the other.
+        AmtssError: a file is missing, truncated, does not fit the other, or has NaN in it.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    features = read_json(folder / FEATURES, command)
+    features = read_json(folder / FEATURES, records.Linear, command)["models"]
     try:
         tensors = load_file(folder / "model.safetensors")
+        check_finite(tensors)
         return {name: _loaded({key.removeprefix(f"{name}."): tensor
                                for key, tensor in tensors.items() if key.startswith(f"{name}.")},
                               about) for name, about in features.items()}
@@ -92,7 +94,8 @@ def load(folder: Path, command: str) -> dict[str, LinearModel]:
                               f"{first_line(error)}; run `{command}`") from error
 
 
-def _loaded(tensors: dict[str, NDArray[np.float32]], about: dict[str, Any]) -> LinearModel:
+def _loaded(tensors: dict[str, NDArray[np.float32]],
+            about: records.LinearFeatures) -> LinearModel:
     vectorizers = {kind: _restored(kind, terms, tensors[f"idf.{kind}"])
                    for kind, terms in about["vocabulary"].items()}
     return LinearModel(vectorizers, restored(tensors, about), float(about["regularisation"]))

@@ -6,7 +6,7 @@ Shapes: N rows, d the encoder's width, C classes.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from amtss import records
 from amtss.config.schema import Params, ProbeTeacher
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, first_line
@@ -144,7 +145,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
         AmtssError: the teacher's folder cannot be loaded, or the encoder is another by now.
     """
     folder, command = layout.teacher(name), f"dvc repro -f teach@{name}"
-    about = read_json(folder / ABOUT, command)
+    about = read_json(folder / ABOUT, records.Probe, command)
     head, scored = _load(folder, about, command), cross_fitting.read(folder, command)
     origin, teacher = about["origin"], _settings(params, name)
     teacher = teacher.model_copy(update={"revision": origin["commit"] or teacher.revision})
@@ -163,7 +164,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     return score
 
 
-def _load(folder: Path, about: dict[str, Any], command: str) -> Head:
+def _load(folder: Path, about: Mapping[str, Any], command: str) -> Head:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

@@ -2,10 +2,10 @@
 
 import shutil
 
-from amtss import processes
+from amtss import processes, records
 from amtss.config.schema import Params
 from amtss.data import corpus
-from amtss.files import fingerprint, read_json, replacing, write_json
+from amtss.files import fingerprint, replacing, seal, write_json
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.teachers.kinds import kind_of
@@ -19,9 +19,9 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
     Killed at any moment and run again, it resumes from its last epoch and ends with the same bytes.
 
     Raises:
-        ParamsError, DataError, CheckpointError: an input is missing or unfit.
+        AmtssError: an input is missing, altered or unfit.
     """
-    labels = read_json(layout.gate_keys, "dvc repro gate")["labels"]
+    labels = records.labels(layout)
     corpora = [corpus.load(layout, language) for language in params.taught_on(name)]
     taught = kind_of(params, name).teach(Task(params, layout, name, corpora, labels, on_epoch))
     if not processes.first():
@@ -29,9 +29,11 @@ def teach(params: Params, layout: Layout, name: str, on_epoch: EpochDone) -> Non
     with replacing(layout.teacher(name)) as folder:
         folder.mkdir()
         taught.save(folder)
+        identity = checkpoint.fingerprint(folder)
+        seal(folder)
         write_json(folder / "teacher.json", {
             "name": name, "kind": params.teachers[name].kind,
             "languages": params.taught_on(name), "labels": labels,
-            "fingerprint": fingerprint(checkpoint.fingerprint(folder), taught.about.get("columns")),
+            "fingerprint": fingerprint(identity, taught.about.get("columns")),
             **taught.about})
     shutil.rmtree(layout.checkpoints(f"teach-{name}"), ignore_errors=True)

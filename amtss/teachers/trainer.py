@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from amtss import processes
 from amtss.config.schema import Teaching
 from amtss.data.corpus import Corpus
-from amtss.errors import DataError, ParamsError
+from amtss.errors import CheckpointError, DataError, ParamsError
 from amtss.models import hardware
 from amtss.teachers import checkpoints
 from amtss.tokenization import tokens
@@ -43,6 +43,9 @@ def fine_tune(model: "PreTrainedModel", cache: tokens.Cache, settings: Teaching,
     deletes, and ends with the same weights.
 
     Returns: the training's figures for teacher.json.
+
+    Raises:
+        CheckpointError: a loss is NaN or infinite.
     """
     from transformers import (
         DataCollatorWithPadding,
@@ -153,6 +156,12 @@ def _reporter(on_epoch: EpochDone) -> "TrainerCallback":
     class Reporter(TrainerCallback):
         def on_evaluate(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
             figures = rest["metrics"]
+            if not np.isfinite(figures["eval_loss"]):
+                raise CheckpointError(
+                    "teacher: expected a finite loss, found NaN or infinity in epoch "
+                    f"{round(state.epoch)}; lower teaching.learning_rate (now "
+                    f"{args.learning_rate:g}) or set teaching.precision: fp32, for this teacher "
+                    "alone under its `training`")
             on_epoch(round(state.epoch), {"accuracy": figures["eval_accuracy"],
                                           "loss": figures["eval_loss"]})
 

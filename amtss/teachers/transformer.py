@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import hub
+from amtss import hub, records
 from amtss.config.schema import Params, Teaching, TransformerTeacher
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
-from amtss.files import read_json
 from amtss.models import checkpoint, hardware
 from amtss.paths import Layout
 from amtss.teachers import forward, trainer
 from amtss.teachers.task import Scorer, Task, Taught
-from amtss.tokenization import tokens
+from amtss.tokenization import tokens, unknown
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ def teach(task: Task) -> Taught:
     training = task.params.training_of(task.name)
     if teacher.fine_tune:
         tokenizer, model = _initial(teacher, training, task.corpora, labels)
+        if teacher.checkpoint is None:  # the gate knows the others
+            _check_reads(task.params, task.name, tokenizer, task.corpora, taught=True)
         forward.set_padding(tokenizer, model)
         cache = tokens.Cache(task.layout.tokens(task.name), tokenizer, training.max_length)
         cost = trainer.fine_tune(model, cache, training, task.corpora, labels,
@@ -59,6 +60,19 @@ def teach(task: Task) -> Taught:
         "checkpoint": teacher.checkpoint,
         "commit": teacher.checkpoint and hub.commit(teacher.checkpoint, teacher.revision),
         "columns": columns, "parameters": model.num_parameters(), **cost})
+
+
+def _check_reads(params: Params, name: str, tokenizer: "PreTrainedTokenizerBase",
+                 corpora: Sequence[Corpus], taught: bool) -> None:
+    """Check that a tokenizer that was trained here knows the languages' characters.
+
+    Raises:
+        CheckpointError: too much of a language that the teacher is `taught` is unknown to it.
+    """
+    fix = (f"raise teachers.{name}.architecture.vocabulary" if taught else
+           f"leave the language out of teachers.{name}.scores, or add it to its languages")
+    unknown.check(tokenizer, corpora, params.validation, f"teacher {name}'s tokenizer of "
+                  f"{len(tokenizer):,} tokens", fix, refuse=taught)
 
 
 def _settings(params: Params, name: str) -> TransformerTeacher:
@@ -171,27 +185,30 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     """Raw logits of the fine-tuned classifier, its columns in the order of the project's labels.
 
     Raises:
-        CheckpointError: the teacher's folder cannot be loaded.
+        AmtssError: the teacher's folder cannot be loaded.
     """
     from transformers import AutoModelForSequenceClassification
 
     from amtss.models import classifier  # noqa: F401, it registers the mean-pooled one
 
     folder, training = layout.teacher(name), params.training_of(name)
-    columns = read_json(folder / "teacher.json", f"dvc repro teach@{name}")["columns"]
+    about = records.teacher(layout, name)
     model = checkpoint.load(AutoModelForSequenceClassification, str(folder),
                             f"run `dvc repro -f teach@{name}`")
     hardware.place(model)
     model.eval()
     tokenizer = load_tokenizer(str(folder))
     cache = tokens.Cache(layout.tokens(name), tokenizer, training.max_length)
+    from_scratch = _settings(params, name).checkpoint is None
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
+        if from_scratch and split == "train" and corpus.language not in params.taught_on(name):
+            _check_reads(params, name, tokenizer, [corpus], taught=False)
         title = f"{name} scores {corpus.language}/{split}"
         texts = cache.of(corpus, split)
         logits = np.empty((len(texts), int(model.config.num_labels or 0)), dtype=np.float32)
         for rows, _, output in forward.outputs(model, tokenizer, texts, params.scoring, title):
             logits[rows] = output.logits.float().cpu().numpy()
-        return logits[:, columns]
+        return logits[:, about["columns"]]
 
     return score

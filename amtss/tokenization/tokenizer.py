@@ -4,9 +4,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from amtss import hub
+from amtss import hub, records
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json
@@ -21,7 +21,9 @@ SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
 """In XLM-R's order, so that the first four have its ids, 0 to 3."""
 STEP = 1e-4
 """Difference between the scores of the characters that the unigram trainer adds at the end."""
-LEFT_OUT = "left_out"
+LOADED = ("is_local", "local_files_only")
+"""What transformers adds to a tokenizer's configuration when it loads it, offline or not."""
+LEFT_OUT: Final = "left_out"
 """Key of a tokenizer's configuration: how many tokens trimming has removed."""
 
 
@@ -118,7 +120,8 @@ def rebuilt(tokenizer: "PreTrainedTokenizerBase", state: dict[str, Any],
 
 def trimmed_tokens(folder: Path) -> int:
     """How many tokens the tokenizer in a model's folder has lost by trimming."""
-    return int(read_json(folder / "tokenizer_config.json", "dvc repro").get(LEFT_OUT, 0))
+    about = read_json(folder / "tokenizer_config.json", records.Tokenizer, "dvc repro", ours=False)
+    return about.get(LEFT_OUT, 0)
 
 
 def training_texts(corpora: Iterable[Corpus]) -> Iterator[str]:
@@ -154,4 +157,6 @@ def load_tokenizer(checkpoint: str, revision: str | None = None) -> "PreTrainedT
     if len(tokenizer) <= len(set(tokenizer.all_special_tokens)):
         raise CheckpointError(f"{checkpoint}: expected a tokenizer, found none but special tokens; "
                               f"{fix}")
+    for key in LOADED:  # or a student's bytes would say how its tokenizer was loaded
+        tokenizer.init_kwargs.pop(key, None)
     return tokenizer

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from amtss.data.corpus import Corpus
 from amtss.errors import AmtssError
-from amtss.files import contents, fingerprint, read_json, replacing, write_json
+from amtss.files import CHECKSUM, contents, fingerprint, read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -177,7 +177,8 @@ class Cache:
 def _is_fresh(path: Path, origin: dict[str, Any]) -> bool:
     """Whether the file is whole and has this origin."""
     try:
-        about = read_json(path.with_suffix(".json"), "")
+        about = read_json(path.with_suffix(".json"), dict[str, Any], "dvc repro")
+        about.pop(CHECKSUM)
         return bool(about == origin | {"file": fingerprint(contents([path]))})
     except (AmtssError, OSError):
         return False

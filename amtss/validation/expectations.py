@@ -29,6 +29,7 @@ def validate(params: Params, layout: Layout, language: str) -> None:
 
     Raises:
         DataError: something would break training, or exceeds a `max_` threshold.
+        AmtssError: the corpus is missing or altered.
     """
     corpus = corpora.load(layout, language)
     folder = layout.validation(language)

@@ -5,17 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from amtss import hub
+from amtss import records
 from amtss.config.schema import Params, Validation
 from amtss.data.corpus import Corpus, load
 from amtss.errors import DataError
-from amtss.files import fingerprint, read_json, replacing, write_json
+from amtss.files import fingerprint, replacing, seal, write_json
 from amtss.lookalikes import alike, printed, shown
 from amtss.paths import Layout
-from amtss.validation import lengths, summary
+from amtss.validation import lengths, summary, vocabulary
 from amtss.validation.checks import LABELLED
 from amtss.validation.labels import divergence, mean_distribution
-from amtss.validation.lengths import Cut
 from amtss.validation.summary import Language
 
 
@@ -25,7 +24,9 @@ def gate(params: Params, layout: Layout) -> None:
     Raises:
         DataError: a language is not validated or has errors; the label lists of the languages
             differ; validation or test contains a label that is in no language's train split.
-        CheckpointError: a checkpoint does not exist or has no tokenizer.
+        CheckpointError: a checkpoint does not exist or has no tokenizer, or too much of a language
+            is unknown to it.
+        AmtssError: a corpus or its validation is altered.
     """
     corpora = {code: load(layout, code) for code in params.languages}
     validations = {code: _validation(layout, corpus) for code, corpus in corpora.items()}
@@ -33,32 +34,34 @@ def gate(params: Params, layout: Layout) -> None:
     _check_learnable(corpora, labels)
     _check_spelling(labels)
     languages = _measure(corpora, validations, labels)
-    source = params.student.checkpoint or params.student.tokenizer
-    if params.onboarding is None and source:
-        hub.check("model", source, params.student.revision)  # Fail now, not after the teachers.
+    # A checkpoint that does not exist, or cannot read the texts, is found now, not after teaching.
     cuts = lengths.count(params, [*corpora.values()])
-    warnings = _warnings(languages, labels, cuts, params.validation)
+    warnings = [*_warnings(languages, labels, params.validation),
+                *lengths.warnings(cuts, params.validation),
+                *vocabulary.warnings(params, [*corpora.values()])]
     if (unlabelled := params.data.splits.unlabelled) is not None:
         warnings += [f"{language.code}: no unlabelled split {unlabelled!r}"
                      for language in languages if not language.unlabelled[0]]
     with replacing(layout.gate) as folder:
         folder.mkdir()
         summary.write(folder, layout, languages, labels, cuts, warnings)
+        seal(folder)
     write_json(layout.gate_keys, _keys(params, corpora, labels))
 
 
-def _validation(layout: Layout, corpus: Corpus) -> dict[str, Any]:
+def _validation(layout: Layout, corpus: Corpus) -> records.Validation:
     """The language's validation.json.
 
     Raises:
         DataError: there is none, it belongs to another corpus, or it contains errors.
+        AmtssError: it is altered.
     """
     path = layout.validation(corpus.language) / "validation.json"
     command = f"dvc repro validate@{corpus.language}"
     if not path.is_file():
         raise DataError(f"{path}: expected {corpus.language}'s validation, found none; "
                         f"run `{command}`")
-    report: dict[str, Any] = read_json(path, command)
+    report = records.validation(layout, corpus.language)
     if report["fingerprint"] != corpus.fingerprint:
         raise DataError(f"{path}: expected the validation of corpus {corpus.fingerprint}, found "
                         f"that of {report['fingerprint']}; run `{command}`")
@@ -133,7 +136,7 @@ def _check_spelling(labels: tuple[str, ...]) -> None:
                                 f"{shown(first)} and {shown(twin)}; spell them alike in the source")
 
 
-def _measure(corpora: dict[str, Corpus], validations: dict[str, dict[str, Any]],
+def _measure(corpora: dict[str, Corpus], validations: dict[str, records.Validation],
              labels: tuple[str, ...]) -> list[Language]:
     counts = {code: {split: np.bincount(corpus.label_ids(split, labels), minlength=len(labels))
                      for split in LABELLED} for code, corpus in corpora.items()}
@@ -142,7 +145,7 @@ def _measure(corpora: dict[str, Corpus], validations: dict[str, dict[str, Any]],
                      corpora[code].unlabelled()) for code, splits in counts.items()]
 
 
-def _warnings(languages: list[Language], labels: tuple[str, ...], cuts: list[Cut],
+def _warnings(languages: list[Language], labels: tuple[str, ...],
               settings: Validation) -> list[str]:
     """What a person should know before training; warnings do not stop it."""
     nowhere = set(labels).intersection(
@@ -161,10 +164,7 @@ def _warnings(languages: list[Language], labels: tuple[str, ...], cuts: list[Cut
                             f"languages: KL {language.divergence:.2f} nats, above {limit:g}")
         if own := language.validation["warnings"]:
             warnings.append(f"{code}: {own} warning{'s'[:own > 1]} from its own validation")
-    return warnings + [
-        f"{cut.language}: {cut.longer} of {cut.rows} rows ({cut.share:.1%}) are longer than "
-        f"{cut.max_length} tokens, the max_length of {', '.join(cut.teachers)}, and are cut there; "
-        "raise it to read them whole" for cut in cuts if cut.share > settings.warn_truncated]
+    return warnings
 
 
 def _keys(params: Params, corpora: dict[str, Corpus], labels: tuple[str, ...]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import distribution
+from amtss import distribution, records
 from amtss.files import write_bytes, write_json, write_text
 from amtss.paths import Layout
 from amtss.table import Table, escaped, markdown
@@ -27,7 +27,7 @@ class Language:
     """What the gate has measured for one language. Shapes: K labels."""
 
     code: str
-    validation: dict[str, Any]
+    validation: records.Validation
     """Its validation.json."""
     counts: dict[str, NDArray[np.int64]]
     """Rows per label of each labelled split. *Shape:* (K,) each"""
@@ -120,16 +120,16 @@ def _unlabelled(languages: dict[str, Any]) -> list[str]:
 def _lengths(cuts: Sequence["Cut"]) -> list[str]:
     if not cuts:
         return []
-    rows = [(cut.language, cut.checkpoint, ", ".join(cut.teachers), f"{cut.rows:,}",
+    rows = [(cut.language, cut.checkpoint, ", ".join(cut.readers), f"{cut.rows:,}",
              str(cut.usual), str(cut.longest), str(cut.max_length),
-             f"{cut.longer:,} ({cut.share:.2%})") for cut in cuts]
+             f"{cut.longer:,} ({cut.share:.2%})", f"{cut.unknown:.2%}") for cut in cuts]
     return ["## Lengths\n",
             "Tokens of train, validation, test and unlabelled rows, counted by the tokenizer of "
-            "each teacher's checkpoint. Rows of more than `max_length` tokens are cut, the longer "
-            "text of a pair first. Teachers whose tokenizer is trained here are missing: it does "
-            "not exist yet.\n",
-            markdown(Table("", ("language", "tokenizer", "teachers", "rows", "99% have at most",
-                                "longest", "max_length", "cut"), tuple(rows)))]
+            "each checkpoint. Rows of more than `max_length` tokens are cut, the longer text of a "
+            "pair first; unknown is the share of tokens whose characters the vocabulary lacks. "
+            "Tokenizers that are trained here are missing: they do not exist yet.\n",
+            markdown(Table("", ("language", "tokenizer", "read by", "rows", "99% have at most",
+                                "longest", "max_length", "cut", "unknown"), tuple(rows)))]
 
 
 def _links(layout: Layout, codes: Iterable[str]) -> Iterator[str]:

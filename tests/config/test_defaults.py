@@ -94,6 +94,21 @@ class TestLearningRate:
         assert params_of(distil={"learning_rate": 0.02}).distil.learning_rate == 0.02
 
 
+class TestLanguages:
+    @pytest.mark.parametrize(("codes", "count"), [
+        (("en",), 1), (("en", "fr"), 2), (("en", "fr", "ru", "es"), 3)])
+    def test_no_more_are_selected_than_there_are(self, codes: tuple[str, ...], count: int) -> None:
+        values = {"languages": codes, "teachers": {"linear": LINEAR}}
+        assert Params.model_validate(values).distil.top_k == count
+
+    def test_the_baseline_s_teacher_is_that_of_most_languages(self) -> None:
+        values = {"languages": ("en", "fr"), "teachers": {
+            "en": SCRATCH | {"languages": ("en",)}, "words": LINEAR, "more": SCRATCH}}
+        assert Params.model_validate(values).baseline.teacher == "words"
+        own = Params.model_validate(values | {"baseline": {"teacher": "more"}})
+        assert own.baseline.teacher == "more"
+
+
 class TestEpochs:
     @pytest.mark.parametrize(("rows", "epochs"), [
         (57_000, 8), (6400, 8), (3500, 15), (1000, 30), (1, 30)])

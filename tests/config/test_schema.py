@@ -206,7 +206,7 @@ class TestOnboarding:
         assert settings.schedule == settings.distil.model_copy(update={"learning_rate": 0.002} | {
             key: getattr(schema.Continuation(), key)
             for key in ("max_epochs", "top_k", "share", "replay")})
-        assert settings.schedule.batch_size == settings.distil.batch_size == 8
+        assert settings.schedule.batch_size == settings.distil.batch_size == 4
         settings = params(onboarding=ORIGIN, continuation={
             "max_epochs": 7, "top_k": 1, "share": 1, "replay": 0, "learning_rate": 0.5,
             "batch_size": 4, "vocabulary": 10})
@@ -217,6 +217,7 @@ class TestOnboarding:
     def test_the_baselines_teacher_need_not_score_new_languages(self) -> None:
         teachers = PARAMS["teachers"] | {"multilingual": {"languages": ["en"]},
                                          "fr": {"languages": ["fr"]}}
-        assert params(teachers=teachers, onboarding=ORIGIN).baseline.teacher == "multilingual"
+        assert params(teachers=teachers, onboarding=ORIGIN,
+                      baseline={"teacher": "multilingual"}).baseline.teacher == "multilingual"
         with pytest.raises(ValidationError, match=r"baseline\.teacher.*without fr"):
             params(teachers=teachers)

@@ -66,8 +66,8 @@ def test_values_of_json(path: Path) -> None:
     ('[{"text": "a"}, null]', r"file: object 2: expected a JSON object, found null"),
     ('{"text": "a"}\n\n{"text": {}}', r"file:3: expected strings in the column 'text', found an "
                                      r"object"),
-    ('{"text": "a"}\n{"text": "b\\ud83d"}', r"file:2: expected Unicode text in the column 'text', "
-                                           r"found half a surrogate pair, '\\ud83d'"),
+    ('{"text": "a"}\n{"text": "b\\ud83d"}', r"file:2: column 'text': expected text, found half "
+                                           r"of a surrogate pair, '\\ud83d', at character 2"),
     ("[]", r"file: expected JSON objects, found: Empty"),
 ])
 def test_bad_json(path: Path, content: str, says: str) -> None:

@@ -148,7 +148,7 @@ class TestCheckpoints:
         folder = self.trained(project, best=(1,)).folder
         assert {path.name for path in folder.iterdir()} == {"epoch-0001", "epoch-0003"}
         assert {path.name for path in (folder / "epoch-0003").iterdir()} == {
-            "model.safetensors", "optimizer.safetensors", "progress.json"}
+            "checksums.json", "model.safetensors", "optimizer.safetensors", "progress.json"}
 
     def test_resuming_is_as_never_having_stopped(self, tmp_path: Path) -> None:
         project = scored(tmp_path)

@@ -5,9 +5,10 @@ import json
 import sys
 
 import httpx
+import psutil
 import pytest
 from support.pipeline import Pipeline
-from support.prefect import ask, free_port
+from support.prefect import ask, free_port, post, string
 from support.project import ROOT
 
 from amtss.config import yaml
@@ -53,18 +54,26 @@ def test_a_deployment_runs_from_data_to_champion(pipeline: Pipeline) -> None:
     before = (pipeline.root / "params.yaml").read_bytes()
     try:
         pipeline.run(sys.executable, "-m", "flows", "up")
-        deployment = next(entry["id"] for entry in ask(url, "deployments")
+        deployment = next(entry["id"] for entry in ask(pipeline.root, url, "deployments")
                           if entry["name"] == "demo")
-        response = httpx.post(f"{url}/deployments/{deployment}/create_flow_run",
-                              json={"parameters": {"preset": "nosuch"}})
+        create = f"{url}/deployments/{deployment}/create_flow_run"
+        assert httpx.post(create, json={"parameters": {"preset": "demo"}}).status_code == 401
+        response = post(pipeline.root, create, {"parameters": {"preset": "nosuch"}})
         assert "'nosuch' is not one of" in response.text
         pipeline.run(sys.executable, "-m", "flows", "run", "distill/demo")
-        runs = ask(url, "flow_runs")
+        secret = string(pipeline.root)
+        assert not any(secret in " ".join(process.info["cmdline"] or ())
+                       for process in psutil.process_iter(["cmdline"]))
+        assert sorted(path.name for path in (pipeline.root / ".prefect").iterdir() if path.is_file()
+                      and secret.encode() in path.read_bytes()) == ["auth_string", "profiles.toml"]
+        assert "distill/demo" in pipeline.run("prefect", "deployment", "ls")  # with no variable
+        runs = ask(pipeline.root, url, "flow_runs")
         assert [run["state"]["type"] for run in runs] == ["COMPLETED"]
-        names = {run["name"] for run in ask(url, "task_runs")}
+        names = {run["name"] for run in ask(pipeline.root, url, "task_runs")}
         assert names >= {"gate", "teach@en", "teach@more", "score@en", "score@more", "distil",
                          "baseline", "evaluate", "report", "register", "promote"}
-        shown = {artifact["key"]: artifact["data"] for artifact in ask(url, "artifacts")}
+        shown = {artifact["key"]: artifact["data"]
+                 for artifact in ask(pipeline.root, url, "artifacts")}
         assert shown["teach-en"] == shown["distil"] == 100.0
         assert [row["language"] for row in json.loads(shown["accuracy"])] == ["en", "average"]
         assert "is champion now" in shown["outcome"]

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
 import pytest
 from support.pipeline import SMALL, Pipeline
-from support.prefect import ask, free_port, tiny
+from support.prefect import ask, free_port, post, string, tiny
 from support.project import ROOT
 
 from amtss.config import yaml
@@ -26,17 +25,24 @@ from flows.project import remote
 NAMES = ["en", "more", "last"]
 STAND_IN = """
 # Stands for `amtss` up to the scores. A teacher logs which worker runs it and waits for a file.
-import json, os, pathlib, sys, time
+import hashlib, json, os, pathlib, sys, time
 stage, *rest = sys.argv[1:]
 A, signals = pathlib.Path("artifacts"), pathlib.Path(os.environ["SIGNALS"])
 settings = pathlib.Path("params.yaml").read_text()
 def write(path, content):
     (A / path).parent.mkdir(parents=True, exist_ok=True)
     (A / path).write_text(content if isinstance(content, str) else json.dumps(content))
-if stage == "sources":
+if stage == "settings":
+    keys = ("languages", "data", "validation", "teachers", "teaching", "scoring", "onboarding")
+    student = ("checkpoint", "teacher", "tokenizer", "revision", "max_length")
+    write("settings.json", dict.fromkeys(keys, settings) | {
+        "student": dict.fromkeys(student) | {"architecture": {"vocabulary": 300}}})
+elif stage == "sources":
     write("sources.json", {"en": 1})
 elif stage == "data":
-    write(f"data/{rest[0]}/corpus.json", {"rows": {"train": 1}})
+    about = {"labels": None, "fingerprint": "", "rows": {"train": 1}}
+    checksum = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
+    write(f"data/{rest[0]}/corpus.json", about | {"checksum": checksum})
 elif stage == "validate":
     write(f"validation/{rest[0]}/validation.md", "fine")
 elif stage == "gate":
@@ -158,6 +164,7 @@ def machines(project: Pipeline) -> Iterator[dict[str, Path]]:
     folders = [*clones.values(), project.root]
     try:
         flows(project, "up", project.root)
+        project.environment["PREFECT_API_AUTH_STRING"] = string(project.root)
         flows(project, "work", *clones.values())
         yield clones
     finally:
@@ -182,14 +189,15 @@ def test_two_workers_one_of_which_is_killed(project: Pipeline, machines: dict[st
         return [line.split() for line in (signals / "log").read_text().splitlines()]
 
     def start(epochs: int) -> str:
-        deployment = next(entry["id"] for entry in ask(url, "deployments")
+        deployment = next(entry["id"] for entry in ask(project.root, url, "deployments")
                           if entry["name"] == "here")
-        response = httpx.post(f"{url}/deployments/{deployment}/create_flow_run",
-                              json={"parameters": {"epochs": epochs}})
+        response = post(project.root, f"{url}/deployments/{deployment}/create_flow_run",
+                        {"parameters": {"epochs": epochs}})
         return str(response.json()["id"])
 
     def states(*runs: str) -> set[str]:
-        return {run["state"]["type"] for run in ask(url, "flow_runs") if run["id"] in runs}
+        return {run["state"]["type"] for run in ask(project.root, url, "flow_runs")
+                if run["id"] in runs}
 
     run = start(1)
     until(lambda: len({clone for _, _, clone, _ in log()}) == 2)  # each worker has a teacher
@@ -210,7 +218,8 @@ def test_two_workers_one_of_which_is_killed(project: Pipeline, machines: dict[st
         (stage, name) for stage in ("teach", "score") for name in NAMES)])
     assert [clone for _, name, clone, _ in log() if name == "last"] == [lost, other, other]
     assert {clone for _, _, clone, _ in log()} == {lost, other}
-    crashed = [entry for entry in ask(url, "flow_runs") if entry["state"]["type"] == "CRASHED"]
+    crashed = [entry for entry in ask(project.root, url, "flow_runs")
+               if entry["state"]["type"] == "CRASHED"]
     assert [(entry["name"], entry["state"]["message"]) for entry in crashed] == [
         ("teacher last", "Its worker is lost.")]
     work = project.root / ".dvc/tmp/runs/demo-1"
@@ -222,9 +231,9 @@ def test_two_workers_one_of_which_is_killed(project: Pipeline, machines: dict[st
         (signals / name).unlink()
     run = start(2)
     until(lambda: len(log()) > before)
-    httpx.post(f"{url}/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}})
+    post(project.root, f"{url}/flow_runs/{run}/set_state", {"state": {"type": "CANCELLING"}})
     until(lambda: not any(psutil.pid_exists(int(words[3])) for words in log()[before:]))
-    children = {entry["id"] for entry in ask(url, "flow_runs")
+    children = {entry["id"] for entry in ask(project.root, url, "flow_runs")
                 if entry["name"].startswith("teacher")}
     until(lambda: states(run, *children) == {"COMPLETED", "CRASHED", "CANCELLED"})
     assert len(log()) == before + 1

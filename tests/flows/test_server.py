@@ -14,12 +14,20 @@ from pathlib import Path
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import (
+    PREFECT_API_AUTH_STRING,
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_SERVER_API_AUTH_STRING,
+    temporary_settings,
+)
 from prefect.testing.utilities import prefect_test_harness
+from support.metrics import metrics
 from support.prefect import free_port, tiny
 
 from amtss.config import yaml
 from amtss.errors import AmtssError
+from amtss.files import write_json
 from flows import remote_teachers, tasks
 from flows import server as prefect_server
 from flows.distill import distill
@@ -28,9 +36,44 @@ from flows.workspace import Workspace
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:
-    """A real one, with neither deployments nor workers."""
-    with prefect_test_harness():
+    """A real one that asks for a string, with neither deployments nor workers."""
+    with (temporary_settings({PREFECT_SERVER_API_AUTH_STRING: "of:server",
+                              PREFECT_API_AUTH_STRING: "of:server"}), prefect_test_harness()):
         yield
+
+
+@pytest.mark.usefixtures("server")
+def test_a_wrong_or_missing_string_is_one_line(tmp_path: Path) -> None:
+    wrong = temporary_settings({PREFECT_API_AUTH_STRING: "of:another"})
+    missing = temporary_settings({PREFECT_HOME: tmp_path}, restore_defaults={
+        PREFECT_API_AUTH_STRING, PREFECT_SERVER_API_AUTH_STRING})
+    for settings, found in ((wrong, "another"), (missing, "none")):
+        with settings, pytest.raises(AmtssError, match=(
+                rf"the string that this server asks for, found {found}; run `export "
+                r"PREFECT_API_AUTH_STRING=\$\(cat /.*/auth_string\)` with that file")):
+            prefect_server.run("distill/demo", [])
+    prefect_server._check_closed()
+
+
+def test_a_server_that_asks_for_nothing_is_one_line() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Open) as open_server:
+        threading.Thread(target=open_server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{open_server.server_port}/api"
+        with (temporary_settings({PREFECT_API_URL: address}),
+              pytest.raises(AmtssError, match=r"found one that asks for none; run `python -m f")):
+            prefect_server._check_closed()
+        open_server.shutdown()
+
+
+class Open(BaseHTTPRequestHandler):
+    """A server that answers whoever asks."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 @pytest.mark.usefixtures("server")
@@ -116,11 +159,7 @@ def test_a_task_is_retried_until_the_registry_answers(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "params.yaml").write_text(yaml.dump(tiny()))
     (tmp_path / "artifacts").mkdir()
-    accuracy = {"en": 80.0}
-    (tmp_path / "artifacts" / "metrics.json").write_text(json.dumps({
-        "student": {"accuracy": accuracy}, "baseline": {"accuracy": accuracy},
-        "floor": {"accuracy": accuracy},
-        "teachers": {"en": {"accuracy": accuracy}}, "best_teacher": {"en": "en"}}))
+    write_json(tmp_path / "artifacts" / "metrics.json", metrics(("en",)))
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     work = Workspace(tmp_path, tmp_path, os.open(tmp_path / "lock", os.O_CREAT))

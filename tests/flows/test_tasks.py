@@ -12,7 +12,7 @@ class TestTasks:
     def test_only_trainings_have_epochs(self) -> None:
         params = Params.model_validate(_tuples(tiny()))
         assert [tasks.max_epochs(params, target) for target in (
-            "teach@en", "score@en", "distil", "baseline", "evaluate")] == [1, 0, 2, 2, 0]
+            "teach@en", "score@en", "distil", "baseline", "evaluate")] == [3, 0, 2, 2, 0]
 
     def test_a_linear_teacher_has_no_progress_to_show(self) -> None:
         values = tiny()

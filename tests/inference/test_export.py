@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig
 
 from amtss.errors import AmtssError, CheckpointError, DataError
+from amtss.files import read_json, seal
 from amtss.inference import export
 from amtss.inference.load import load_folder
 from amtss.inference.pytorch_predictor import PytorchPredictor
@@ -59,6 +61,7 @@ def make(root: Path, kind: str, heads: str, codes: list[str] | None = None) -> P
                 parameter.add_(0.3 * torch.randn_like(parameter))
     model.save_pretrained(root / "student")
     tokenizer.load_tokenizer(str(source)).save_pretrained(root / "student")
+    seal(root / "student")
     return root / "student"
 
 
@@ -229,6 +232,7 @@ class TestRefused:
         folder = Path(shutil.copytree(own, tmp_path / "student"))
         text = (folder / "config.json").read_text()
         (folder / "config.json").write_text(text.replace('"first"', '"mean"'))
+        seal(folder)
         with pytest.raises(CheckpointError, match=r"pooling: first, as transformers' classifiers fo"
                            r"r xlm-roberta read the first token's state alone, found mean; export i"
                            r"t with --lang ko --format onnx, or train one with student\.pooling: "):
@@ -242,8 +246,11 @@ class TestOnnx:
     def test_the_folder(self, own: Path, tmp_path: Path) -> None:
         export.export_onnx(own, tmp_path / "to", "onnx-int8")
         assert {path.name for path in (tmp_path / "to").iterdir()} == {
-            "config.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
-        assert json.loads((tmp_path / "to" / "config.json").read_text()) == {
+            "checksums.json", "config.json", "model.onnx", "tokenizer.json",
+            "tokenizer_config.json"}
+        config = read_json(tmp_path / "to" / "config.json", dict[str, Any], "amtss export")
+        del config["checksum"]
+        assert config == {
             "amtss": {"format": "onnx-int8", "student": checkpoint.fingerprint(own)},
             "labels": list(LABELS), "languages": CODES, "max_tokens": LENGTH, "pad_token_id": 1}
 
@@ -292,6 +299,7 @@ class TestOnnx:
         folder = Path(shutil.copytree(own, tmp_path / "student"))
         text = (folder / "config.json").read_text()
         (folder / "config.json").write_text(text.replace('"gelu"', '"relu"'))
+        seal(folder)
         with pytest.raises(CheckpointError, match=r"hidden_act gelu, the only one that the ONNX ex"
                            r"port can write, found relu; export it with --format transformers$"):
             export.export_onnx(folder, tmp_path / "to", "onnx")

@@ -18,11 +18,13 @@ import mlflow
 import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import PyFuncModel
+from mlflow.pyfunc import PyFuncModel, scoring_server
+from starlette.testclient import TestClient
 from support.predictions import answers, questions
 from support.registered import database, evaluated
 from support.training import LANGUAGES, Project
 
+from amtss.inference import serving
 from amtss.inference.jsonl import Question
 from amtss.registry import register, store, versions
 
@@ -99,12 +101,118 @@ class TestServed:
          r"^text: expected text, found none in row 2; fill it in or leave the row out$"),
         ({"text": ["a", 3], "lang": ["en", "en"]}, None, "^text: expected text, found 3 in row 2"),
         ({"text": ["a", "b"], "lang": [["en"], "en"]}, None, "lang"),
+        ({"text": ["a"], "lang": "en", "pair": pd.Series(["\ud83d"], dtype=object)}, None,
+         "^pair: expected text, found half of a surrogate pair"),
         ({"lang": ["en"]}, None, r"missing inputs \['text'\]")])
     def test_refused(self, served: PyFuncModel, columns: dict[str, Any],
                      params: dict[str, str] | None, message: str) -> None:
         with pytest.raises(MlflowException, match=message) as refused:
             served.predict(pd.DataFrame(columns), params=params)
         assert refused.value.get_http_status_code() == 400
+
+
+@pytest.fixture(scope="module")
+def requests(served: PyFuncModel) -> TestClient:
+    """What sends requests to the application that `mlflow models serve` runs."""
+    return TestClient(scoring_server.init(served), raise_server_exceptions=False)
+
+
+def records(*rows: Any, **others: Any) -> str:
+    return json.dumps({"dataframe_records": rows, **others})
+
+
+NINES = "9" * 5000
+ROW = {"text": "a", "lang": "en"}
+
+
+class TestRequests:
+    @pytest.mark.parametrize(("body", "message"), [
+        (records(ROW | {"text": "x \ud83d"}), "can't encode character '\\ud83d' in position 2"),
+        (records(ROW | {"pair": "\udc00"}), "can't encode character '\\udc00' in position 0"),
+        (json.dumps({"inputs": {"text": ["x \ud83d"]}, "params": {"lang": "en"}}),
+         "'\\ud83d'"),
+        (records({"text": "x"}, params={"lang": "\ud83d"}),
+         "lang: expected one of en, fr, ru, found '\\ud83d' in row 1; name one of them in the "
+         "column or the parameter `lang`"),
+        (b'{"dataframe_records": [{"text": "\xe9"}]}', "UnicodeDecodeError('utf-8'"),
+        (records(ROW, ROW | {"text": 3}), "text: expected text, found 3 in row 2; quote it"),
+        (records(ROW | {"text": True}), "text: expected text, found True in row 1; quote it"),
+        (records(ROW | {"text": None}), "text: expected text, found none in row 1; fill it in or "
+                                        "leave the row out"),
+        (records(ROW, {"lang": "en"}), "text: expected text, found none in row 2; fill it in or "
+                                       "leave the row out"),
+        (records(ROW | {"text": [["a"]]}), "text: expected text, found [['a']] in row 1; quote it"),
+        (records(ROW | {"text": {"a": 1}}), "text: expected text, found {'a': 1} in row 1; quote"),
+        (records(ROW | {"lang": 3}), "lang: expected text, found 3 in row 1; quote it"),
+        (records(ROW | {"lang": "ko"}), "lang: expected one of en, fr, ru, found 'ko' in row 1; "
+                                        "name one of them in the column or the parameter `lang`"),
+        (records({"text": "a"}), "lang: expected one of en, fr, ru, found none in row 1; name one "
+                                 "of them in the column or the parameter `lang`"),
+        (records({"text": "a"}, params=["en"]), "Parameters must be a dictionary. Got type 'list'"),
+        (records({"text": "a"}, params={"lang": 3}), "'lang': string"),
+        (records({"lang": "en"}), "Model is missing inputs ['text']."),
+        (records(), "Model is missing inputs ['text']."),
+        (records(None), "Model is missing inputs ['text']."),
+        ('{"inputs": ["a"]}', "Model is missing inputs ['text']."),
+        ('{"inputs": {"text": ["a", "b"], "lang": ["en"]}}', "same length"),
+        (f'{{"dataframe_records": [{{"text": {NINES}, "lang": "en"}}]}}', "4300 digits"),
+        (f'{{"inputs": {{"text": [{NINES}]}}}}', "4300 digits"),
+        (records(ROW | {"text": 10**29}), "expected text, found 100000000000000000000000000000 in"),
+        ('{"dataframe_records": [{"text": 1e999, "lang": "en"}]}', "expected text, found inf in"),
+        ("[" * 100_000, "found: too many brackets inside each other; correct it"),
+        ('{"dataframe_records": ' + "[" * 100_000 + "]" * 100_000 + "}", "found: too many"),
+        (records(*[{"text": "a", "lang": "ko"}] * (serving.ROWS + 1)),
+         "rows: expected at most 10000 in a request, found 10001; send them in several"),
+        ("{}", "a JSON dictionary with exactly one of the input fields"),
+        ("", "Ensure that input is a valid JSON formatted string"),
+    ], ids=lambda value: str(value)[:60])
+    def test_a_bad_one_is_one_line(self, requests: TestClient, body: str | bytes, message: str
+                                   ) -> None:
+        answer = requests.post("/invocations", content=body,
+                               headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400
+        found = answer.json()
+        assert message in found["message"]
+        assert len(found["message"]) <= serving.LENGTH
+        assert "\n" not in found["message"]
+        assert "stack_trace" not in found
+
+    def test_a_long_one(self, requests: TestClient) -> None:
+        body = records(ROW | {"text": "a" * 2**22})
+        answer = requests.post("/invocations", content=body,
+                               headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+        assert answer.json()["message"] == ("request: expected at most 4194304 bytes, found "
+                                            f"{len(body)}; send its rows in several")
+
+    @pytest.mark.parametrize(("kind", "body", "status", "message"), [
+        ("", records(ROW), 415, "only supports the following content types"),
+        ("text/html", "a", 415, "only supports the following content types"),
+        ("text/csv", 'text,lang\n"a\n', 400, "Error tokenizing data"),
+        ("application/vnd.apache.parquet", "a", 400, "Failed to parse input"),
+    ])
+    def test_other_forms(self, requests: TestClient, kind: str, body: str, status: int, message: str
+                         ) -> None:
+        answer = requests.post("/invocations", content=body,
+                               headers={"Content-Type": kind} if kind else {})
+        assert answer.status_code == status
+        assert message in answer.text
+        assert "stack_trace" not in answer.text
+
+    @pytest.mark.parametrize("body", [
+        records(ROW | {"text": "\ud83d\ude00"}), records(ROW | {"text": "", "other": [1]}),
+        records(ROW | {"text": "a\0b"}), records(ROW, params=None), records(ROW | {"pair": None}),
+        '{"instances": [{"text": "Error: a", "lang": "en"}]}'])
+    def test_a_good_one(self, requests: TestClient, body: str) -> None:
+        answer = requests.post("/invocations", content=body,
+                               headers={"Content-Type": "application/json"})
+        assert answer.status_code == 200
+        assert len(answer.json()["predictions"]) == 1
+
+    def test_a_table_may_have_any_number_of_rows(self, served: PyFuncModel) -> None:
+        table = pd.DataFrame({"text": ["a"] * (serving.ROWS + 1)})
+        with pytest.raises(MlflowException, match=r"^lang: expected one of .*, found none"):
+            served.predict(table)
 
 
 def test_one_language_needs_no_name(project: Project) -> None:
@@ -190,7 +298,10 @@ class TestElsewhere:
          "text: expected text, found none in row 2"),
         ({"dataframe_records": [{"lang": "en"}]}, "text"),
         ({"dataframe_records": [{"text": 3, "lang": "en"}]}, "text"),
-        ({"texts": ["a"]}, "dataframe_split")])
+        ({"texts": ["a"]}, "dataframe_split"),
+        ("[" * 100_000, "too many brackets inside each other"),
+        (f'{{"inputs": {{"text": [{NINES}]}}}}', "4300 digits")],
+        ids=lambda value: str(value)[:60])
     def test_the_server_refuses(self, server: int, body: Any, message: str) -> None:
         status, reply = post(server, body)
         assert status == 400
@@ -229,7 +340,8 @@ def _wait(port: int, log: Path) -> None:
 def post(port: int, body: Any) -> tuple[int, Any]:
     """Status and JSON of the answer."""
     with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
-        connection.request("POST", "/invocations", json.dumps(body),
+        connection.request("POST", "/invocations",
+                           body if isinstance(body, str) else json.dumps(body),
                            {"Content-Type": "application/json"})
         answer = connection.getresponse()
         return answer.status, json.load(answer)

@@ -15,6 +15,7 @@ from support.training import LABELS, LANGUAGES, Project, distilled
 from amtss.config.schema import Architecture, Columns, Data, Student
 from amtss.data import corpus, sources
 from amtss.errors import AmtssError, CheckpointError, DataError
+from amtss.files import seal
 from amtss.inference import export
 from amtss.inference.jsonl import BATCH, Question
 from amtss.inference.load import load_folder
@@ -137,28 +138,42 @@ class TestRefused:
     @pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
     def test_a_file_is_missing(self, spoilt: Path, name: str) -> None:
         (spoilt / name).unlink()
-        with pytest.raises(AmtssError, match=rf"{name}: expected a file, found none; run `amtss"):
+        with pytest.raises(AmtssError, match=rf"{name}: expected a file, found.*; run `amtss"):
             OnnxPredictor(spoilt)
 
     @pytest.mark.parametrize("kept", [0, 999, -9])
     def test_a_truncated_file(self, spoilt: Path, kept: int) -> None:
         path = spoilt / "model.onnx"
         path.write_bytes(path.read_bytes()[:kept])
-        with pytest.raises(CheckpointError, match=r"model.onnx: expected what an export "
-                           r"writes, found: .*; run `amtss export"):
+        with pytest.raises(AmtssError, match=r"model.onnx: .* checksum differs.*run `amtss ex"):
             OnnxPredictor(spoilt)
 
     @pytest.mark.parametrize("content", ["[]", "{}", "5"])
     def test_another_config(self, spoilt: Path, content: str) -> None:
         (spoilt / "config.json").write_text(content)
-        with pytest.raises(CheckpointError, match="found: no labels, languages, pad_token_id; r"):
+        with pytest.raises(AmtssError, match=r"config\.json: .*; remove it and run `amtss e"):
             OnnxPredictor(spoilt)
 
     def test_a_truncated_tokenizer(self, spoilt: Path) -> None:
         path = spoilt / "tokenizer.json"
         path.write_bytes(path.read_bytes()[:999])
-        with pytest.raises(CheckpointError, match="expected what an export writes, found: "):
+        with pytest.raises(AmtssError, match=r"tokenizer.json: .* checksum differs"):
             OnnxPredictor(spoilt)
+
+    def test_weights_that_are_no_numbers(self, spoilt: Path) -> None:
+        import onnx
+
+        model = onnx.load(spoilt / "model.onnx")
+        for tensor in model.graph.initializer:
+            if tensor.data_type == onnx.TensorProto.FLOAT:
+                weights = onnx.numpy_helper.to_array(tensor)
+                tensor.CopyFrom(onnx.numpy_helper.from_array(weights * np.float32("nan"),
+                                                             tensor.name))
+        onnx.save(model, spoilt / "model.onnx")
+        seal(spoilt)
+        with pytest.raises(CheckpointError, match=r"^model: expected finite logits, found NaN or "
+                           r"infinite ones; its weights are damaged.*`dvc repro -f distil`"):
+            OnnxPredictor(spoilt).predict(["enpay1"], "en")
 
 
 class TestTheCommand:
@@ -194,6 +209,7 @@ def real(massive: Path, tmp_path_factory: pytest.TempPathFactory) -> Layout:
             parameter.add_(0.1 * torch.randn_like(parameter))
     model.save_pretrained(layout.student)
     tokenizer.save_pretrained(layout.student)
+    seal(layout.student)
     return layout
 
 

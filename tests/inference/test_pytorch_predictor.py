@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from support.predictions import answers, questions
-from support.training import LABELS, LANGUAGES, distilled
+from support.training import LABELS, LANGUAGES, distilled, fill
 
-from amtss.errors import CheckpointError, DataError
+from amtss.errors import AmtssError, CheckpointError, DataError
 from amtss.evaluation import evaluate
+from amtss.files import seal
 from amtss.inference.pytorch_predictor import PytorchPredictor
+
+NOT_FINITE = r"^model: expected finite logits, found NaN or infinite ones; .*`dvc repro -f distil`"
 
 
 class TestPytorchPredictor:
@@ -50,12 +53,23 @@ class TestPytorchPredictor:
         folder = distilled(tmp_path).layout.student
         (folder / "model.safetensors").write_bytes(
             (folder / "model.safetensors").read_bytes()[:999])
-        with pytest.raises(CheckpointError, match=r"safetensors weights, found.*-f distil"):
+        with pytest.raises(AmtssError, match=r"checksum differs\); remove it and run `dvc repro`"):
             PytorchPredictor(folder)
 
     def test_a_student_without_a_head(self, tmp_path: Path) -> None:
         path = distilled(tmp_path).layout.student / "model.safetensors"
         kept = {name: value for name, value in load_file(path).items() if "heads.fr" not in name}
         save_file(kept, path, metadata={"format": "pt"})
-        with pytest.raises(CheckpointError, match=r"heads\.fr.*-f distil"):
+        seal(path.parent)
+        with pytest.raises(CheckpointError, match=r"heads\.fr.*run `dvc repro`"):
             PytorchPredictor(path.parent)
+
+    def test_answers_that_are_no_numbers(self, tmp_path: Path) -> None:
+        # of weights that are numbers, but whose sum is too large for one
+        folder = distilled(tmp_path).layout.student
+        fill(folder, 1e30, "heads.en.dense.bias")
+        fill(folder, 3e38, "heads.en.out_proj.weight")
+        predictor = PytorchPredictor(folder)
+        assert np.isfinite(predictor.probabilities(["enpay1"], None, "fr")).all()
+        with pytest.raises(CheckpointError, match=NOT_FINITE):
+            predictor.predict(["enpay1"], "en")

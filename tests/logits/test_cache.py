@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from amtss.errors import CacheError
+from amtss.errors import AmtssError, CacheError
 from amtss.logits import cache as logits_cache
 from amtss.logits.cache import Logits, Origin
 
@@ -77,7 +77,7 @@ def test_missing(tmp_path: Path) -> None:
 def refused(cache: Path, content: bytes) -> None:
     spoilt = cache.with_name("spoilt")
     spoilt.write_bytes(content)
-    with pytest.raises(CacheError, match=r"^[^\n]*spoilt: [^\n]*; run `dvc repro -f score@en`$"):
+    with pytest.raises(AmtssError, match=r"^[^\n]*spoilt: [^\n]*run `dvc repro -f score@en`$"):
         logits_cache.read(spoilt, ORIGIN, "en")
 
 

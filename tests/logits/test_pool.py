@@ -6,7 +6,7 @@ from safetensors.numpy import load_file
 from support.training import LABELS, LANGUAGES, Project, scored
 
 from amtss.config.schema import Params
-from amtss.errors import CacheError
+from amtss.errors import AmtssError, CacheError
 from amtss.logits import cache as logits_cache
 from amtss.logits import pool
 from amtss.logits.cache import Logits
@@ -60,7 +60,7 @@ class TestLoad:
         project = scored(tmp_path)
         path = project.layout.logits("multilingual", "ru")
         path.write_bytes(path.read_bytes()[:-7])
-        with pytest.raises(CacheError, match=r"or altered.*run `dvc repro -f score@multi"):
+        with pytest.raises(AmtssError, match=r"or altered.*run `dvc repro -f score@multi"):
             loaded(project)
 
     def test_refuses_an_altered_cache(self, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ class TestLoad:
         data = bytearray(path.read_bytes())
         data[-1] ^= 1
         path.write_bytes(data)
-        with pytest.raises(CacheError, match=r"checksum differs.*run `dvc repro -f score@multi"):
+        with pytest.raises(AmtssError, match=r"checksum differs.*run `dvc repro -f score@multi"):
             loaded(project)
 
 

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support.training import LANGUAGES, SMALL, Project, scored, write_checkpoint, write_corpus
+from support.training import (
+    LANGUAGES,
+    SMALL,
+    Project,
+    fill,
+    scored,
+    write_checkpoint,
+    write_corpus,
+)
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from amtss.data import corpus
@@ -167,6 +175,18 @@ class TestRefused:
         project = scored(tmp_path)
         before = project.layout.logits("en", "en").read_bytes()
         (project.layout.teacher("en") / "model.safetensors").unlink()
-        with pytest.raises(CheckpointError, match="run `dvc repro -f teach@en`"):
+        with pytest.raises(AmtssError, match="run `dvc repro teach@en`"):
+            project.score("en")
+        assert project.layout.logits("en", "en").read_bytes() == before
+
+    def test_logits_that_are_no_numbers(self, tmp_path: Path) -> None:
+        # of weights that are numbers, but whose sum is too large for one
+        project = scored(tmp_path)
+        before = project.layout.logits("en", "en").read_bytes()
+        fill(project.layout.teacher("en"), 1e30, "classifier.dense.bias")
+        fill(project.layout.teacher("en"), 3e38, "out_proj.weight")
+        with pytest.raises(CheckpointError, match=(
+                r"teachers/en: expected a teacher whose logits are finite, found NaN or infinite "
+                r"ones on en; set scoring\.precision: fp32, or run `dvc repro -f teach@en`")):
             project.score("en")
         assert project.layout.logits("en", "en").read_bytes() == before

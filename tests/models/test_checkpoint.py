@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.training import KINDS, write_checkpoint
+from support.training import KINDS, fill, write_checkpoint
 from transformers import AutoModel
 
 from amtss.errors import CheckpointError
@@ -54,3 +54,13 @@ def test_positions_are_as_many_as_the_model_reads(tmp_path: Path, kind: str) -> 
             with pytest.raises(CheckpointError, match=f"^big: expected positions for texts of "
                                f"{tokens} tokens, found {most}; lower it$"):
                 checkpoint.check_length(model, tokens, "big", "lower it")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_are_no_numbers(tmp_path: Path, value: float) -> None:
+    source = write_checkpoint(tmp_path / "big", "bert")
+    checkpoint.load(AutoModel, str(source), "choose another", head=False)
+    fill(source, value, "layer.1.output.dense.bias")
+    with pytest.raises(CheckpointError, match=r"big: expected finite weights, found NaN or infinite"
+                       r" ones in encoder\.layer\.1\.output\.dense\.bias; choose another$"):
+        checkpoint.load(AutoModel, str(source), "choose another", head=False)

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -11,7 +12,8 @@ from support.training import LABELS, LANGUAGES, Project
 
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, RegistryError
-from amtss.files import alone, read_json, write_json, write_text
+from amtss.files import read_json, write_json, write_text
+from amtss.locks import alone
 from amtss.models import checkpoint
 from amtss.registry import store, tracking, versions
 from amtss.registry.register import REQUIREMENTS, _description
@@ -30,10 +32,10 @@ def entity(project: Project, number: int = 1) -> Any:
 
 class TestRegister:
     def test_tells_what_was_measured(self, project: Project) -> None:
-        (project.layout.root / "dvc.lock").write_text("schema: '2.0'\n")
-        write_json(project.layout.validation("fr") / "validation.json", {"errors": 2})
+        write_json(project.layout.validation("fr") / "validation.json", {
+            "fingerprint": "", "errors": 2, "warnings": 0})
         version, new = register(project)
-        metrics = read_json(project.layout.metrics, "")
+        metrics = read_json(project.layout.metrics, dict[str, Any], "")
         accuracy, floor = (metrics[model]["accuracy"] for model in ("student", "floor"))
         average = accuracy.pop("average")
         del floor["average"]
@@ -44,7 +46,7 @@ class TestRegister:
             {"en": 0, "fr": 2, "ru": 0}, "", tracking.lock(project.layout), None,
             ("challenger",), floor=floor)
         assert version.average == pytest.approx(average)
-        assert len(version.lock) == 64
+        assert version.lock == ""
         assert entity(project).tags["average"] == str(round(average, 2))
         assert f"| fr | {accuracy['fr']:.2f} |" in entity(project).description
         assert "parent" not in entity(project).tags
@@ -55,14 +57,6 @@ class TestRegister:
         assert register(project) == (first, False)
         assert versions.versions(project.params, project.layout) == [first]
 
-    def test_figures_from_before_there_was_a_floor(self, project: Project) -> None:
-        metrics = read_json(project.layout.metrics, "")
-        del metrics["floor"]
-        write_json(project.layout.metrics, metrics)
-        version, _ = register(project)
-        assert version.floor is None
-        assert "floor" not in entity(project).tags
-
     def test_a_champion_challenges_nobody(self, project: Project) -> None:
         register(project)
         versions.point(project.params, project.layout, "champion", 1)
@@ -72,8 +66,9 @@ class TestRegister:
 
     def test_another_student(self, project: Project) -> None:
         first, _ = register(project)
-        metrics = read_json(retrained(project).layout.metrics, "")
-        write_json(project.layout.metrics, metrics | {"onboarded": {"version": 1}})
+        metrics = read_json(retrained(project).layout.metrics, dict[str, Any], "")
+        write_json(project.layout.metrics, metrics | {"onboarded": {
+            "version": 1, "languages": []}})
         second, new = register(project)
         assert (second.number, second.parent, second.aliases, new) == (2, 1, ("challenger",), True)
         assert second.fingerprint != first.fingerprint
@@ -135,7 +130,7 @@ class TestRegister:
 
     def test_no_figures(self, project: Project) -> None:
         project.layout.metrics.unlink()
-        with pytest.raises(RegistryError, match="found none; run `dvc repro`"):
+        with pytest.raises(AmtssError, match=r"metrics\.json: .*none; run `dvc repro ev"):
             register(project)
 
     def test_no_student(self, tmp_path: Path) -> None:
@@ -168,8 +163,10 @@ class TestRegister:
 def committed(project: Project) -> Project:
     """The same under git, with its dvc.lock; nothing has changed since."""
     write_text(project.layout.root / "dvc.lock", "schema: '2.0'\n")
+    write_text(project.layout.root / "dvc.yaml", "stages: {evaluate: {cmd: amtss evaluate}}\n")
     git(project, "init", "-q")
-    git(project, "add", "params.yaml", "dvc.lock")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=project.layout.root, check=True)
+    git(project, "add", "params.yaml", "dvc.yaml", "dvc.lock")
     git(project, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "state")
     return project
 
@@ -177,6 +174,28 @@ def committed(project: Project) -> Project:
 def git(project: Project, *words: str) -> str:
     return subprocess.run(["git", *words], cwd=project.layout.root, check=True, text=True,
                           capture_output=True).stdout.strip()
+
+
+def test_what_dvc_calls_changed_is_refused_and_what_is_missing_is_not(committed: Project) -> None:
+    layout = committed.layout
+    write_text(layout.root / "dvc.yaml", """stages:
+  evaluate:
+    cmd: amtss evaluate
+    deps: [artifacts/logits]
+    metrics: [artifacts/metrics.json: {cache: false}]
+""")
+    subprocess.run([sys.executable, "-m", "dvc", "commit", "-q", "-f"], cwd=layout.root, check=True)
+    evaluated = layout.metrics.read_bytes()
+    metrics = read_json(layout.metrics, dict[str, Any], "")
+    metrics["student"]["accuracy"]["en"] += 40
+    write_json(layout.metrics, metrics)  # with a checksum that fits
+    with pytest.raises(RegistryError, match=r"changed: artifacts/metrics\.json of evaluate; .*run "
+                       "`dvc repro`"):
+        register(committed)
+    assert versions.versions(committed.params, layout) == []
+    layout.metrics.write_bytes(evaluated)
+    shutil.rmtree(layout.artifacts / "logits")
+    assert register(committed)[1]
 
 
 class TestDirty:
@@ -222,5 +241,5 @@ class TestCommand:
         project.layout.metrics.unlink()
         out, error = self.amtss(project).communicate()
         assert out == ""
-        assert error.startswith("amtss: artifacts/metrics.json: expected figures of the student ")
+        assert error.startswith("amtss: artifacts/metrics.json: expected a file, found none; run ")
         assert error.count("\n") == 1

@@ -68,7 +68,7 @@ class TestTold:
     def test_params(self, by_name: dict[str, Any]) -> None:
         teacher, student = by_name["teach@en"].data.params, by_name["distil"].data.params
         assert teacher["teachers.en.architecture.width"] == "16"
-        assert teacher["teachers.en.training.batch_size"] == "8"  # as in `teaching`
+        assert teacher["teachers.en.training.batch_size"] == "4"  # as in `teaching`
         assert student["languages"] == "['en', 'fr']"
         assert student["distil.top_k"] == "1"
         assert student["student.architecture.layers"] == "1"
@@ -76,7 +76,8 @@ class TestTold:
         assert by_name["evaluate"].data.params["evaluation.bootstrap"] == "100"
 
     def test_epochs(self, tracked: Project, by_name: dict[str, Any]) -> None:
-        row = json.loads((tracked.root / "artifacts/training/distil/history.jsonl").read_text())
+        history = (tracked.root / "artifacts/training/distil/history.jsonl").read_text()
+        row = json.loads(history.splitlines()[-1])
         metrics = by_name["distil"].data.metrics
         assert metrics["loss"] == row["loss"]
         for language in ("en", "fr"):
@@ -184,3 +185,20 @@ class TestUnreachable:
             seconds.append(time.perf_counter() - started)
             assert done.status == 0
         assert seconds[1] - seconds[0] < 15
+
+
+def test_a_killed_run_is_ended_by_the_next_stage(tracked: Project) -> None:
+    params, layout = load_params(tracked.root / "params.yaml"), Layout(tracked.root)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    experiment = client().get_experiment_by_name("amtss-tracked").experiment_id
+    own = tracking.process(layout)
+    dead = {"process": str(gone.pid)}
+    killed, other, alive = (client().create_run(experiment, tags=own | tags).info.run_id
+                            for tags in (dead, dead | {"host": "elsewhere"}, {}))
+    with tracking.run(params, layout, "report"):
+        pass
+    assert [client().get_run(run).info.status for run in (killed, other, alive)] == [
+        "KILLED", "RUNNING", "RUNNING"]
+    for made in (killed, other, alive):
+        client().delete_run(made)

@@ -14,7 +14,7 @@ from amtss import distribution
 from amtss.config.schema import Distil, Params, Report, TransformerTeacher
 from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.errors import AmtssError
-from amtss.files import write_json, write_text
+from amtss.files import seal, write_json, write_text
 from amtss.paths import Layout
 from amtss.report import report
 
@@ -48,6 +48,7 @@ def run(root: Path, languages: Languages = FIVE, labels: Languages = LABELS,
     write_json(layout.gate / "distribution.json", {
         "labels": labels, "warnings": ["fr: KL 0.45 nats, above 0.25"], "languages": {code: {
             "rows": {"train": 4200, "validation": 720, "test": 1080}, "divergence": 0.123,
+            "unlabelled": {"own": 0, "mixed": 0},
             "split_divergence": {"validation": 0.01, "test": 0.02}, "imbalance": 31.5,
             "without_examples": [], "errors": 0, "warnings": 2} for code in languages}})
     write_csv(layout.gate / "labels.csv", "language,split,label,count", [
@@ -59,7 +60,8 @@ def run(root: Path, languages: Languages = FIVE, labels: Languages = LABELS,
     write_text(layout.training("distil") / "history.jsonl", lines(student))
     write_text(layout.training("baseline") / "history.jsonl", lines(
         [{"epoch": row["epoch"], "examples": 57_000, "seconds": 30.0, "loss": row["loss"],
-          "accuracy": {code: value - 1.1 for code, value in row["accuracy"].items()}}
+          "accuracy": {code: value - 1.1 for code, value in row["accuracy"].items()},
+          "average": row["average"], "skill": row["skill"], "best": row["best"]}
          for row in history(languages, 4)]))
     def guess(label: str) -> str:
         return label if draw.random() < 0.86 else draw.choice(labels)
@@ -67,7 +69,14 @@ def run(root: Path, languages: Languages = FIVE, labels: Languages = LABELS,
         (code, f"{code}-{i}", label, guess(label), guess(label)) for code in languages
         for i, label in enumerate(draw.choices(
             labels, weights=list(numbers[code].values()), k=400))])
+    for folder in sealed(layout):
+        seal(folder)
     return layout
+
+
+def sealed(layout: Layout) -> tuple[Path, ...]:
+    """The folders that the report reads."""
+    return (layout.gate, layout.evaluation, layout.training("distil"), layout.training("baseline"))
 
 
 @pytest.fixture(scope="module")
@@ -200,15 +209,18 @@ def test_a_missing_file_names_the_stage_that_makes_it(tmp_path: Path, path: str,
                                                       stage: str) -> None:
     layout = run(tmp_path)
     (layout.artifacts / path).unlink()
-    with pytest.raises(AmtssError, match=f"found none; run `dvc repro {stage}`"):
+    with pytest.raises(AmtssError, match=f"found.*; run `dvc repro {stage}`"):
         report.report(params(), layout)
     assert not layout.report.exists()
 
 
-@pytest.mark.parametrize(("text", "found"), [("", "found none"), ('{"epoch": 1', "JSON object")])
+@pytest.mark.parametrize(("text", "found"), [
+    ("", "found none"), ('{"epoch": 1', "line 1 .*EOF"), ("[]", "line 1 "),
+    ("{}", "line 1 epoch: ")])
 def test_a_truncated_history_is_refused(tmp_path: Path, text: str, found: str) -> None:
     layout = run(tmp_path)
     write_text(layout.training("distil") / "history.jsonl", text)
+    seal(layout.training("distil"))
     with pytest.raises(AmtssError, match=f"{found}.*run `dvc repro distil`"):
         report.report(params(), layout)
 
@@ -225,6 +237,7 @@ def test_confusions_are_the_students(tmp_path: Path) -> None:
     write_csv(layout.evaluation / "predictions.csv", "language,id,actual,student,baseline", [
         ("ko", "1", "no", "yes", "no"), ("ko", "2", "yes", "yes", "no"),
         ("pl", "3", "no", "no", "yes")])
+    seal(layout.evaluation)
     read = report.read(params(("ko", "pl")), layout)
     assert {code: c.tolist() for code, c in read.confusions.items()} == \
         {"ko": [[0, 1], [0, 1]], "pl": [[1, 0], [0, 0]]}
@@ -238,6 +251,7 @@ def test_an_onboarding(tmp_path: Path, beside: str | None) -> None:
     given = onboarded()
     write_json(layout.metrics, given)
     write_text(layout.training("baseline") / "history.jsonl", "")  # as `baseline` writes it
+    seal(layout.training("baseline"))
     report.report(params(SEVEN, beside), layout)
     Page(html(layout))
     text = (layout.report / "report.md").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from support.training import table, write_checkpoint
 from transformers import PreTrainedTokenizerBase
 
+from amtss.config.schema import Validation
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
 from amtss.student.growth import grow_tokenizer
@@ -23,6 +24,11 @@ def of(code: str, *texts: str) -> Corpus:
     """A corpus of `texts`, or of the tests' language `code`."""
     given = pa.table({"text": texts}) if texts else table(code, "train", 100)
     return Corpus(code, {"train": given}, "", None)
+
+
+def grow(known: PreTrainedTokenizerBase, new: list[Corpus], old: list[Corpus],
+         size: int) -> PreTrainedTokenizerBase:
+    return grow_tokenizer(known, new, old, size, Validation())
 
 
 def read(corpus: Corpus) -> list[str]:
@@ -55,7 +61,7 @@ class TestGrowTokenizer:
         old = of("en", *ENGLISH)
         known = tokenization.train_tokenizer([old], 60)
         assert unknown(known, read(new)) > 0
-        grown = grow_tokenizer(known, [new], [old], 300)
+        grown = grow(known, [new], [old], 300)
         assert ids(grown, read(old)) == ids(known, read(old))
         assert unknown(grown, read(new)) == 0
         assert grown.convert_ids_to_tokens(range(len(known))) == \
@@ -64,9 +70,9 @@ class TestGrowTokenizer:
     def test_appending_all_pieces_would_change_old_texts(self) -> None:
         old, new = of("en", *ENGLISH), of("pl", *POLISH)
         known = tokenization.train_tokenizer([old], 60)
-        naive = grow_tokenizer(known, [new], [], 300)
+        naive = grow(known, [new], [], 300)
         assert ids(naive, read(old)) != ids(known, read(old))
-        assert len(grow_tokenizer(known, [new], [old], 300)) < len(naive)
+        assert len(grow(known, [new], [old], 300)) < len(naive)
 
     @settings(max_examples=40)
     @given(st.data())
@@ -80,13 +86,13 @@ class TestGrowTokenizer:
         known = tokenization.train_tokenizer([of("en", "abc", *data.draw(texts("abc")))], 40)
         old = of("fr", *data.draw(texts("abcxy")))
         new = of("pl", *data.draw(texts("abcde")), *KOREAN)
-        grown = grow_tokenizer(known, [new], [old], data.draw(st.sampled_from([60, 200])))
+        grown = grow(known, [new], [old], data.draw(st.sampled_from([60, 200])))
         assert ids(grown, read(old)) == ids(known, read(old))
 
     def test_an_old_text_in_the_new_script_takes_nothing_away(self) -> None:
         old, logs, new = of("en", *ENGLISH), of("fr", *ENGLISH, *KOREAN), of("ko", *KOREAN)
         known = tokenization.train_tokenizer([old], 60)
-        grown = grow_tokenizer(known, [new], [old, logs], 300)
+        grown = grow(known, [new], [old, logs], 300)
         assert unknown(grown, read(new)) == 0
         assert ids(grown, read(old)) == ids(known, read(old))
 
@@ -94,42 +100,43 @@ class TestGrowTokenizer:
     def test_has_at_most_so_many_pieces_more(self, size: int) -> None:
         old, new = of("en", *ENGLISH), of("pl", *POLISH)
         known = tokenization.train_tokenizer([old], 60)
-        assert len(known) < len(grow_tokenizer(known, [new], [old], size)) <= len(known) + size
+        assert len(known) < len(grow(known, [new], [old], size)) <= len(known) + size
 
     def test_a_script_with_more_characters_than_that(self) -> None:
         # 100 that stand 90 times, 80 that stand once
         many = [chr(0xAC00 + 3 * i) for i in range(180)]
         texts = [" ".join(many[i:i + 10]) for i in range(0, 100, 10)] * 90 + [" ".join(many[100:])]
         known = tokenization.train_tokenizer([of("en", *ENGLISH)], 60)
-        grown = grow_tokenizer(known, [of("ko", *texts)], [], 220)
+        grown = grow(known, [of("ko", *texts)], [], 220)
         assert unknown(grown, texts) == 0
-        grown = grow_tokenizer(known, [of("ko", *texts)], [], 150)
+        grown = grow(known, [of("ko", *texts)], [], 150)
         assert len(grown) == len(known) + 150
         assert unknown(grown, texts[:10]) == 0
         assert unknown(grown, texts[-1:]) > 0
-        with pytest.raises(CheckpointError, match=r"^ko: expected a student's tokenizer that reads "
-                           r"it, found \d+\.\d% unknown tokens with \d+ new pieces; raise "
-                           r"continuation\.vocabulary in params\.yaml$"):
-            grow_tokenizer(known, [of("ko", *texts)], [], 50)
+        with pytest.raises(CheckpointError, match=r"^ko: expected a tokenizer that reads it, found "
+                           r"\d+\.\d% unknown tokens with the registered student's tokenizer and "
+                           r"\d+ new pieces; raise continuation\.vocabulary, or allow them by "
+                           r"validation\.max_unknown$"):
+            grow(known, [of("ko", *texts)], [], 50)
         assert len(tokenization.train_tokenizer([of("ko", *texts)], 150)) == 150
 
     def test_is_deterministic(self, tmp_path: Path) -> None:
         known = tokenization.train_tokenizer([of("en")], 300)
         for name in ("one", "two"):
-            grow_tokenizer(known, [of("ko"), of("pl")], [of("en")], 300).save_pretrained(
+            grow(known, [of("ko"), of("pl")], [of("en")], 300).save_pretrained(
                 tmp_path / name)
         assert digests(tmp_path / "one") == digests(tmp_path / "two")
 
     def test_again_adds_nothing(self) -> None:
         known = tokenization.train_tokenizer([of("en")], 300)
-        once = grow_tokenizer(known, [of("ko")], [of("en")], 300)
-        twice = grow_tokenizer(once, [of("ko")], [of("en")], 300)
+        once = grow(known, [of("ko")], [of("en")], 300)
+        twice = grow(once, [of("ko")], [of("en")], 300)
         assert twice.get_vocab() == once.get_vocab()
 
     def test_keeps_special_tokens_and_the_length(self, tmp_path: Path) -> None:
         known = tokenization.train_tokenizer([of("en")], 300)
         known.model_max_length = 48
-        grow_tokenizer(known, [of("ko")], [of("en")], 300).save_pretrained(tmp_path)
+        grow(known, [of("ko")], [of("en")], 300).save_pretrained(tmp_path)
         grown = tokenization.load_tokenizer(str(tmp_path))
         assert grown.special_tokens_map == known.special_tokens_map
         assert grown.all_special_ids == known.all_special_ids
@@ -145,7 +152,7 @@ class TestGrowTokenizer:
         known.save_pretrained(tmp_path / "known")
         known = tokenization.load_tokenizer(str(tmp_path / "known"))
         old = of("en", *read(of("en")), "enpay1 [order] [url]")
-        grow_tokenizer(known, [of("ko")], [old], 300).save_pretrained(tmp_path / "grown")
+        grow(known, [of("ko")], [old], 300).save_pretrained(tmp_path / "grown")
         grown = tokenization.load_tokenizer(str(tmp_path / "grown"))
         assert ids(grown, read(old)) == ids(known, read(old))
         assert unknown(grown, read(of("ko"))) == 0
@@ -159,20 +166,20 @@ class TestGrowTokenizer:
                                "strategy": "LongestFirst"}
         (tmp_path / "tokenizer.json").write_text(json.dumps(state))
         known = tokenization.load_tokenizer(str(tmp_path))
-        grown = grow_tokenizer(known, [new], [old], 300)
+        grown = grow(known, [new], [old], 300)
         assert ids(grown, read(old)) == ids(known, read(old))
 
     def test_unlabelled_texts_count_and_pairs_do(self) -> None:
         known = tokenization.train_tokenizer([of("en")], 300)
         splits = {"train": pa.table({"text": ["enpay1"], "pair": ["안녕"]}),
-                  "unlabelled": pa.table({"text": ["소포"], "pair": ["카드"]})}
-        grown = grow_tokenizer(known, [Corpus("ko", splits, "", None)], [of("en")], 300)
+                  "unlabelled": pa.table({"id": ["log"], "text": ["소포"], "pair": ["카드"]})}
+        grown = grow(known, [Corpus("ko", splits, "", None)], [of("en")], 300)
         assert unknown(grown, ["안녕", "소포", "카드"]) == 0
 
     def test_xlm_r_s_own_form(self, xlm_r: Path, tmp_path: Path) -> None:
         known = tokenization.load_tokenizer(str(xlm_r))
         old, new = read(of("en")) + read(of("fr")), read(of("ko"))
-        grown = grow_tokenizer(known, [of("ko")], [of("en"), of("fr")], 100)
+        grown = grow(known, [of("ko")], [of("en"), of("fr")], 100)
         grown.save_pretrained(tmp_path)
         again = tokenization.load_tokenizer(str(tmp_path))
         assert type(again) is type(grown) is type(known)
@@ -189,12 +196,13 @@ class TestGrowTokenizer:
     def test_one_that_cannot_grow_and_need_not(self, tmp_path: Path, kind: str) -> None:
         write_checkpoint(tmp_path / kind, kind)
         known = tokenization.load_tokenizer(str(tmp_path / kind))
-        assert grow_tokenizer(known, [of("fr")], [of("en")], 100) is known
+        assert grow(known, [of("fr")], [of("en")], 100) is known
 
     def test_one_that_cannot_grow_but_must(self, tmp_path: Path) -> None:
         write_checkpoint(tmp_path / "bert", "bert")
         known = tokenization.load_tokenizer(str(tmp_path / "bert"))
-        with pytest.raises(CheckpointError, match=r"^ko: expected a student's tokenizer that reads "
-                           r"it, found \d\d\.\d% unknown tokens with WordPiece, which cannot grow; "
-                           r"distil a student with another student\.tokenizer, then register it$"):
-            grow_tokenizer(known, [of("fr"), of("ko")], [of("en")], 100)
+        with pytest.raises(CheckpointError, match=r"^ko: expected a tokenizer that reads it, found "
+                           r"100\.0% unknown tokens with the registered student's WordPiece, "
+                           r"which cannot grow; distil a student with another student\.tokenizer "
+                           r"and register it, or allow them by validation\.max_unknown$"):
+            grow(known, [of("fr"), of("ko")], [of("en")], 100)

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,16 @@ import torch
 from huggingface_hub.constants import HF_HUB_CACHE
 from safetensors.torch import load_file, save_file
 from support import hub
-from support.training import LABELS, Project, onboarding, scored, write_checkpoint
+from support.training import (
+    LABELS,
+    LANGUAGES,
+    Project,
+    fill,
+    onboarding,
+    prepared,
+    scored,
+    write_checkpoint,
+)
 from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
@@ -19,7 +27,8 @@ from transformers import (
 
 from amtss.config.schema import Architecture, Student
 from amtss.data.corpus import Corpus
-from amtss.errors import CheckpointError, ParamsError
+from amtss.errors import AmtssError, CheckpointError, ParamsError
+from amtss.files import seal
 from amtss.student import embeddings
 from amtss.student import start as student_start
 from amtss.tokenization.tokenizer import load_tokenizer, training_texts
@@ -109,6 +118,15 @@ class TestEmbeddings:
             "start": "layers", "architecture": OWN})
         with pytest.raises(CheckpointError, match="big: expected embeddings for its tokenizer's"):
             write(settings, tmp_path / "start")
+
+    def test_that_are_no_numbers(self, tmp_path: Path) -> None:
+        source = write_checkpoint(tmp_path / "big", "xlm-roberta")
+        fill(source, float("nan"), "word_embeddings.weight")
+        layers = pca(source).model_copy(update={"start": "layers", "architecture": OWN})
+        for settings in (pca(source), layers):
+            with pytest.raises(CheckpointError, match="big: expected finite weights, found NaN or "
+                               r"infinite ones in embeddings\.word_embeddings\.weight; c"):
+                write(settings, tmp_path / "start")
 
     def test_too_narrow(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "big", "bert")
@@ -268,17 +286,14 @@ class TestStage:
             table = embeddings.reduce(table, 16)
             table[theirs.pad_token_id] = 0
         torch.testing.assert_close(start[embeddings.NAME], table, rtol=0, atol=0)
-        # steps as good as none leave what they began with
-        project.distil(max_epochs=1, learning_rate=1e-12)
-        project.baseline()
-        for folder in (project.layout.student, project.layout.baseline):
-            read = load_file(folder / "model.safetensors")
+        for heads in (LANGUAGES, ["all"]):
+            learner = prepared(project, heads).learner
+            read = learner.weights()
             torch.testing.assert_close(read[f"encoder.{embeddings.NAME}"], table)
             bias = read[f"encoder.encoder.layer.{layers - 1}.output.dense.bias"]
             at_random = settings["start"] == "pca"
             assert (bias.abs().max() < 1e-9) == at_random  # where it is initialised to 0
-            config = json.loads((folder / "config.json").read_text())["encoder"]
-            assert config["num_hidden_layers"] == layers
+            assert learner.model.config.encoder.num_hidden_layers == layers
 
     def test_a_student_of_another_start_is_another_training(self, tmp_path: Path) -> None:
         from support.training import stopping_after
@@ -292,6 +307,7 @@ class TestStage:
         table = load_file(project.layout.start / "model.safetensors")
         save_file({name: 2 * weight for name, weight in table.items()},
                   project.layout.start / "model.safetensors", metadata={"format": "pt"})
+        seal(project.layout.tokenizer)
         told: list[int] = []
         algorithm1.distil(project.params, project.layout, lambda row: told.append(row["epoch"]))
         assert told[0] == 1
@@ -309,7 +325,7 @@ class TestStage:
         project = scored(tmp_path / "project", student={
             "checkpoint": str(source), "start": "pca", "architecture": {"width": 16}})
         project.start()
-        project.distil(max_epochs=1)
+        project.distil(max_epochs=4)
         own, theirs = (load_tokenizer(str(folder)) for folder in (project.layout.student, source))
         assert own.get_vocab() == theirs.get_vocab()
 
@@ -333,14 +349,14 @@ class TestStage:
     def test_needs_the_registered_one(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko")
         (project.layout.registered / "student" / "tokenizer.json").unlink()
-        with pytest.raises(CheckpointError, match=r"registered/student: expected a tokenizer, "
-                           r"found.*; run `dvc repro`"):
+        with pytest.raises(AmtssError, match=r"registered/student/tokenizer\.json: expected a "
+                           r"file, found.*; run `dvc repro fetch`"):
             project.start()
 
     def test_needs_the_teacher(self, tmp_path: Path) -> None:
         project = Project(tmp_path, student=TEACHER | {"start": "layers"}).write()
-        with pytest.raises(CheckpointError, match=r"teachers/multilingual: expected a tokenizer's "
-                           r"folder, found none; run `dvc repro`"):
+        with pytest.raises(AmtssError, match=r"teachers/multilingual/.* expected a file, found "
+                           r"none; run `dvc repro teach@multilingual`"):
             project.start()
 
 

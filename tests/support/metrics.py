@@ -40,6 +40,7 @@ def metrics(languages: tuple[str, ...] = FIVE) -> dict[str, Any]:
                   for i, name in enumerate(models)},
         "cost": {name: {"examples": 345_000 + i, "seconds": 200.1 + i, "epochs": 6,
                         "best_epoch": 5} for i, name in enumerate(models)},
+        "measured": {"student": "0" * 16, "test": dict.fromkeys(languages, "0" * 16)},
     }
 
 
@@ -69,6 +70,7 @@ def history(languages: tuple[str, ...] = FIVE, epochs: int = 6) -> list[dict[str
             "selected": selected, "mixing": "geometric",
             "weights": {**{code: {code: 0.35} for code in languages},
                         "multilingual": dict.fromkeys(languages, 0.65)},
+            "skill": {code: [720, 600, 100, 30.0, 25.0] for code in languages},
             "best": epoch in (1, 3, epochs - 1)})
         selected = ranked[:3]
     return rows

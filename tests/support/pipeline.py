@@ -12,7 +12,7 @@ from support.project import ROOT
 from support.shared import once
 from support.warm import BIN
 
-SMALL = {"layers": 1, "width": 16, "heads": 2, "feed_forward": 32, "vocabulary": 300}
+SMALL = {"layers": 1, "width": 32, "heads": 2, "feed_forward": 64, "vocabulary": 300}
 
 
 class Pipeline:
@@ -86,15 +86,16 @@ def demo(*languages: str, scores: list[str] | None) -> dict[str, Any]:
     """
     return {
         "project": "demo", "languages": list(languages),
-        "data": {"source": "demo", "path": "data", "scale": 0.01, "mixed": 0},
+        "data": {"source": "demo", "path": "data", "scale": 0.02, "mixed": 0},
         "validation": {"max_characters": 400}, "scoring": {"batch_size": 64},
         "report": {"title": "Demo"},
-        "teaching": {"epochs": 1, "max_length": 16},
+        "teaching": {"epochs": 3, "batch_size": 4, "learning_rate": 1.0e-2, "max_length": 16},
         "teachers": {**{code: {"languages": [code], "architecture": SMALL} for code in languages},
                      "multilingual": {"languages": list(languages[:3]), "architecture": SMALL}
                      | ({"scores": scores} if scores else {})},
-        "student": {"architecture": SMALL, "max_length": 16},
-        "distil": {"top_k": 2, "max_epochs": 2, "batch_size": 16, "learning_rate": 1.0e-3,
+        "student": {"architecture": {"layers": 0, "width": 32, "vocabulary": 300},
+                    "max_length": 16},
+        "distil": {"top_k": 2, "max_epochs": 2, "batch_size": 4, "learning_rate": 3.0e-2,
                    "kd_weight": 0.5, "mixing": "arithmetic", "temperature": 1.0,
                    "weight_decay": 0.01, "warmup": 0.1, "precision": "auto", "seed": 0},
         "baseline": {"teacher": "multilingual"},

@@ -1,6 +1,7 @@
 """For tests of flows: a tiny project's settings, a free port, a server's objects."""
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,7 +24,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ask(url: str, kind: str) -> list[dict[str, Any]]:
-    """All of a Prefect server's objects of a kind, such as `flow_runs`."""
-    objects: list[dict[str, Any]] = httpx.post(f"{url}/{kind}/filter", json={}).json()
+def string(project: Path) -> str:
+    """What the server of the project in this folder asks for."""
+    return (project / ".prefect" / "auth_string").read_text().strip()
+
+
+def post(project: Path, url: str, body: Any) -> httpx.Response:
+    """A request to the server that `python -m flows up` started in the project."""
+    user, _, password = string(project).partition(":")
+    return httpx.post(url, json=body, auth=(user, password))
+
+
+def ask(project: Path, url: str, kind: str) -> list[dict[str, Any]]:
+    """All of its objects of a kind, such as `flow_runs`."""
+    objects: list[dict[str, Any]] = post(project, f"{url}/{kind}/filter", {}).json()
     return objects

@@ -27,13 +27,14 @@ PARAMS: dict[str, Any] = {
     "languages": ["en", "fr"],
     "data": {"source": "files", "path": "data", "files": "{language}/{split}.jsonl",
              "mixed": 0},
-    "teaching": {"epochs": 1, "batch_size": 8, "max_length": 16, "precision": "fp32"},
+    "teaching": {"epochs": 4, "batch_size": 4, "learning_rate": 3.0e-2, "max_length": 16,
+                 "precision": "fp32"},
     "teachers": {"en": {"languages": ["en"], "architecture": _ENCODER},
                  "multilingual": {"languages": ["all"], "architecture": _ENCODER}},
     "scoring": {"precision": "fp32"},
     "student": {"architecture": _ENCODER, "max_length": 16},
-    "distil": {"top_k": 1, "max_epochs": 1, "batch_size": 8, "precision": "fp32",
-               "mixing": "arithmetic", "kd_weight": 0.5},
+    "distil": {"top_k": 1, "max_epochs": 6, "batch_size": 4, "learning_rate": 2.0e-2,
+               "precision": "fp32", "mixing": "arithmetic", "kd_weight": 0.5},
     "evaluation": {"bootstrap": 100},
 }
 """params.yaml of the tests' project: two languages, two teachers, models of a few kilobytes."""

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from amtss.config.schema import Params
 from amtss.evaluation import evaluate
-from amtss.files import write_json
+from amtss.files import seal, write_json
 from amtss.paths import Layout
 from amtss.registry import register as registration
 from amtss.registry import store, versions
@@ -24,7 +24,8 @@ from support.training import LABELS, LANGUAGES, Project, distilled
 def _evaluated(root: Path) -> None:
     project = distilled(root)
     for code in LANGUAGES:
-        write_json(project.layout.validation(code) / "validation.json", {"errors": 0})
+        write_json(project.layout.validation(code) / "validation.json", {
+            "fingerprint": "", "errors": 0, "warnings": 0})
     evaluate.evaluate(project.params, project.layout)
 
 
@@ -60,6 +61,7 @@ def retrained(project: Project, add: float = 0.1) -> Project:
     weights = load_file(path)
     weights["heads.en.out_proj.bias"][0] += add
     save_file(weights, path, metadata={"format": "pt"})
+    seal(project.layout.student)
     evaluate.evaluate(project.params, project.layout)
     return project
 

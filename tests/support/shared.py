@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from amtss.files import alone
+from amtss.locks import alone
 
 VARIABLE = "AMTSS_TESTS"
 """The folder of all, which the workers inherit from the process that starts them and removes it."""

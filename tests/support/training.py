@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from amtss.config import yaml
 from amtss.config.params import load_params
@@ -21,7 +22,7 @@ from amtss.data import corpus
 from amtss.distillation import algorithm1
 from amtss.distillation import baseline as tiny
 from amtss.evaluation import floor
-from amtss.files import read_json, write_json
+from amtss.files import SEAL, read_json, seal, write_json
 from amtss.logits import score as scoring
 from amtss.models import checkpoint
 from amtss.paths import SPLITS, Layout
@@ -30,6 +31,7 @@ from amtss.teachers import teach as teaching
 from support.shared import once
 
 if TYPE_CHECKING:
+    from amtss.distillation.lesson import Lesson
     from amtss.student.model import StudentModel
 
 LABELS = ("chat", "pay", "ship")
@@ -156,11 +158,12 @@ class Project:
         """Lay the student where `amtss fetch` would."""
         shutil.rmtree(self.layout.registered, ignore_errors=True)
         shutil.copytree(self.layout.student, self.layout.registered / "student")
+        seal(self.layout.registered)
 
     def onboard(self, *new: str, version: int = 1, **continuation: Any) -> None:
         """Set params.yaml to onboard `new` to the registered student."""
         folder = self.layout.registered / "student"
-        old = read_json(folder / "config.json", "fetch")["languages"]
+        old = read_json(folder / "config.json", dict[str, Any], "fetch", ours=False)["languages"]
         self.set(
             languages=[*old, *new], continuation=continuation,
             teachers={"multilingual": {"languages": list(LANGUAGES)},
@@ -174,8 +177,7 @@ class Project:
 
     def about(self, teacher: str) -> dict[str, Any]:
         """Its teacher.json."""
-        about: dict[str, Any] = read_json(self.layout.teacher(teacher) / "teacher.json", "teach")
-        return about
+        return read_json(self.layout.teacher(teacher) / "teacher.json", dict[str, Any], "teach")
 
     @property
     def student(self) -> bytes:
@@ -239,6 +241,13 @@ def onboarding(root: Path, *new: str, **continuation: Any) -> Project:
     project.floor()
     project.start()
     return project
+
+
+def prepared(project: Project, heads: Sequence[str] = LANGUAGES) -> "Lesson":
+    """What a training begins with."""
+    from amtss.distillation.lesson import prepare
+
+    return prepare(project.params, project.layout, heads, project.params.pool, "distil")
 
 
 def untimed(history: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -308,6 +317,18 @@ def write_checkpoint(folder: Path, kind: str, *, labels: Sequence[str] | None = 
     return folder
 
 
+def fill(folder: Path, value: float, ending: str) -> None:
+    """Fill all tensors of a model's folder whose names end so with `value`, and seal it again."""
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    chosen = [name for name in tensors if name.endswith(ending)]
+    assert chosen
+    save_file(tensors | {name: np.full_like(tensors[name], value) for name in chosen}, path,
+              metadata={"format": "pt"})
+    if (folder / SEAL).exists():
+        seal(folder)
+
+
 def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "StudentModel":
     """A student of `codes` that starts with layers of the checkpoint `source`."""
     from amtss.config.schema import Architecture, Student
@@ -315,7 +336,7 @@ def begun(source: Path, folder: Path, codes: Sequence[str], **changed: Any) -> "
     from amtss.student.model import build_student
     from amtss.tokenization.tokenizer import load_tokenizer
 
-    sizes = read_json(source / "config.json", "write_checkpoint")
+    sizes = read_json(source / "config.json", dict[str, Any], "write_checkpoint", ours=False)
     given = Student(checkpoint=str(source), start="layers", architecture=Architecture(
         layers=changed.pop("layers", 2), width=sizes["hidden_size"], heads=2,
         feed_forward=2 * sizes["hidden_size"]), **changed)

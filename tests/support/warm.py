@@ -120,6 +120,8 @@ def enter(argv: list[str], folder: str, environment: dict[str, str],
 
 def run(program: str) -> NoReturn:
     """Run an installed program, and end without the seconds that a large process takes to."""
+    if (name := Path("/proc/self/comm")).exists():
+        name.write_text(program)  # what `ps` shows on Linux
     status = 0
     try:
         runpy.run_path(str(BIN / program), run_name="__main__")

@@ -1,6 +1,8 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
@@ -28,8 +30,18 @@ def test_a_head_that_was_kept_is_the_same(tmp_path: Path) -> None:
     save_file(head.tensors, tmp_path / "head.safetensors")
     write_json(tmp_path / "head.json", head.about)
     again = restored(load_file(tmp_path / "head.safetensors"),
-                     read_json(tmp_path / "head.json", "teach"))
+                     read_json(tmp_path / "head.json", dict[str, Any], "teach"))
     features = draw.normal(size=(4, 5)).astype(np.float32)
     np.testing.assert_array_equal(again.log_probabilities(features),
                                   head.log_probabilities(features))
     assert again.parameters == 3 * 5 + 3
+
+
+@pytest.mark.parametrize("name", ["weights", "bias"])
+def test_numbers_that_are_none_are_refused(name: str) -> None:
+    head = Head(np.ones((3, 5), dtype=np.float32), np.ones(3, dtype=np.float32), np.ones(3, bool),
+                1 / 13)
+    restored(head.tensors, head.about)
+    head.tensors[name].flat[-1] = np.nan
+    with pytest.raises(ValueError, match=f"^NaN or infinite numbers in {name}$"):
+        restored(head.tensors, head.about)

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.training import LABELS, table
+from support.training import LABELS, fill, table
 
 from amtss.errors import AmtssError
 from amtss.teachers.linear_model import LinearModel, fit, load, save
@@ -85,5 +85,15 @@ def test_a_truncated_file_is_refused(tmp_path: Path, name: str) -> None:
     save({"en": model()}, tmp_path)
     path = tmp_path / name
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(AmtssError, match=r"expected .*; run `dvc repro -f teach@en`"):
+    with pytest.raises(AmtssError, match=r"expected .*run `dvc repro -f teach@en`"):
         load(tmp_path, "dvc repro -f teach@en")
+
+
+def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
+    fitted = model()
+    for ending in ("weights", "idf.words"):
+        save({"en": fitted}, tmp_path)
+        fill(tmp_path, float("inf"), ending)
+        with pytest.raises(AmtssError, match="a whole linear model, found: NaN or infinite "
+                           rf"numbers in en\.{ending}; run `dvc repro -f teach@en`$"):
+            load(tmp_path, "dvc repro -f teach@en")

@@ -14,6 +14,7 @@ from support.training import (
     LANGUAGES,
     ROWS,
     Project,
+    fill,
     gpt2,
     table,
     write_checkpoint,
@@ -100,7 +101,8 @@ class TestTaught:
         project.teach("probe")
         about = project.about("probe")
         assert {path.name for path in project.layout.teacher("probe").iterdir()} == {
-            "model.safetensors", "probe.json", "cross_fitted.safetensors", "teacher.json"}
+            "checksums.json", "model.safetensors", "probe.json", "cross_fitted.safetensors",
+            "teacher.json"}
         encoder = AutoModel.from_pretrained(bert, add_pooling_layer=False)
         assert about["parameters"] == encoder.num_parameters() + 32 * 3 + 3
         assert (about["architecture"], about["layers"], about["examples"]) == (
@@ -333,7 +335,15 @@ class TestRefused:
         project.teach("probe")
         path = project.layout.teacher("probe") / name
         path.write_bytes(path.read_bytes()[:-9])
-        with pytest.raises(AmtssError, match=r"expected .*; run `dvc repro -f teach@probe`"):
+        with pytest.raises(AmtssError, match=r"remove it and run `dvc repro teach@probe`"):
+            project.score("probe")
+
+    def test_a_teacher_of_no_numbers(self, tmp_path: Path, bert: Path) -> None:
+        project = probing(tmp_path, bert)
+        project.teach("probe")
+        fill(project.layout.teacher("probe"), float("nan"), "bias")
+        with pytest.raises(CheckpointError, match=r"probe: expected a whole regression, found: NaN "
+                           r"or infinite numbers in bias; run `dvc repro -f teach@probe`$"):
             project.score("probe")
 
     def test_settings_that_it_was_not_taught_with(self, tmp_path: Path, bert: Path) -> None:

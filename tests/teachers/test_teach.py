@@ -1,10 +1,12 @@
 import pickle
+import re
 import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +20,7 @@ from support.training import (
     StoppedError,
     gpt2,
     scored,
+    table,
     write_checkpoint,
     write_corpus,
 )
@@ -26,9 +29,9 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 
 from amtss.data import corpus
 from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError
-from amtss.files import read_json, write_json
+from amtss.files import seal, write_json
 from amtss.paths import Layout
-from amtss.teachers import checkpoints, teach
+from amtss.teachers import teach
 from amtss.teachers.transformer import align
 
 
@@ -74,6 +77,38 @@ def killed_and_run_again(project: Project) -> "subprocess.CompletedProcess[str]"
                           check=False)
 
 
+def wide_script(project: Project) -> Project:
+    """`project`, whose English is written in 700 different characters, each once in a text."""
+    rows = table("en", "train", 48)
+    texts = [" ".join(chr(0x4E00 + 14 * row + i) for i in range(14)) for row in range(48)]
+    write_corpus(project.layout, "en", train=rows.set_column(1, "text", pa.array(texts)))
+    return project
+
+
+class TestUnknownCharacters:
+    def test_a_vocabulary_smaller_than_the_script_is_refused(self, tmp_path: Path) -> None:
+        project = wide_script(one(tmp_path))
+        with pytest.raises(CheckpointError, match=r"^en: expected a tokenizer that reads it, found "
+                           r"\d\d\.\d% unknown tokens with teacher en's tokenizer of 300 tokens; "
+                           r"raise teachers\.en\.architecture\.vocabulary, or allow them by "
+                           r"validation\.max_unknown$"):
+            project.teach("en")
+        with pytest.raises(CheckpointError, match=r"^en: .* with the student's tokenizer of 300 "
+                           r"tokens; raise student\.architecture\.vocabulary, or allow"):
+            project.start()
+        assert not project.layout.teacher("en").exists()
+        assert not project.layout.tokenizer.exists()
+
+    def test_a_teacher_that_only_scores_them_is_warned_of(
+            self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        project = scored(tmp_path, teachers={"fr": {"scores": ["en", "fr"]}})
+        wide_script(project).score("fr")
+        (warning,) = capsys.readouterr().err.splitlines()
+        assert re.fullmatch(r"amtss: warning: en: \d\d\.\d% of its tokens are unknown to teacher "
+                            r"fr's tokenizer of \d+ tokens; leave the language out of "
+                            r"teachers\.fr\.scores, or add it to its languages", warning)
+
+
 class TestFromScratch:
     def test_the_saved_model_is_the_best_epoch(self, tmp_path: Path) -> None:
         project = one(tmp_path, training={"epochs": 12, "patience": 2, "learning_rate": 0.02})
@@ -115,7 +150,7 @@ class TestFromScratch:
         assert leftovers(tmp_path) == set()
         assert not list(project.layout.checkpoints("teach-en").glob("**/*"))
         assert {path.name for path in project.layout.teacher("en").iterdir()} == {
-            "config.json", "model.safetensors", "teacher.json", "tokenizer.json",
+            "checksums.json", "config.json", "model.safetensors", "teacher.json", "tokenizer.json",
             "tokenizer_config.json"}
 
     def test_same_seed_same_teacher(self, tmp_path: Path) -> None:
@@ -146,6 +181,14 @@ class TestFromScratch:
         project = one(tmp_path)
         write_json(project.layout.gate_keys, {"labels": ["chat", "pay"]})
         with pytest.raises((AmtssError, KeyError), match="ship"):
+            project.teach("en")
+        assert not project.layout.teacher("en").exists()
+
+    def test_a_loss_that_is_no_number_stops_the_training(self, tmp_path: Path) -> None:
+        project = one(tmp_path, training={"learning_rate": 1e30})
+        with pytest.raises(CheckpointError, match=(
+                r"^teacher: expected a finite loss, found NaN or infinity in epoch 1; lower "
+                r"teaching\.learning_rate \(now 1e\+30\) or set teaching\.precision: fp32")):
             project.teach("en")
         assert not project.layout.teacher("en").exists()
 
@@ -225,6 +268,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return project
 
 
+UNTIMED = {"seconds": 0, "checksum": ""}
+
+
 class TestInterrupted:
     @pytest.mark.parametrize("epochs", [1, 4])
     def test_resumes_from_its_last_epoch(self, tmp_path: Path, whole: Project,
@@ -235,7 +281,7 @@ class TestInterrupted:
         expected = whole.about("en")
         assert [epoch for epoch, _ in reported] == list(range(epochs + 1, expected["epochs"] + 1))
         about = project.about("en")
-        assert about | {"seconds": 0} == expected | {"seconds": 0}
+        assert about | UNTIMED == expected | UNTIMED
         assert about["seconds"] > 0
         assert not project.layout.checkpoints("teach-en").exists()
 
@@ -252,7 +298,7 @@ class TestInterrupted:
         assert {path.name for path in folder.iterdir()} == {
             f"checkpoint-{6 * before[key]}" for key in ("epochs", "best_epoch")}
         assert project.teach("en") == []
-        assert project.about("en") | {"seconds": 0} == before | {"seconds": 0}
+        assert project.about("en") | UNTIMED == before | UNTIMED
 
     @pytest.mark.parametrize("changed", [
         {"training": {"learning_rate": 0.02}}, {"training": {"epochs": 11}},
@@ -281,12 +327,11 @@ class TestInterrupted:
         assert project.about("en")["fingerprint"] == whole.about("en")["fingerprint"]
 
     def test_a_checkpoint_runs_no_code(self, tmp_path: Path) -> None:
-        # even one whose mark was forged with it
+        # even one that was sealed with it
         project = one(tmp_path, training=LONG)
         folder = until(project, 1) / "checkpoint-6"
         (folder / "optimizer.pt").write_bytes(pickle.dumps(Malicious(tmp_path / "run"), protocol=2))
-        mark = read_json(folder / checkpoints.MARK, "teach")
-        write_json(folder / checkpoints.MARK, mark | {"files": checkpoints.hash_files(folder)})
+        seal(folder)
         with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
             project.teach("en")
         assert not (tmp_path / "run").exists()

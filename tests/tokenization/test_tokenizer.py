@@ -88,6 +88,21 @@ def test_what_is_written_can_be_read(corpora: list[corpus.Corpus]) -> None:
     assert read("où est", "hello")["input_ids"] == tokenizer("où est", "hello")["input_ids"]
 
 
+def test_its_bytes_do_not_say_how_it_was_loaded(corpora: list[corpus.Corpus], tmp_path: Path,
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """A student is known by its bytes: offline it has to be the same one."""
+    from huggingface_hub import constants
+
+    tokenization.train_tokenizer(corpora, 300).save_pretrained(tmp_path / "artifacts")
+    for offline in (True, False):
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", offline)
+        loaded = tokenization.load_tokenizer(str(tmp_path / "artifacts"))
+        loaded.save_pretrained(tmp_path / str(offline))
+    assert digests(tmp_path / "True") == digests(tmp_path / "False")
+    config = json.loads((tmp_path / "True" / "tokenizer_config.json").read_text())
+    assert not {"is_local", "local_files_only"} & set(config)
+
+
 @pytest.mark.parametrize(("name", "match"), [
     ("artifacts/tokenizer", "artifacts/tokenizer: expected a tokenizer's folder, found none; run"),
     ("./nowhere", r"\./nowhere: expected a folder or a model of the hub, found .*; correct the"),

@@ -134,8 +134,8 @@ def test_the_folder_holds_tables_links_and_a_figure(project: Project) -> None:
     project.write("cd")
     project.gate(params_of("ab", "cd"))
     assert sorted(path.name for path in project.layout.gate.iterdir()) == [
-        "appendix_a.csv", "distribution.json", "label_distribution.png", "labels.csv",
-        "summary.md"]
+        "appendix_a.csv", "checksums.json", "distribution.json", "label_distribution.png",
+        "labels.csv", "summary.md"]
     assert project.rows("appendix_a.csv") == [
         ["label", "ab", "cd"], ["chat", "0", "18"], ["pay", "18", "18"], ["ship", "18", "18"],
         ["Total", "36", "54"]]
@@ -372,8 +372,8 @@ def test_rows_that_a_checkpoint_cuts_are_reported(project: Project) -> None:
                r"and are cut there; raise")
     assert re.search(warning, summary)
     (cut,) = project.read("distribution.json")["lengths"]
-    assert (cut["language"], cut["teachers"], cut["longer"]) == ("en", ["en"], 54)
-    assert f"| {cut['usual']} | {cut['longest']} | 64 | 54 (100.00%) |" in summary
+    assert (cut["language"], cut["readers"], cut["longer"]) == ("en", ["en"], 54)
+    assert f"| {cut['usual']} | {cut['longest']} | 64 | 54 (100.00%) | 0.00% |" in summary
     project.gate(params)
     assert "## Lengths" not in (project.layout.gate / "summary.md").read_text()
 

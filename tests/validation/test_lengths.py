@@ -1,11 +1,13 @@
 """Pairs as XLM-R, RoBERTa and CamemBERT read them, each by its own tokenizer, and what is cut."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from support import hub
+from support.training import write_checkpoint
 from transformers import (
     CamembertTokenizer,
     PreTrainedTokenizerBase,
@@ -13,13 +15,20 @@ from transformers import (
     XLMRobertaTokenizer,
 )
 
-from amtss.config.schema import Params, ProbeTeacher
+from amtss.config.schema import (
+    Distil,
+    Params,
+    ProbeTeacher,
+    Student,
+    TransformerTeacher,
+    Validation,
+)
 from amtss.data import corpus
 from amtss.errors import CheckpointError
 from amtss.paths import Layout
 from amtss.tokenization import tokens
 from amtss.tokenization.tokenizer import load_tokenizer
-from amtss.validation.lengths import count
+from amtss.validation.lengths import STUDENT, count, warnings
 
 CLASSES = {"FacebookAI/xlm-roberta-large": XLMRobertaTokenizer,
            "FacebookAI/roberta-large": RobertaTokenizer,
@@ -75,7 +84,7 @@ def params(**max_length: int) -> Params:
         "training": teacher.training.model_copy(
             update={"max_length": max_length.get(name, LENGTH)})})
         for name, teacher in hub.XNLI.teachers.items()}
-    return hub.XNLI.model_copy(update={"teachers": teachers})
+    return hub.XNLI.model_copy(update={"teachers": teachers, "student": Student()})
 
 
 def corpora(root: Path) -> list[corpus.Corpus]:
@@ -91,7 +100,7 @@ def test_every_tokenizer_counts_what_it_cuts(tmp_path: Path) -> None:
     read = corpora(tmp_path)
     cuts = count(params(en=60, multilingual=50), read)
     assert [cut.language for cut in cuts] == ["en"] * 3 + ["fr"] * 3
-    assert {cut.teachers: cut.max_length for cut in cuts} == {
+    assert {cut.readers: cut.max_length for cut in cuts} == {
         ("en",): 60, ("fr",): LENGTH, ("en_xlmr",): LENGTH, ("fr_xlmr",): LENGTH,
         ("multilingual",): 50}
     for cut in cuts:
@@ -108,15 +117,14 @@ def test_every_tokenizer_counts_what_it_cuts(tmp_path: Path) -> None:
 
 def test_teachers_of_one_kind_are_counted_together(tmp_path: Path) -> None:
     cuts = count(params(), corpora(tmp_path))
-    assert {cut.teachers for cut in cuts if cut.language == "en"} == {
+    assert {cut.readers for cut in cuts if cut.language == "en"} == {
         ("en",), ("en_xlmr", "multilingual")}
 
 
 def test_teachers_from_scratch_are_not_counted(tmp_path: Path) -> None:
     teachers = {name: teacher.model_copy(update={"checkpoint": None})
                 for name, teacher in hub.XNLI.teachers.items()}
-    assert count(hub.XNLI.model_copy(update={"teachers": teachers}),
-                 corpora(tmp_path)) == []
+    assert count(params().model_copy(update={"teachers": teachers}), corpora(tmp_path)) == []
 
 
 def test_a_probes_prefix_counts(tmp_path: Path) -> None:
@@ -126,8 +134,8 @@ def test_a_probes_prefix_counts(tmp_path: Path) -> None:
     for prefix in ("", "The student "):
         probe = ProbeTeacher(kind="probe", languages=("en",), scores=("all",), checkpoint=source,
                              prefix=prefix, max_length=LENGTH)
-        cuts = count(hub.XNLI.model_copy(update={"teachers": {"probe": probe}}), read)
-        assert [(cut.language, cut.teachers, cut.max_length) for cut in cuts] == [
+        cuts = count(params().model_copy(update={"teachers": {"probe": probe}}), read)
+        assert [(cut.language, cut.readers, cut.max_length) for cut in cuts] == [
             (code, ("probe",), LENGTH) for code in ("en", "fr")]
         longest.append([cut.longest for cut in cuts])
     more = len(pieces(load_tokenizer(source), "The student "))
@@ -140,3 +148,64 @@ def test_no_tokenizer(tmp_path: Path) -> None:
     settings.teachers["fr"] = settings.teachers["fr"].model_copy(update=missing)
     with pytest.raises(CheckpointError, match="nobody/nothing: expected a folder or a copy"):
         count(settings, corpora(tmp_path))
+
+
+class TestUnknown:
+    """BERT's word pieces of Latin texts, which know no Greek letter."""
+
+    @pytest.fixture
+    def bert(self, tmp_path: Path) -> str:
+        return str(write_checkpoint(tmp_path / "bert", "bert", texts=["abc cab bca ab bc"] * 9))
+
+    def corpora(self, *texts: str) -> list[corpus.Corpus]:
+        ids = [f"{i}" for i in range(len(texts))]
+        splits = {"train": pa.table({"id": ids, "text": texts}), "unlabelled": pa.table(
+            {"id": ["log", "mixed-0"], "text": ["ab", "αβγ " * 50]})}
+        return [corpus.Corpus("el", splits, "", None)]
+
+    def params(self, bert: str, **teacher: Any) -> Params:
+        own = TransformerTeacher(checkpoint=bert, **{"languages": ("el",)} | teacher)
+        return Params(languages=("el", "en"), student=Student(), distil=Distil(top_k=1),
+                      teachers={
+            "own": own, "multilingual": TransformerTeacher(languages=("all",))})
+
+    def test_is_the_share_of_the_source_s_tokens(self, bert: str) -> None:
+        read = self.corpora("ab αβ bc", "γ", "ab ab")  # seven words with the log, two unknown
+        (cut,) = count(self.params(bert), read)
+        pieces_of_ab = len(load_tokenizer(bert)("ab bc ab ab ab")["input_ids"]) - 2
+        assert cut.unknown == pytest.approx(2 / (2 + pieces_of_ab))
+        with pytest.raises(CheckpointError, match=r"^el: expected a tokenizer that reads it, found "
+                           r"\d\d\.\d% unknown tokens with the tokenizer of .*bert \(own\); give "
+                           r"own a checkpoint whose tokenizer knows the characters of el, or allow "
+                           r"them by validation\.max_unknown$"):
+            warnings([cut], Validation())
+        assert len(warnings([cut], Validation(max_unknown=0.5))) == 1
+        assert warnings([cut], Validation(max_unknown=0.5, warn_unknown=0.5)) == []
+
+    def test_rare_emoji_are_ordinary(self, bert: str) -> None:
+        (cut,) = count(self.params(bert), self.corpora(*["ab bc ab bc ab bc"] * 30, "ab 🙂"))
+        assert 0 < cut.unknown < 0.01
+        assert warnings([cut], Validation()) == []
+
+    def test_a_teacher_that_only_scores_is_warned_of(self, bert: str) -> None:
+        params = self.params(bert, languages=("en",), scores=("el",))
+        (cut,) = count(params, self.corpora("αβ", "ab"))
+        (warning,) = warnings([cut], Validation())
+        assert "of its tokens are unknown to the tokenizer of" in warning
+
+    def test_the_student_s_own_checkpoint_counts(self, bert: str) -> None:
+        params = self.params(bert)
+        student = Student(tokenizer=bert, max_length=params.training_of("own").max_length)
+        (cut,) = count(params.model_copy(update={"student": student}), self.corpora("αβ", "ab"))
+        assert cut.readers == ("own", STUDENT)
+        student = Student(teacher="own", start="pca", max_length=9)
+        cuts = count(params.model_copy(update={"student": student}), self.corpora("αβ", "ab"))
+        assert [(cut.readers, cut.max_length) for cut in cuts] == [
+            (("own",), 64), ((STUDENT,), 9)]
+
+
+def test_tokens_of_bytes_are_never_unknown(tmp_path: Path) -> None:
+    roberta = str(write_checkpoint(tmp_path / "roberta", "roberta", texts=["abc cab"] * 9))
+    params = TestUnknown().params(roberta)
+    (cut,) = count(params, TestUnknown().corpora("αβγ", "🙂"))
+    assert cut.unknown == 0.0

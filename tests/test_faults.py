@@ -1,0 +1,36 @@
+"""A few faults of each kind, so that the campaign of docs/reliability.md can be run at any time."""
+
+import pytest
+from faults.__main__ import main, tables
+from faults.lab import Outcome, Try
+
+
+@pytest.mark.parametrize(("outcome", "mistake"), [
+    (Outcome(0, "done", "amtss: warning: slow"), ""),
+    (Outcome(1, "", "amtss: warning: slow\namtss: x: expected 1, found 2; fix it\n"), ""),
+    (Outcome(255, "", "amtss: x: expected 1\nERROR: failed to reproduce 'x'"), ""),
+    (Outcome(255, "", "ERROR: Unable to acquire lock"), ""),
+    (Outcome(1, "", "amtss: one\namtss: two"), "status 1 and 2 lines"),
+    (Outcome(1, "", ""), "status 1 and 0 lines"),
+    (Outcome(0, "", "Traceback (most recent call last)\nKeyError: 1"), "traceback: KeyError: 1"),
+    (Outcome(124, "", ""), "hangs")])
+def test_a_command_may_fail_in_one_line(outcome: Outcome, mistake: str) -> None:
+    assert outcome.mistake.startswith(mistake)
+    assert bool(outcome.mistake) == bool(mistake)
+
+
+def test_the_tables_count_tries_by_what_they_hit() -> None:
+    written = tables([Try("kill", "gate", "SIGKILL", "survived", True),
+                      Try("kill", "gate", "SIGINT", "survived", True),
+                      Try("kill", "distil", "SIGINT", "traceback: x", False)])
+    assert "| gate | 2 | 2 | – |" in written
+    assert "| distil | 1 | – | 1 |" in written
+    assert "| all | 3 | 2 | 1 |" in written
+    assert "- distil, SIGINT: traceback: x" in written
+
+
+@pytest.mark.slow
+def test_a_few_faults() -> None:
+    tries = main(["kills", "artifacts", "--quick"])
+    assert len(tries) == 1 + 5
+    assert not [each for each in tries if not each.good]
