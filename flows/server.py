@@ -3,6 +3,7 @@
 import errno
 import socket
 import subprocess
+import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from flows import background, login, machine, project, remote_teachers
 from flows.background import PREFECT, home, url
 
 POOL = "local"
+TRIES = 5
+"""Of a request that the server cannot answer at the moment."""
 
 
 def up() -> None:
@@ -163,13 +166,18 @@ def _online(pool: str) -> list[str]:
 
 
 def _post(path: str, body: dict[str, Any]) -> httpx.Response:
-    """What the server's API answers.
+    """What the server's API answers. Like Prefect's client, it asks again where the server's SQLite
+    is locked for a moment.
 
     Raises:
         AmtssError: it does not know who asks.
     """
     headers = login.headers(home(), url())
-    response = httpx.post(f"{url()}/{path}", json=body, timeout=30, headers=headers)
+    for _ in range(TRIES):
+        response = httpx.post(f"{url()}/{path}", json=body, timeout=30, headers=headers)
+        if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+            break
+        time.sleep(1)
     if response.status_code == httpx.codes.UNAUTHORIZED:
         raise AmtssError(f"{url()}: expected the string that this server asks for, found "
                          f"{'another' if headers else 'none'}; run `export {login.VARIABLE}=$(cat "

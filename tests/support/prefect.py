@@ -1,6 +1,7 @@
 """For tests of flows: a tiny project's settings, a free port, a server's objects."""
 
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,17 @@ def string(project: Path) -> str:
 
 
 def post(project: Path, url: str, body: Any) -> httpx.Response:
-    """A request to the server that `python -m flows up` started in the project."""
+    """A request to the server that `python -m flows up` started in the project.
+
+    Like Prefect's own client, it asks again where the server's SQLite is locked for a moment.
+    """
     user, _, password = string(project).partition(":")
-    return httpx.post(url, json=body, auth=(user, password))
+    for _ in range(10):
+        response = httpx.post(url, json=body, auth=(user, password), timeout=60)
+        if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+            break
+        time.sleep(1)
+    return response
 
 
 def ask(project: Path, url: str, kind: str) -> list[dict[str, Any]]:
