@@ -244,8 +244,10 @@ def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_a_minimal_params_yaml(tmp_path: Path) -> None:
-    """What DVC itself has to read, and nothing else: the rest are defaults."""
-    minimal = {"languages": ["en", "fr"], "data": {"source": "files", "path": "data/mine"},
+    """What DVC itself has to read, and nothing else but few mixed texts, for time's sake: the rest
+    are defaults."""
+    minimal = {"languages": ["en", "fr"],
+               "data": {"source": "files", "path": "data/mine", "mixed": 100},
                "teachers": {"words": {"kind": "linear", "languages": ["all"]}},
                "baseline": {"teacher": "words"}}
     pipeline = Pipeline(tmp_path, minimal)
