@@ -14,7 +14,7 @@ from faults.lab import Outcome, Try
     (Outcome(1, "", "amtss: one\namtss: two"), "status 1 and 2 lines"),
     (Outcome(1, "", ""), "status 1 and 0 lines"),
     (Outcome(0, "", "Traceback (most recent call last)\nKeyError: 1"), "traceback: KeyError: 1"),
-    (Outcome(124, "", ""), "hangs")])
+    (Outcome(130, "", ""), ""), (Outcome(124, "", ""), "hangs")])
 def test_a_command_may_fail_in_one_line(outcome: Outcome, mistake: str) -> None:
     assert outcome.mistake.startswith(mistake)
     assert bool(outcome.mistake) == bool(mistake)

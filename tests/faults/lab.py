@@ -75,6 +75,8 @@ class Outcome(NamedTuple):
             return f"traceback: {text.strip().splitlines()[-1][:200]}"
         if self.status == 124:
             return "hangs"
+        if self.status == 130 and not text.strip():  # interrupted by its user, who knows
+            return ""
         told = [line for line in text.splitlines() if line.startswith("amtss: ")
                 and not line.startswith("amtss: warning: ")]
         dvc = [line for line in text.splitlines() if line.startswith("ERROR: ")]
