@@ -57,20 +57,20 @@ def warn_of(params: Params, skills: Mapping[str, Skill], split: str, history: Hi
     found = total(_new(params, skills))
     if found.doubtful:
         warn(f"{name} has hardly learnt anything: it is {found} ({split}); "
-              f"{remedy(params, history)}")
+             f"{remedy(params, history)}")
         return
     for code, own in skills.items():
         if own.nothing:
             warn(f"{name} has learnt nothing in {code}: it is {own} ({split}); see in the report "
-                  "whether its teachers are better, and give it more labelled rows")
+                 "whether its teachers are better, and give it more labelled rows")
 
 
 def warn_of_loss(params: Params, history: History, name: str) -> None:
     """Warn of a training that went backwards."""
     if rose(history):
         warn(f"{name}: the training loss rose from {history[0]['loss']:.4f} to "
-              f"{history[-1]['loss']:.4f}, and no epoch was better than the first; "
-              f"{smaller_steps(params.schedule)}")
+             f"{history[-1]['loss']:.4f}, and no epoch was better than the first; "
+             f"{smaller_steps(params.schedule)}")
 
 
 def check_teachers(params: Params, teachers: Pool) -> None:

@@ -85,11 +85,12 @@ def finish(params: Params, lesson: "Lesson", layout: Layout, stage: str) -> None
     """
     history = lesson.progress.history
     best = history[lesson.progress.best_epoch - 1]
-    warn_of_loss(params, history, "student" if stage == "distil" else stage)
     skills = {code: Skill(*figures) for code, figures in best["skill"].items()}
     if stage == "distil":
+        warn_of_loss(params, history, "student")
         check_student(params, skills, "validation", history)
     else:
+        warn_of_loss(params, history, stage)
         warn_of(params, skills, "validation", history, stage)
     if processes.first():
         _write(lesson, layout, stage)

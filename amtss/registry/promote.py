@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 
+from amtss import processes
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.errors import RegistryError
@@ -31,7 +32,7 @@ def show(verdict: Verdict) -> None:
 
     Console(width=None if sys.stdout.isatty() else 160).print(rich_table(verdict_table(verdict)))
     if verdict.warning:
-        print(f"amtss: warning: {verdict.warning}", file=sys.stderr)
+        processes.warn(verdict.warning)
 
 
 def promote(params: Params, layout: Layout, reference: str | int = CHALLENGER,

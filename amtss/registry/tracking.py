@@ -163,8 +163,8 @@ class Run:
             yield
         except expected as error:
             self._client = None
-            print(f"amtss: warning: {self._name} continues without MLflow at {self._where}, found: "
-                  f"{store.cause(error, outer)}", file=sys.stderr)
+            processes.warn(f"{self._name} continues without MLflow at {self._where}, found: "
+                           f"{store.cause(error, outer)}")
 
 
 def _settings(params: Params, stage: str, teacher: str) -> dict[str, Any]:
