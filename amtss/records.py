@@ -50,6 +50,7 @@ class Corpus(TypedDict):
     labels: list[str] | None
     fingerprint: str
     rows: dict[str, int]
+    cut: NotRequired[list[str]]
 
 
 class Validation(TypedDict):

@@ -143,6 +143,8 @@ def without(key: str) -> Callable[[dict[str, Any]], Any]:
                  id="unknown-source"),
     pytest.param(setting("data.files", "{split}.csv"), ("data.files", "{language}"),
                  id="pattern-without-language"),
+    pytest.param(setting("data.files", "{language}.csv"), ("data: files", "{split}"),
+                 id="pattern-without-split"),
     pytest.param(setting("data.files", "{language}/{split}.{kind}"), ("data.files", "other braces"),
                  id="pattern-with-more"),
     pytest.param(setting("data.columns", {"text": []}), ("data.columns.text", "at least one"),
@@ -196,7 +198,7 @@ def column_of(name: str, values: list[Any]) -> bytes:
 
 @pytest.mark.parametrize(("suffix", "content", "says"), [
     pytest.param("jsonl", None, ("data/en/train.jsonl", "no file", "data.files"), id="no-file"),
-    pytest.param("tsv", b"text\tlabel\n", (".csv, .jsonl or .parquet", "'.tsv'"),
+    pytest.param("txt", b"text\tlabel\n", (".csv, .tsv, .jsonl or .parquet", "'.txt'"),
                  id="unknown-suffix"),
     pytest.param("csv", "text,label\nété,pay\n".encode("latin-1"),
                  ("train.csv:2", "expected UTF-8", "byte 11"), id="latin-1-csv"),

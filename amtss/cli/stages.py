@@ -1,4 +1,4 @@
-"""The commands: one for each stage of dvc.yaml, then results, presets, ablations, predictions."""
+"""The commands: one for each stage of dvc.yaml, then ablations and predictions."""
 
 import sys
 from functools import partial
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from amtss import processes
-from amtss.cli import lifecycle
+from amtss.cli import lifecycle, overview
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
@@ -19,6 +19,7 @@ app = typer.Typer(help="Distil many teachers of many languages into one small st
                        "runs the commands from `settings` to `report` in order, as far as needed.",
                   no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)
+app.add_typer(overview.app)
 app.add_typer(lifecycle.app)
 LanguageArgument = Annotated[str, typer.Argument(
     metavar="LANG", help="Code of a language in params.yaml.")]
@@ -57,14 +58,16 @@ def sources() -> None:
 @app.command()
 def data(language: LanguageArgument) -> None:
     """Read one language from the data source into artifacts/data."""
-    from amtss.data import corpus, mixing, sampling, sources
+    from amtss.data import corpus, cutting, mixing, sampling, sources
 
     params, layout = load_project(f"data@{language}")
     _known("language", language, params.languages)
     source = sources.read(params.data, language)
-    tables = sampling.sample(source.tables, params.data.sample, language, params.data.seed)
+    tables = cutting.complete(source.tables, language, params.data.seed)
+    cut = [split for split in tables if split not in source.tables]
+    tables = sampling.sample(tables, params.data.sample, language, params.data.seed)
     tables = mixing.mix(tables, params.data.mixed, language, params.data.seed)
-    corpus.write(layout, language, tables, source.labels)
+    corpus.write(layout, language, tables, source.labels, cut)
 
 
 @app.command()
@@ -198,36 +201,6 @@ def report() -> None:
     with tracking.run(params, layout, "report") as run:
         report.report(params, layout)
         run.artifacts(layout.report)
-
-
-@app.command()
-def results() -> None:
-    """Print the table of results and the path of the report."""
-    from rich.console import Console
-
-    from amtss import records
-    from amtss.report import accuracy
-    from amtss.table import rich_table
-
-    params, layout = load_project()
-    Console().print(rich_table(accuracy.results(records.metrics(layout), params.languages)))
-    print(f"Report: {(layout.report / 'report.html').resolve()}")
-
-
-@app.command()
-def preset(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a preset.")] = "",
-    force: Annotated[bool, typer.Option(
-        "--force", help="Replace params.yaml even if you have edited it.")] = False,
-) -> None:
-    """Copy a preset from params/ to params.yaml; without a name, list the presets."""
-    from amtss.config.params import activate_preset, preset_names
-    from amtss.paths import Layout
-
-    if name:
-        activate_preset(Layout(Path()), name, force=force)
-    else:
-        print("\n".join(preset_names(Layout(Path()))))
 
 
 @app.command()

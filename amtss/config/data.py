@@ -22,8 +22,10 @@ class Columns(Section):
     id: tuple[str, ...] = ("id",)
     """An identifier that reports quote; without such a column rows are numbered. Translations of a
     text should have the same: cross-fitting then keeps them together."""
+    language: tuple[str, ...] = ()
+    """The language of a row, where `files` hold several languages; empty where each has its own."""
 
-    @field_validator("text", "pair", "label", "id", mode="before")
+    @field_validator("text", "pair", "label", "id", "language", mode="before")
     @classmethod
     def _as_tuple(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
@@ -37,16 +39,21 @@ class Columns(Section):
 
 
 class Splits(Section):
-    """The source's names of the splits."""
+    """The source's names of the splits. A validation or test split that is null is cut off train:
+    a tenth of its rows, or 100 if a tenth is less and a fifth is more, at most 5,000; by label,
+    drawn with `data.seed`, and equal texts (of pairs, equal first texts) stay on one side."""
 
     train: str = "train"
     """Teachers and students are trained on it."""
-    validation: str = "validation"
-    """Chooses the best epoch, and Equation 4's weights are fitted on it."""
-    test: str = "test"
-    """Read once, by the stage `evaluate`."""
+    validation: str | None = "validation"
+    """Chooses the best epoch, and Equation 4's weights are fitted on it; null cuts it off train."""
+    test: str | None = "test"
+    """Read once, by the stage `evaluate`; null cuts it off train."""
     unlabelled: str | None = None
     """Texts without labels, which the student learns from its teachers alone; null for none."""
+    missing: Literal["refuse", "cut"] = "refuse"
+    """What happens to a language whose source lacks the validation or test split that is named
+    here: `refuse` stops with an error, `cut` cuts the split off the language's train."""
 
 
 class Sample(Section):
@@ -79,7 +86,9 @@ class Data(Section):
     revision: str | None = None
     """A branch, tag or commit of `hub`; null for its main branch."""
     files: str = "{language}/{split}.csv"
-    """Where `files` lie below `path`; CSV, JSONL or Parquet, by their suffix."""
+    """Where `files` lie below `path`; CSV, TSV, JSONL or Parquet, by their suffix. The header of a
+    CSV file says whether commas, tabs or semicolons divide it. Without {language}: one language, or
+    `columns.language`. Without {split}: all rows are train, and the other splits are null."""
     configs: dict[Language, str] = Field(default={})
     """Language code -> the source's own name of it, where they differ: the data set's config, or
     what replaces {language} in `files`."""
@@ -97,14 +106,11 @@ class Data(Section):
     from the words of its training texts, without labels, which the student learns from its
     teachers alone; 0 for none. 30,000 where it is left out and the student has no layers."""
     seed: Seed = 0
-    """Seed of the `demo`, of `sample` and of `mixed`."""
+    """Seed of the `demo`, of `sample`, of `mixed` and of splits that are cut off train."""
 
     @field_validator("files")
     @classmethod
-    def _has_placeholders(cls, pattern: str) -> str:
-        if "{split}" not in pattern or "{language}" not in pattern:
-            raise ValueError("expected a pattern with {language} and {split}, "
-                             f"found {pattern!r}")
+    def _has_no_other_placeholders(cls, pattern: str) -> str:
         try:
             pattern.format(language="", split="")
         except (KeyError, IndexError, ValueError, AttributeError):
@@ -120,6 +126,14 @@ class Data(Section):
         if blank := [label for label in labels or () if not re.search(VISIBLE, label)]:
             raise ValueError(f"expected names, found {blank[0]!a}")
         return labels
+
+    @model_validator(mode="after")
+    def _has_splits(self) -> "Data":
+        named = [key for key in ("validation", "test", "unlabelled") if getattr(self.splits, key)]
+        if "{split}" not in self.files and named:
+            raise ValueError(f"files: expected a pattern with {{split}}, as splits.{named[0]} is "
+                             f"not null, found {self.files!r}")
+        return self
 
     @model_validator(mode="after")
     def _has_a_place(self) -> "Data":

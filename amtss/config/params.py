@@ -93,6 +93,19 @@ def preset_names(layout: Layout) -> list[str]:
     return sorted(path.stem for path in (layout.root / "params").glob("*.yaml"))
 
 
+def check_unedited(layout: Layout, command: str, force: bool) -> None:
+    """Check that `command` may write params.yaml.
+
+    Raises:
+        ParamsError: it is no preset as it was, and `force` is not set.
+    """
+    presets = [(layout.root / "params" / f"{name}.yaml").read_bytes()
+               for name in preset_names(layout)]
+    if not force and layout.params.exists() and layout.params.read_bytes() not in presets:
+        raise ParamsError(f"{layout.params}: expected an unedited preset, found your own "
+                          f"settings; keep a copy, then `{command} --force`")
+
+
 def activate_preset(layout: Layout, name: str, *, force: bool = False) -> None:
     """Write preset `name` over params.yaml.
 
@@ -105,9 +118,6 @@ def activate_preset(layout: Layout, name: str, *, force: bool = False) -> None:
     if name not in names:
         raise ParamsError(f"preset: expected one of {', '.join(names) or 'none'} "
                           f"({folder}/), found {name!r}; name one of them")
-    presets = [(folder / f"{preset}.yaml").read_bytes() for preset in names]
-    if not force and layout.params.exists() and layout.params.read_bytes() not in presets:
-        raise ParamsError(f"{layout.params}: expected an unedited preset, found your own "
-                          f"settings; keep a copy, then `amtss preset {name} --force`")
+    check_unedited(layout, f"amtss preset {name}", force)
     load_params(folder / f"{name}.yaml")
     write_bytes(layout.params, (folder / f"{name}.yaml").read_bytes())

@@ -104,6 +104,11 @@ class Params(Section):
             if code not in self.languages:
                 raise ValueError(f"data.configs: expected some of {', '.join(self.languages)}, "
                                  f"found {code!r}")
+        if (len(self.languages) > 1 and self.data.source == "files"
+                and "{language}" not in self.data.files and not self.data.columns.language):
+            raise ValueError("data.files: expected a pattern with {language}, or the column of "
+                             "languages in data.columns.language, found "
+                             f"{self.data.files!r}")
         if self.onboarding and not set() < set(self.newcomers) < set(self.languages):
             raise ValueError("onboarding.languages: expected some, not all, of "
                              f"{', '.join(self.languages)}, found "

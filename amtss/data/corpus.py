@@ -29,6 +29,8 @@ class Corpus:
     fingerprint: str
     labels: tuple[str, ...] | None
     """The label list if params.yaml or the source has one; else the gate collects it."""
+    cut: tuple[str, ...] = ()
+    """Splits that the source has not; they are cut off train."""
 
     def __getitem__(self, split: str) -> pa.Table:
         return self.splits[split]
@@ -62,8 +64,12 @@ class Corpus:
 
 
 def write(layout: Layout, language: str, tables: dict[str, pa.Table],
-          labels: tuple[str, ...] | None) -> None:
-    """Write a language's folder: `{split}.arrow`, and `corpus.json` with the fingerprint."""
+          labels: tuple[str, ...] | None, cut: Sequence[str] = ()) -> None:
+    """Write a language's folder: `{split}.arrow`, and `corpus.json` with the fingerprint.
+
+    Args:
+        cut: splits that the source has not; see `cutting`.
+    """
     with replacing(layout.corpus(language)) as folder:
         folder.mkdir()
         for split, table in tables.items():
@@ -76,7 +82,8 @@ def write(layout: Layout, language: str, tables: dict[str, pa.Table],
             "language": language, "labels": labels,
             "fingerprint": fingerprint(labels, contents(folder / f"{split}.arrow"
                                                         for split in tables)),
-            "rows": {split: len(table) for split, table in tables.items()}})
+            "rows": {split: len(table) for split, table in tables.items()},
+            **({"cut": cut} if cut else {})})
         seal(folder)
 
 
@@ -93,7 +100,7 @@ def load(layout: Layout, language: str) -> Corpus:
     splits = {split: pa.ipc.open_file(pa.memory_map(str(folder / f"{split}.arrow"))).read_all()
               for split in about["rows"]}
     labels = tuple(about["labels"]) if about["labels"] else None
-    return Corpus(language, splits, about["fingerprint"], labels)
+    return Corpus(language, splits, about["fingerprint"], labels, tuple(about.get("cut", ())))
 
 
 def test_fingerprint(layout: Layout, language: str) -> str:

@@ -34,13 +34,18 @@ DIGITS = 18
 """An integer of so many digits fits into 64 bits; a longer one is kept as text."""
 
 
-def read(paths: Sequence[Path], kind: str, labels: Sequence[str], delimiter: str = ",") -> Split:
+DELIMITERS = ",\t;"
+
+
+def read(paths: Sequence[Path], kind: str, labels: Sequence[str],
+         delimiter: str | None = None) -> Split:
     """The rows of one file, or of several with the same columns, one after another.
 
     Args:
         kind: csv, json (objects, one after another or in a list) or parquet.
         labels: names that the label's column may have.
-        delimiter: of a CSV file.
+        delimiter: of a CSV file; None for the one of commas, tabs and semicolons that the header
+            has most of.
 
     Raises:
         DataError: a file is not of its kind, or not UTF-8. A column's reader raises it too.
@@ -79,17 +84,19 @@ def _parquet(paths: Sequence[Path]) -> Split:
                   for name in names}, schema)
 
 
-def _csv(paths: Sequence[Path], labels: Sequence[str], delimiter: str) -> Columns:
+def _csv(paths: Sequence[Path], labels: Sequence[str], delimiter: str | None) -> Columns:
     csv.field_size_limit(2**31 - 1)  # a column that nobody asks for may be long
     rows: list[list[str]] = []
     names: list[str] = []
     for path in paths:
-        header, *lines = _records(path, delimiter)
+        text = _text(path)
+        divided = delimiter or _delimiter(text)
+        header, *lines = _records(path, text, divided)
         if names and header[1] != names:
             raise DataError(f"{path}: expected the columns of {paths[0]}, found "
                             f"{', '.join(header[1])}; give the files the same columns")
         names = header[1]
-        _check(path, names, lines, labels, delimiter)
+        _check(path, names, lines, labels, divided)
         rows += [row for _, row in lines]
 
     def column(index: int) -> pa.ChunkedArray:
@@ -103,9 +110,20 @@ Record = tuple[range, list[str]]
 """The lines of a file that hold a row, and its fields."""
 
 
-def _records(path: Path, delimiter: str) -> list[Record]:
-    """The header and the rows, without blank lines."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""), delimiter=delimiter, strict=True)
+def _delimiter(text: str) -> str:
+    """What divides the columns: what the header has most of, outside of quotes."""
+    header = re.sub('"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
+    return max(DELIMITERS, key=header.count)
+
+
+def _records(path: Path, text: str, delimiter: str, quotes: bool = True) -> list[Record]:
+    """The header and the rows, without blank lines.
+
+    Tabs hardly ever stand in texts, so that many programs write them between texts as they are: if
+    the quotes of such a file do not pair up, they are part of the texts.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True,
+                        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE)
     records: list[Record] = []
     line = 1
     try:
@@ -114,6 +132,8 @@ def _records(path: Path, delimiter: str) -> list[Record]:
                 records.append((range(line, reader.line_num + 1), row))
             line = reader.line_num + 1
     except csv.Error as error:
+        if delimiter == "\t" and quotes:
+            return _records(path, text, delimiter, quotes=False)
         raise DataError(f"{path}:{line}: expected CSV, found a row up to line {reader.line_num} "
                         f"with a stray quote: {error}; double quotes within a text") from error
     if not records:

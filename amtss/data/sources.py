@@ -5,8 +5,9 @@ names. Wrong ones stay as they are, for validation to find.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from amtss.errors import DataError
 from amtss.paths import SPLITS
 
 Tables = dict[str, pa.Table]
-KINDS = {".csv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
+KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 """Suffix of a file -> how to read it."""
 INDEX = re.compile("0|-1|[1-9][0-9]*")
 """An integer label as text."""
@@ -36,10 +37,11 @@ class Source:
 
 
 def read(data: Data, language: str) -> Source:
-    """Read all splits of `language`.
+    """Read all splits of `language` that the source has; `cutting` makes the others.
 
     Raises:
-        DataError: no such file, data set, config, split or column; an unreadable encoding.
+        DataError: no such file, data set, config, split or column; no row of the language; an
+            unreadable encoding.
     """
     if data.source == "demo":
         return _demo(data, language)
@@ -87,10 +89,41 @@ def _split_names(splits: Splits) -> dict[str, str]:
     return {split: name for split in SPLITS if (name := getattr(splits, split)) is not None}
 
 
+def _optional(data: Data, split: str) -> bool:
+    """Whether a language may lack the split. Of the unlabelled one the gate warns then; the others
+    are cut off train."""
+    return split == "unlabelled" or (split != "train" and data.splits.missing == "cut")
+
+
 def _files(data: Data, language: str) -> dict[str, Split]:
-    """A language may have no unlabelled split; the gate warns of that."""
-    return {split: _file(data, language, name) for split, name in _split_names(data.splits).items()
-            if split != "unlabelled" or _path(data, language, name).is_file()}
+    splits = {split: _file(data, language, name)
+              for split, name in _split_names(data.splits).items()
+              if not _optional(data, split) or _path(data, language, name).is_file()}
+    if not data.columns.language:
+        return splits
+    own = {name: _of_language(data, language, name, split) for name, split in splits.items()}
+    return {name: split for name, split in own.items() if split is not None}
+
+
+def _of_language(data: Data, language: str, name: str, split: Split) -> Split | None:
+    """The rows of a split that are in `language`, by its column; None if there are none and there
+    need not be any."""
+    where, wanted = f"{language}/{name}", data.configs.get(language, language)
+    column = _column(where, split.columns, "language", data.columns.language)
+    values = _strings(where, "language", column).to_pylist()
+    mask = pa.array([value == wanted for value in values])
+    if wanted not in values:
+        if _optional(data, name):
+            return None
+        found = ", ".join(sorted({*values} - {None, ""})[:10])
+        raise DataError(f"{where}: expected rows of {wanted!r} in the column of languages, found "
+                        f"{found or 'none'}; correct languages or data.configs in params.yaml")
+    return split._replace(columns={key: read and partial(_filtered, read, mask)
+                                   for key, read in split.columns.items()})
+
+
+def _filtered(read: Callable[[], pa.ChunkedArray], mask: pa.Array) -> pa.ChunkedArray:
+    return read().filter(mask)
 
 
 def _path(data: Data, language: str, split: str) -> Path:
@@ -101,16 +134,28 @@ def _path(data: Data, language: str, split: str) -> Path:
 def _file(data: Data, language: str, split: str) -> Split:
     path = _path(data, language, split)
     if not path.is_file():
-        raise DataError(f"{path}: expected {language}'s split {split!r}, found no file; "
-                        "correct data.path or data.files in params.yaml")
+        raise DataError(f"{path}: expected {language}'s split {split!r}, found no file; correct "
+                        "data.path or data.files in params.yaml, or set data.splits.missing: cut")
+    return read_file(path, data.columns.label)
+
+
+def read_file(path: Path, labels: Sequence[str]) -> Split:
+    """The rows of a local file.
+
+    Args:
+        labels: names that the label's column may have.
+
+    Raises:
+        DataError: it is of no kind that we read, or not what its suffix says.
+    """
     if path.suffix not in KINDS:
-        raise DataError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix!r}; "
+        raise DataError(f"{path}: expected .csv, .tsv, .jsonl or .parquet, found {path.suffix!r}; "
                         "correct data.files in params.yaml")
-    return formats.read([path], KINDS[path.suffix], data.columns.label)
+    return formats.read([path], KINDS[path.suffix], labels,
+                        "\t" if path.suffix == ".tsv" else None)
 
 
 def _dataset(data: Data, language: str) -> dict[str, Split]:
-    """A language may have no unlabelled split; the gate warns of that."""
     config = data.configs.get(language, language)
     if data.path == "data":
         assert data.hub is not None  # ensured by Data's validator
@@ -126,7 +171,7 @@ def _dataset(data: Data, language: str) -> dict[str, Split]:
     for split, name in _split_names(data.splits).items():
         if name in present:
             splits[split] = present[name]
-        elif split != "unlabelled":
+        elif not _optional(data, split):
             raise DataError(f"{where}: expected a split {name!r}, found {', '.join(present)}; "
                             "correct data.splits in params.yaml")
     return splits

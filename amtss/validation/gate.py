@@ -39,6 +39,8 @@ def gate(params: Params, layout: Layout) -> None:
     warnings = [*_warnings(languages, labels, params.validation),
                 *lengths.warnings(cuts, params.validation),
                 *vocabulary.warnings(params, [*corpora.values()])]
+    warnings += [f"{code}: no {split} split in the source; its {len(corpus[split]):,} rows are cut "
+                 "off train" for code, corpus in corpora.items() for split in corpus.cut]
     if (unlabelled := params.data.splits.unlabelled) is not None:
         warnings += [f"{language.code}: no unlabelled split {unlabelled!r}"
                      for language in languages if not language.unlabelled[0]]

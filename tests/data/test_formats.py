@@ -83,6 +83,25 @@ def test_csv_as_it_is_written(path: Path) -> None:
         "label": ["x", "y", "x"]}
 
 
+@pytest.mark.parametrize("content", [
+    "text,label\na,x", "text\tlabel\na\tx", "text;label\na;x", '"text"\t"label"\n"a"\tx',
+    '"text, or so";text;label\n1;a;x', "\r\n\r\ntext;label\na;x"])
+def test_the_header_says_what_divides_the_columns(path: Path, content: str) -> None:
+    found = columns(path, content, "csv")
+    assert (found["text"], found["label"]) == (["a"], ["x"])
+
+
+def test_a_single_column_has_nothing_that_divides(path: Path) -> None:
+    assert columns(path, "text\na\tb;c", "csv") == {"text": ["a\tb;c"]}
+
+
+def test_quotes_between_tabs_may_be_part_of_the_texts(path: Path) -> None:
+    content = 'text\tlabel\n"hi" he said\tx\n"a ""b"" c"\ty\n"open\tx\n'
+    assert columns(path, content, "csv") == {"text": ['"hi" he said', '"a ""b"" c"', '"open'],
+                                             "label": ["x", "y", "x"]}
+    assert columns(path, 'text\tlabel\n"a ""b"" c"\ty\n', "csv")["text"] == ['a "b" c']
+
+
 @pytest.mark.parametrize(("content", "says"), [
     ('text,label\na,x\n"b,y\nc "d" e,x\n', r"file:3: expected CSV, found a row up to line 4 with a "
                                            r"stray quote"),

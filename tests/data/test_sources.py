@@ -63,12 +63,14 @@ def test_demo() -> None:
     assert rows_of(source.tables["test"]) == [row._asdict() for row in made["test"]]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_files(project: Project, suffix: str) -> None:
     wanted = {split: examples("fr", split) for split in SPLITS}
     for split, rows in wanted.items():
         if suffix == "csv":
             project.write(f"data/fr/{split}.csv", csv_of(rows))
+        elif suffix == "tsv":
+            project.write(f"data/fr/{split}.tsv", csv_of(rows).replace(b",", b"\t"))
         elif suffix == "parquet":
             project.write(f"data/fr/{split}.parquet", parquet_of(pa.Table.from_pylist(rows)))
     source = sources.read(Data(source="files", files=f"{{language}}/{{split}}.{suffix}"), "fr")
@@ -119,6 +121,32 @@ def test_a_language_may_lack_the_unlabelled_split(project: Project, source: str)
                   f"---\nconfigs:\n- config_name: en\n  data_files:\n{files}---\n")
     settings = Data(source=source, path="data/mine", splits=Splits(unlabelled="logs"))
     assert set(sources.read(settings, "en").tables) == set(SPLITS)
+
+
+@pytest.mark.parametrize("source", ["files", "dataset"])
+def test_a_language_may_lack_splits_that_are_cut(project: Project, source: str) -> None:
+    project.write("data/mine/en/train.csv", csv_of(examples("en", "train")))
+    project.write("data/mine/README.md", "---\nconfigs:\n- config_name: en\n  data_files:\n"
+                  "  - {split: train, path: en/train.csv}\n---\n")
+    for splits in (Splits(missing="cut"), Splits(validation=None, test=None)):
+        settings = Data(source=source, path="data/mine", splits=splits)
+        assert set(sources.read(settings, "en").tables) == {"train"}
+    with pytest.raises(DataError, match=r"found (no file|train); correct data"):
+        sources.read(Data(source=source, path="data/mine"), "en")
+
+
+def test_a_file_of_several_languages(project: Project) -> None:
+    project.write("data/train.csv", "text,label,lang\na,x,fr-FR\nb,y,en\nc,y,fr-FR\n")
+    project.write("data/test.csv", "text,label,lang\nd,x,en\n")
+    settings = {"files": "{split}.csv", "columns": Columns(language=("language", "lang")),
+                "splits": Splits(missing="cut"), "configs": {"fr": "fr-FR"}}
+    data = Data(source="files", **settings)
+    assert {split: rows_of(table) for split, table in sources.read(data, "fr").tables.items()} == {
+        "train": [{"id": "0", "text": "a", "label": "x"}, {"id": "1", "text": "c", "label": "y"}]}
+    assert set(sources.read(data, "en").tables) == {"train", "test"}
+    with pytest.raises(DataError, match=r"^ko/train: expected rows of 'ko' in the column of "
+                                        r"languages, found en, fr-FR; correct languages or"):
+        sources.read(data, "ko")
 
 
 def test_splits_by_the_source_s_names(project: Project) -> None:

@@ -48,11 +48,13 @@ class Project:
         self.layout = Layout(root)
 
     def write(self, code: str, edit: Edit | None = None,
-              labels: tuple[str, ...] | None = None, texts: str = "", mixed: int = 0) -> None:
+              labels: tuple[str, ...] | None = None, texts: str = "", mixed: int = 0,
+              cut: tuple[str, ...] = ()) -> None:
         """`code`'s corpus and validation: six rows of every label in every split, then `edit`.
 
         Args:
             mixed: texts up to which training rows are filled up.
+            cut: splits that are said to be cut off train.
         """
         splits = {split: [*NAMES] * 6 for split in SPLITS[:3]}
         if edit:
@@ -62,7 +64,7 @@ class Project:
             "text": [f"{texts} {code} {split} {i}" for i in range(len(rows))],
             "label": rows}) for split, rows in splits.items()}
         tables = mixing.mix(tables, mixed, code, 0)
-        corpus.write(self.layout, code, tables, labels)
+        corpus.write(self.layout, code, tables, labels, cut)
         expectations.validate(params_of("ab"), self.layout, code)
 
     def gate(self, params: Params) -> dict[str, Any]:
@@ -253,6 +255,16 @@ def test_a_language_without_the_unlabelled_split_is_a_warning(project: Project) 
     params = params_of("ab")
     project.gate(params.model_copy(update={"data": Data(splits=Splits(unlabelled="logs"))}))
     assert project.read("distribution.json")["warnings"] == ["ab: no unlabelled split 'logs'"]
+
+
+def test_splits_that_are_cut_off_train_are_a_warning(project: Project) -> None:
+    project.write("ab", cut=("validation", "test"))
+    project.write("cd")
+    project.gate(params_of("ab", "cd"))
+    said = [f"ab: no {split} split in the source; its {6 * len(NAMES)} rows are cut off train"
+            for split in ("validation", "test")]
+    assert project.read("distribution.json")["warnings"] == said
+    assert all(f"- {line}\n" in (project.layout.gate / "summary.md").read_text() for line in said)
 
 
 def test_mixed_texts_are_told_apart_from_the_source_s_own(project: Project) -> None:

@@ -1,0 +1,71 @@
+"""The commands around a run: a first params.yaml, presets, what is done and what there is."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from amtss.cli.project import load_project
+
+app = typer.Typer()
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(
+        metavar="FOLDER", help="Folder of CSV, TSV, JSONL or Parquet files; it stays as it is.")],
+    text: Annotated[str, typer.Option(metavar="COLUMN", help="The column of the texts.")] = "",
+    label: Annotated[str, typer.Option(metavar="COLUMN", help="The column of the labels.")] = "",
+    pair: Annotated[str, typer.Option(
+        metavar="COLUMN", help="The column of second texts, for a task on pairs.")] = "",
+    lang: Annotated[str, typer.Option(
+        help="The language of all texts, where no file's name and no column says it.")] = "",
+    encoder: Annotated[str, typer.Option(
+        metavar="CHECKPOINT", help="Pretrained encoder, a hub id or a folder: a teacher more, and "
+                                   "what the student starts from.")] = "",
+    force: Annotated[bool, typer.Option(
+        "--force", help="Replace params.yaml even if you have edited it.")] = False,
+) -> None:
+    """Look at a folder of data, say what was found, and write a params.yaml for it."""
+    from rich.console import Console
+
+    from amtss.discovery import first_params, proposal
+    from amtss.paths import Layout
+    from amtss.table import one_line, rich_table
+
+    found = proposal.propose(proposal.Request(folder, text, label, pair, lang))
+    Console().print(rich_table(proposal.table(found)))
+    for line in proposal.remarks(found):
+        print(one_line(line))
+    first_params.write(Layout(Path()), found, encoder, force)
+    print("params.yaml is written. Read it through, then run `dvc repro`.")
+
+
+@app.command()
+def results() -> None:
+    """Print the table of results and the path of the report."""
+    from rich.console import Console
+
+    from amtss import records
+    from amtss.report import accuracy
+    from amtss.table import rich_table
+
+    params, layout = load_project()
+    Console().print(rich_table(accuracy.results(records.metrics(layout), params.languages)))
+    print(f"Report: {(layout.report / 'report.html').resolve()}")
+
+
+@app.command()
+def preset(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a preset.")] = "",
+    force: Annotated[bool, typer.Option(
+        "--force", help="Replace params.yaml even if you have edited it.")] = False,
+) -> None:
+    """Copy a preset from params/ to params.yaml; without a name, list the presets."""
+    from amtss.config.params import activate_preset, preset_names
+    from amtss.paths import Layout
+
+    if name:
+        activate_preset(Layout(Path()), name, force=force)
+    else:
+        print("\n".join(preset_names(Layout(Path()))))

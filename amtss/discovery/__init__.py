@@ -1,0 +1,1 @@
+"""A folder of somebody's data: what its files are, and a first params.yaml for them."""

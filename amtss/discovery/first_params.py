@@ -1,0 +1,176 @@
+"""A first params.yaml: what the data are, and settings that fit their size, with comments."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from amtss import hub
+from amtss.config import yaml
+from amtss.config.params import check_unedited, load_params
+from amtss.data.cutting import CUT
+from amtss.discovery.proposal import Proposal
+from amtss.errors import ParamsError
+from amtss.files import write_text
+from amtss.paths import Layout
+from amtss.table import one_line
+from amtss.temporary import temporary_folder
+
+PLAIN = re.compile(r"[A-Za-z./][\w./-]*")
+SUGGESTED = "intfloat/multilingual-e5-small"
+FEW = 5_000
+"""Training rows of all languages below which a frozen encoder teaches more than a tuned one."""
+LENGTHS = range(16, 257, 16)
+
+
+def write(layout: Layout, proposal: Proposal, encoder: str, force: bool) -> None:
+    """Write params.yaml for a data set.
+
+    Args:
+        encoder: hub id or folder of a pretrained encoder for a teacher; empty for none.
+        force: replace settings of the user's own.
+
+    Raises:
+        ParamsError: there is no pipeline here, or params.yaml is the user's own.
+        CheckpointError: there is no such encoder.
+    """
+    if not (layout.root / "dvc.yaml").is_file():
+        raise ParamsError("dvc.yaml: expected the pipeline here, found none; run in a clone of "
+                          "amtss's repository: `git clone URL mine && cd mine`")
+    check_unedited(layout, f"amtss init {proposal.data.path}", force)
+    if encoder:
+        hub.check("model", encoder)
+    lines = [*_head(layout, proposal), *_data(proposal), *_teachers(proposal, encoder),
+             *_student(proposal, encoder), *_promotion(proposal)]
+    text = "\n".join(line.rstrip() for line in lines) + "\n"
+    with temporary_folder(layout.artifacts, "init") as folder:
+        (folder / "params.yaml").write_text(text, encoding="utf-8")
+        load_params(folder / "params.yaml")  # what we write can be read
+    write_text(layout.params, text)
+
+
+def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
+    rows = sum(size["train"] for size in proposal.sizes.values())
+    yield f"# Written by `amtss init {one_line(proposal.data.path)}`."
+    yield (f"# Languages: {len(proposal.rows)}, labels: {len(proposal.labels)}, rows to learn from: "
+           f"{rows:,}.")
+    yield "# docs/params.md explains every key; what is not here has a default."
+    yield f"project: {_project(layout, proposal)}"
+    yield f"languages: {_flow([*proposal.rows])}"
+    yield ""
+
+
+def _project(layout: Layout, proposal: Proposal) -> str:
+    """A name for MLflow: the folder's, or the project's where that says nothing."""
+    place = Path(proposal.data.path).resolve()
+    name = layout.root.resolve().name if place.name == "data" else place.name
+    return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "mine"
+
+
+def _data(proposal: Proposal) -> Iterator[str]:
+    data = proposal.data
+    yield "data:"
+    yield f"  source: {data.source}"
+    yield f"  path: {_flow(data.path)}"
+    if data.source == "files":
+        yield f"  files: {_flow(data.files)}"
+    if data.configs:
+        yield f"  configs: {_flow(data.configs)}"
+    columns = {key: names[0] for key in ("text", "pair", "label", "id", "language")
+               if (names := getattr(data.columns, key)) and names != (key,)}
+    others = f"# or labels: {', '.join(map(one_line, proposal.others))}" if proposal.others else ""
+    if columns or others:
+        yield _commented(f"  columns: {_flow({'label': data.columns.label[0]} | columns)}", others)
+    if not proposal.named:
+        yield "  # labels: [...]             names for 0, 1, ... in this order, if you know them"
+    splits = {key: name for key, name in data.splits.model_dump().items()
+              if name != type(data.splits).model_fields[key].default}
+    if splits:
+        cut = any(set(CUT) - rows.keys() for rows in proposal.rows.values())
+        yield _commented(f"  splits: {_flow(splits)}", "# what is missing is cut off train" if cut
+                         else "")
+    yield _commented("  seed: 0", "# of the rows that are cut off train, and of mixed texts")
+    yield ""
+    if proposal.characters > 2000:
+        yield "validation:"
+        yield _commented(f"  max_characters: {_round(proposal.characters)}",
+                         "# the longest text fits; more count as absurd")
+        yield ""
+
+
+def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
+    rows, length = sum(size["train"] for size in proposal.sizes.values()), _length(proposal)
+    tuned = encoder and rows >= FEW
+    if tuned:
+        yield "teaching:"
+        yield _commented(f"  epochs: {2 if rows >= 50_000 else 5}",
+                         "# at most: the best is kept")
+        yield "  batch_size: 64"
+        yield "  learning_rate: 2.0e-4"
+        yield _commented(f"  max_length: {length}", "# tokens; longer texts are cut")
+        yield _commented("  freeze: embeddings", "# a CPU's step costs a sixth less")
+        yield ""
+    yield "teachers:"
+    yield _commented("  words: {kind: linear, languages: [all]}",
+                     "# words and their pieces: seconds")
+    if tuned:
+        yield f"  encoder: {{languages: [all], checkpoint: {_flow(encoder)}, pooling: mean}}"
+    elif encoder:
+        prefix = ', prefix: "query: "' if "e5" in Path(encoder).name.lower() else ""
+        yield "  encoder:                   # frozen, under a regression: best where rows are few"
+        yield (f"    {{kind: probe, languages: [all], checkpoint: {_flow(encoder)}{prefix}, "
+               f"max_length: {length}}}")
+    else:
+        yield "  # A pretrained encoder is a better teacher, and the student starts from it. Where"
+        yield f"  # there is one, on the hub or in a folder: `amtss init ... --encoder {SUGGESTED}`"
+    yield ""
+
+
+def _student(proposal: Proposal, encoder: str) -> Iterator[str]:
+    yield _commented("student:", "# from the encoder's first layers, see docs/params.md"
+                     if encoder else "# without layers, as nothing is pretrained")
+    if len(proposal.rows) > 1:
+        yield _commented("  heads: residual", "# one for all languages, and a difference for each")
+    yield _commented(f"  max_length: {_length(proposal)}", "# tokens; longer texts are cut")
+    yield ""
+    yield "baseline:"
+    yield _commented(f"  teacher: {'encoder' if encoder else 'words'}",
+                     "# of X-LM-Tiny, which the student is compared with")
+    yield ""
+
+
+def _promotion(proposal: Proposal) -> Iterator[str]:
+    """Rules that one test row more or less does not break."""
+    tests = [size["test"] for size in proposal.sizes.values()]
+    average, language = 200 / sum(tests), 200 / min(tests)
+    yield _commented("promotion:", "# points of test accuracy that a new champion may lose")
+    yield _commented(f"  max_average_drop: {max(0.3, ceil(10 * average) / 10):g}",
+                     f"# there are {sum(tests):,} test rows")
+    yield _commented(f"  max_language_drop: {max(1.0, ceil(10 * language) / 10):g}",
+                     f"# one row of the smallest test is {100 / min(tests):.2g} points")
+
+
+def _length(proposal: Proposal) -> int:
+    return next((length for length in LENGTHS if length >= proposal.tokens), LENGTHS[-1])
+
+
+def _round(number: int) -> int:
+    return ceil(number / 1000) * 1000
+
+
+def _commented(line: str, comment: str) -> str:
+    return f"{line:<28} {comment}"
+
+
+def _flow(value: str | Sequence[str] | Mapping[str, Any] | None) -> str:
+    """A value on one line, with quotes where YAML would take it for something else."""
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        plain = PLAIN.fullmatch(value) and yaml.load(value) == value
+        return value if plain else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{_flow(key)}: {_flow(item)}' for key, item in value.items())}}}"
+    return f"[{', '.join(map(_flow, value))}]"
