@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect.futures import wait
 
-from amtss import records
+from amtss import dvc_status, records
 from flows import remote_teachers, ui
 from flows.tasks import ALONE, PULL, collect, compare, manage, outcome, pull, push, reproduce
 from flows.workspace import Workspace
@@ -82,23 +82,13 @@ def teach_remotely(work: Workspace) -> None:
     names = teachers(work)
     targets = [target for name in names for target in stages_of(name)]
     status = json.loads(work.dvc("status", "--json", *targets)[-1])
-    stale = [name for name in names
-             if any(is_stale(status.get(stage, [])) for stage in stages_of(name))]
+    stale = [name for name in names  # what is merely missing here DVC can pull
+             if any(any(dvc_status.changes(status.get(stage, []))) for stage in stages_of(name))]
     if stale:
         push(work, "gate", "data")
         with work.pushed() as reference:
             remote_teachers.teach(stale, reference)
     collect(work, targets)
-
-
-def is_stale(differences: list[Any]) -> bool:
-    """Whether DVC would run a stage, from what `dvc status` says of it.
-
-    Outputs and dependencies that are merely missing here do not count: DVC can pull them.
-    """
-    return any(isinstance(difference, str)
-               or any(change != "deleted" for change in difference.get("changed deps", {}).values())
-               for difference in differences)
 
 
 def teach_for_another(work: Workspace, name: str) -> None:

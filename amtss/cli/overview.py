@@ -42,6 +42,47 @@ def init(
 
 
 @app.command()
+def status() -> None:
+    """Print which stages are done or stale, champion and challenger, and what to do next."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from rich.console import Console
+
+    from amtss import status
+    from amtss.registry import listing
+    from amtss.table import rich_table
+
+    params, layout = load_project()
+    with ThreadPoolExecutor(1) as other:  # DVC is a process of its own
+        waiting = other.submit(status.states, params, layout)
+        versions = listing.known(params, layout)
+        states = waiting.result()
+    metrics = status.student(layout)
+    console = Console()
+    console.print(rich_table(status.stage_table(states)))
+    if named := [version for version in versions if version.aliases]:
+        console.print(rich_table(listing.table("Registered versions with an alias", named)))
+    print(status.student_line(metrics, versions))
+    print(status.next_step(states, metrics, versions))
+
+
+@app.command()
+def versions() -> None:
+    """Print the registered versions, with their aliases, languages and accuracies."""
+    from rich.console import Console
+
+    from amtss.registry import listing
+    from amtss.registry.versions import name
+    from amtss.table import rich_table
+
+    params, layout = load_project()
+    if known := listing.known(params, layout):
+        Console().print(rich_table(listing.table(name(params), known)))
+    else:
+        print(f"{name(params)}: no versions yet; `amtss register` makes one")
+
+
+@app.command()
 def results() -> None:
     """Print the table of results and the path of the report."""
     from rich.console import Console

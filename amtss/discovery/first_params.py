@@ -52,10 +52,9 @@ def write(layout: Layout, proposal: Proposal, encoder: str, force: bool) -> None
 
 
 def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
-    rows = sum(size["train"] for size in proposal.sizes.values())
+    rows = f"{sum(size['train'] for size in proposal.sizes.values()):,}"
     yield f"# Written by `amtss init {one_line(proposal.data.path)}`."
-    yield (f"# Languages: {len(proposal.rows)}, labels: {len(proposal.labels)}, rows to learn from: "
-           f"{rows:,}.")
+    yield f"# Languages: {len(proposal.rows)}. Labels: {len(proposal.labels)}. Training rows: {rows}."
     yield "# docs/params.md explains every key; what is not here has a default."
     yield f"project: {_project(layout, proposal)}"
     yield f"languages: {_flow([*proposal.rows])}"
@@ -79,10 +78,9 @@ def _data(proposal: Proposal) -> Iterator[str]:
     if data.configs:
         yield f"  configs: {_flow(data.configs)}"
     columns = {key: names[0] for key in ("text", "pair", "label", "id", "language")
-               if (names := getattr(data.columns, key)) and names != (key,)}
-    others = f"# or labels: {', '.join(map(one_line, proposal.others))}" if proposal.others else ""
-    if columns or others:
-        yield _commented(f"  columns: {_flow({'label': data.columns.label[0]} | columns)}", others)
+               if (names := getattr(data.columns, key)) and (names != (key,) or key == "label")}
+    others = f"# labels may also be {', '.join(map(one_line, proposal.others))}"
+    yield _commented(f"  columns: {_flow(columns)}", others if proposal.others else "")
     if not proposal.named:
         yield "  # labels: [...]             names for 0, 1, ... in this order, if you know them"
     splits = {key: name for key, name in data.splits.model_dump().items()
@@ -123,8 +121,9 @@ def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
         yield (f"    {{kind: probe, languages: [all], checkpoint: {_flow(encoder)}{prefix}, "
                f"max_length: {length}}}")
     else:
-        yield "  # A pretrained encoder is a better teacher, and the student starts from it. Where"
-        yield f"  # there is one, on the hub or in a folder: `amtss init ... --encoder {SUGGESTED}`"
+        yield "  # A pretrained encoder, of the hub or in a folder, is a better teacher, and the student"
+        yield "  # then starts from it. To get one:"
+        yield f"  # amtss init {one_line(proposal.data.path)} --force --encoder {SUGGESTED}"
     yield ""
 
 

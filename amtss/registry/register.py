@@ -1,15 +1,12 @@
 """Register the evaluated student as a version of the project's model."""
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from amtss import git, records
+from amtss import dvc_status, git, records
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
 from amtss.files import read_json, verify
@@ -29,8 +26,6 @@ REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tokenizers"
 PYTORCH = ("safetensors", "torch", "transformers")
 ONNX = ("onnxruntime",)
 """Packages that each kind of runtime needs besides."""
-MISSING = ("deleted", "not in cache")
-"""What `dvc status` says of a file that is not here, which does not make the figures wrong."""
 LATER = ("promotion", "serving", "report")
 """Sections of params.yaml that the figures do not depend on."""
 
@@ -96,20 +91,13 @@ def _check_status(params: Params, layout: Layout) -> None:
 
     Raises:
         RegistryError: something has changed.
+        AmtssError: DVC does not answer.
     """
     if not (layout.root / "dvc.lock").is_file():
         return
-    done = subprocess.run([sys.executable, "-m", "dvc", "--wait-for-lock", "status", "--json",
-                           "--with-deps", "evaluate"], cwd=layout.root, capture_output=True,
-                          text=True, check=False)
-    if done.returncode:
-        raise RegistryError(f"dvc.lock: expected `dvc status` to succeed, found: "
-                            f"{done.stderr.strip().partition(chr(10))[0]}; fix that, then run the "
-                            "same command again")
-    changes = [f"{path} of {stage}" for stage, differences in json.loads(done.stdout).items()
-               for difference in differences if isinstance(difference, dict)
-               for files in difference.values() for path, change in files.items()
-               if change not in MISSING]
+    status = dvc_status.status(layout.root, "--with-deps", "evaluate", wait=True)
+    changes = [f"{change} of {stage}" for stage, differences in status.items()
+               for change in dvc_status.changes(differences)]
     if layout.settings.is_file():  # it says which keys have changed, and so which figures
         settings = read_json(layout.settings, dict[str, Any], "dvc repro settings")
         changes = [change for change in changes if change != "params.yaml of settings"]

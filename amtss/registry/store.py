@@ -56,6 +56,12 @@ def connect(params: Params, layout: Layout, patience: int = 30) -> "MlflowClient
     return client
 
 
+def exists(layout: Layout) -> bool:
+    """Whether there may be anything in the store: it is a server, or a file that is there."""
+    database = _database(uri(layout))
+    return database is None or database.exists()
+
+
 def reader(layout: Layout) -> "MlflowClient":
     """A client to read with, for use outside of a project: it creates nothing.
 
@@ -66,9 +72,8 @@ def reader(layout: Layout) -> "MlflowClient":
     from mlflow import MlflowClient
 
     store = uri(layout)
-    database = _database(store)
-    if database is not None and not database.exists():
-        raise RegistryError(f"{database}: expected MLflow's database, found none; set "
+    if not exists(layout):
+        raise RegistryError(f"{_database(store)}: expected MLflow's database, found none; set "
                             "MLFLOW_TRACKING_URI, or work in the project's folder")
     return MlflowClient(store, store)
 

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,8 @@ class Version:
     """`serving.runtime` when it was registered."""
     floor: dict[str, float] | None = None
     """Test accuracy of the linear floor in points, by language; None if it is unknown."""
+    registered: datetime | None = field(default=None, compare=False)
+    """When, in UTC."""
 
     @property
     def average(self) -> float:
@@ -88,7 +91,11 @@ def find(params: Params, layout: Layout, reference: str | int) -> Version:
 
 
 def versions(params: Params, layout: Layout) -> list[Version]:
-    """All versions that amtss has registered, oldest first."""
+    """All versions that amtss has registered, oldest first.
+
+    Raises:
+        RegistryError: the registry does not answer.
+    """
     named = aliases(params, layout)
     with answering(params, layout) as client:
         return [_version(params, entity, named) for entity in _entities(params, client)
@@ -176,7 +183,7 @@ def seal_old(*folders: Path) -> None:
 def tags(version: Version) -> dict[str, str]:
     """A version's fields as MLflow's tags: text or JSON."""
     fields = asdict(version) | {"average": round(version.average, 2)}
-    del fields["number"], fields["aliases"]  # MLflow has them itself
+    del fields["number"], fields["aliases"], fields["registered"]  # MLflow has them itself
     return {key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             for key, value in fields.items() if value is not None}
 
@@ -197,7 +204,8 @@ def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> V
             test=json.loads(tags["test"]), errors=json.loads(tags["errors"]),
             commit=tags["commit"], lock=tags["lock"], dirty=tags.get("dirty"),
             aliases=tuple(alias for alias, at in named.items() if at == number),
-            runtime=tags.get("runtime", "pytorch"), floor=json.loads(tags.get("floor", "null")))
+            runtime=tags.get("runtime", "pytorch"), floor=json.loads(tags.get("floor", "null")),
+            registered=datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC))
     except (KeyError, json.JSONDecodeError) as error:
         raise RegistryError(f"{name(params)} version {number}: expected the tags of `amtss "
                             f"register`, found others ({error}); name another version"

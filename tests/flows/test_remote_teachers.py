@@ -141,16 +141,6 @@ class TestMachines:
                     seen.append(share["CUDA_VISIBLE_DEVICES"])
         assert seen == ["4", "5", "4"]
 
-    @pytest.mark.parametrize(("differences", "stale"), [
-        ([], False), ([{"changed outs": {"artifacts/teachers/en": "deleted"}}], False),
-        ([{"changed deps": {"artifacts/teachers/en": "deleted"}}], False),
-        ([{"changed deps": {"artifacts/gate.json": {"teach.en": "modified"}}}], True),
-        ([{"changed deps": {"amtss/teachers/teach.py": "modified"}}], True),
-        (["changed command"], True)], ids=str)
-    def test_results_that_are_merely_missing_here_are_not_stale(
-            self, differences: list[Any], stale: bool) -> None:
-        assert steps.is_stale(differences) == stale
-
 
 @pytest.fixture
 def machines(project: Pipeline) -> Iterator[dict[str, Path]]:
