@@ -6,11 +6,10 @@ from typing import Literal
 from amtss import dvc_status, records
 from amtss.config import yaml
 from amtss.config.schema import Params
-from amtss.errors import AmtssError
 from amtss.files import read_text
 from amtss.paths import Layout
 from amtss.registry.versions import CHALLENGER, CHAMPION, Version
-from amtss.table import NONE, Table
+from amtss.table import Table
 
 State = Literal["done", "stale", "never run", "not here"]
 """Of a stage. `not here`: it has run, but its results are not in this folder."""
@@ -96,11 +95,11 @@ def _number(metrics: records.Metrics, versions: list[Version]) -> int | None:
 
 def next_step(states: States, metrics: records.Metrics | None, versions: list[Version]) -> str:
     """What to do next, in a sentence."""
-    counts = {state: [*states.values()].count(state) for state in ("stale", "never run", "not here")}
-    if to_run := counts["stale"] + counts["never run"]:
+    found = [*states.values()]
+    if to_run := found.count("stale") + found.count("never run"):
         return (f"Next: `dvc repro`, as {to_run} of {len(states)} stages are stale or have never "
                 "run.")
-    if counts["not here"] or metrics is None:
+    if "not here" in found or metrics is None:
         return "Next: `dvc checkout`, or `dvc pull`, as results of some stages are not here."
     number = _number(metrics, versions)
     aliases = {alias: version.number for version in versions for alias in version.aliases}

@@ -5,7 +5,6 @@ import json
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from prefect.futures import wait
 

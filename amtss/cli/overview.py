@@ -58,10 +58,9 @@ def status() -> None:
         versions = listing.known(params, layout)
         states = waiting.result()
     metrics = status.student(layout)
-    console = Console()
-    console.print(rich_table(status.stage_table(states)))
+    Console().print(rich_table(status.stage_table(states)))
     if named := [version for version in versions if version.aliases]:
-        console.print(rich_table(listing.table("Registered versions with an alias", named)))
+        Console().print(rich_table(listing.table("Registered versions with an alias", named)))
     print(status.student_line(metrics, versions))
     print(status.next_step(states, metrics, versions))
 

@@ -54,7 +54,8 @@ def write(layout: Layout, proposal: Proposal, encoder: str, force: bool) -> None
 def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
     rows = f"{sum(size['train'] for size in proposal.sizes.values()):,}"
     yield f"# Written by `amtss init {one_line(proposal.data.path)}`."
-    yield f"# Languages: {len(proposal.rows)}. Labels: {len(proposal.labels)}. Training rows: {rows}."
+    yield (f"# Languages: {len(proposal.rows)}. Labels: {len(proposal.labels)}. Training rows: "
+           f"{rows}.")
     yield "# docs/params.md explains every key; what is not here has a default."
     yield f"project: {_project(layout, proposal)}"
     yield f"languages: {_flow([*proposal.rows])}"
@@ -121,8 +122,8 @@ def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
         yield (f"    {{kind: probe, languages: [all], checkpoint: {_flow(encoder)}{prefix}, "
                f"max_length: {length}}}")
     else:
-        yield "  # A pretrained encoder, of the hub or in a folder, is a better teacher, and the student"
-        yield "  # then starts from it. To get one:"
+        yield "  # A pretrained encoder, of the hub or in a folder, is a better teacher, and the"
+        yield "  # student then starts from it. To get one:"
         yield f"  # amtss init {one_line(proposal.data.path)} --force --encoder {SUGGESTED}"
     yield ""
 
@@ -145,10 +146,14 @@ def _promotion(proposal: Proposal) -> Iterator[str]:
     tests = [size["test"] for size in proposal.sizes.values()]
     average, language = 200 / sum(tests), 200 / min(tests)
     yield _commented("promotion:", "# points of test accuracy that a new champion may lose")
-    yield _commented(f"  max_average_drop: {max(0.3, ceil(10 * average) / 10):g}",
+    yield _commented(f"  max_average_drop: {_between(0.3, average):g}",
                      f"# there are {sum(tests):,} test rows")
-    yield _commented(f"  max_language_drop: {max(1.0, ceil(10 * language) / 10):g}",
+    yield _commented(f"  max_language_drop: {_between(1.0, language):g}",
                      f"# one row of the smallest test is {100 / min(tests):.2g} points")
+
+
+def _between(least: float, points: float) -> float:
+    return min(max(least, ceil(10 * points) / 10), 5.0)
 
 
 def _length(proposal: Proposal) -> int:

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -18,7 +17,6 @@ from support.project import ROOT
 
 from amtss.config import yaml
 from amtss.errors import AmtssError
-from flows import pipeline as steps
 from flows import workspace
 from flows.project import remote
 
