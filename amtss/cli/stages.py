@@ -64,6 +64,8 @@ def data(language: LanguageArgument) -> None:
     _known("language", language, params.languages)
     source = sources.read(params.data, language)
     tables = cutting.complete(source.tables, language, params.data.seed)
+    for line in cutting.remarks(source.tables, tables, language):
+        processes.warn(line)
     cut = [split for split in tables if split not in source.tables]
     tables = sampling.sample(tables, params.data.sample, language, params.data.seed)
     tables = mixing.mix(tables, params.data.mixed, language, params.data.seed)

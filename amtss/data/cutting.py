@@ -2,10 +2,10 @@
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 
 import pyarrow as pa
 
-from amtss import processes
 from amtss.data.sources import Tables
 from amtss.errors import DataError
 from amtss.lookalikes import plain
@@ -20,7 +20,7 @@ Labels = Counter[str | None]
 
 
 def complete(tables: Tables, language: str, seed: int) -> Tables:
-    """`tables` with the validation and test splits that they lack, cut off train; each is said.
+    """`tables` with the validation and test splits that they lack, cut off train.
 
     A split gets `size` rows, as many of each label as its share. Every label keeps a training row.
     Rows whose texts are alike (of pairs, whose first texts are) stay on one side, so that no text
@@ -44,13 +44,18 @@ def complete(tables: Tables, language: str, seed: int) -> Tables:
         rows = sorted(row for group in taken for row in group)
         groups = [group for group in groups if group not in taken]
         made[split] = train.take(pa.array(rows, pa.int64()))
-        processes.warn(f"{language}: no {split} split in the source; {len(rows):,} of "
-                       f"{len(train):,} training rows are cut off for it, by label")
     if not made:
         return tables
     rest = sorted(row for group in groups for row in group)
     whole = tables | made | {"train": train.take(pa.array(rest, pa.int64()))}
     return {split: whole[split] for split in SPLITS if split in whole}
+
+
+def remarks(source: Tables, tables: Tables, language: str) -> Iterator[str]:
+    """What `complete` has made of a source, in sentences."""
+    for split in sorted(tables.keys() - source.keys()):
+        yield (f"{language}: no {split} split in the source; {len(tables[split]):,} of "
+               f"{len(source['train']):,} training rows are cut off for it, by label")
 
 
 def size(rows: int) -> int:

@@ -59,7 +59,8 @@ def roles(values: Values, text: str = "", label: str = "", pair: str = "") -> Ro
         else:
             text = _text(values, {label, pair, language})
     taken = {text, pair, language}
-    candidates = [name for name in values if name not in taken and _may_be_label(values[name])]
+    candidates = [name for name in values if name not in taken and _plain(name) not in IDS
+                  and _may_be_label(values[name])]
     if not label:
         label = _label(candidates, values)
     ids = (known[name] for name in IDS if name in known)

@@ -149,7 +149,7 @@ def _promotion(proposal: Proposal) -> Iterator[str]:
     yield _commented(f"  max_average_drop: {_between(0.3, average):g}",
                      f"# there are {sum(tests):,} test rows")
     yield _commented(f"  max_language_drop: {_between(1.0, language):g}",
-                     f"# one row of the smallest test is {100 / min(tests):.2g} points")
+                     f"# a row of the smallest test counts {100 / min(tests):.2g}")
 
 
 def _between(least: float, points: float) -> float:
@@ -165,7 +165,7 @@ def _round(number: int) -> int:
 
 
 def _commented(line: str, comment: str) -> str:
-    return f"{line:<28} {comment}"
+    return f"{line:<27}  {comment}"
 
 
 def _flow(value: str | Sequence[str] | Mapping[str, Any] | None) -> str:

@@ -88,7 +88,7 @@ def propose(request: Request) -> Proposal:
     names = found.names or _languages(place, request, roles, values)
     splits = _labelled(found.splits, roles, peek)
     by_column = bool(roles.language and not found.names)
-    if by_column:
+    if by_column and (splits.validation or splits.test):
         splits = splits.model_copy(update={"missing": "cut"})
     return _read(Data(
         source="files" if found.pattern else "dataset", path=_path(place, found),
