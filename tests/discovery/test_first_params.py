@@ -1,0 +1,88 @@
+import re
+from pathlib import Path
+
+import pytest
+from support.project import PARAMS, WORDS, Project, examples, run
+
+from amtss.config import yaml
+from amtss.config.params import load_params
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A pipeline without settings, the working directory; the data lie in data/mine."""
+    monkeypatch.chdir(tmp_path)
+    project = Project(tmp_path)
+    project.write("dvc.yaml", "stages: {}\n")
+    for code in WORDS:
+        project.rows(f"data/mine/{code}/train.jsonl", examples(code, "train"))
+    return project
+
+
+def test_from_a_folder_to_a_corpus(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("init", "data/mine") == 0
+    out = capfd.readouterr().out
+    assert "5 (cut off train)" in out
+    assert out.endswith("params.yaml is written. Read it through, then run `dvc repro`.\n")
+    params = load_params(project.root / "params.yaml")
+    assert (params.project, params.languages) == ("mine", ("en", "fr"))
+    assert (params.student.architecture.layers, params.baseline.teacher) == (0, "words")
+    assert max(map(len, project.write("x", "").with_name("params.yaml").read_text().splitlines())
+               ) <= 100
+    assert run("data", "fr") == 0
+    assert capfd.readouterr().err.splitlines() == [
+        f"amtss: warning: fr: no {split} split in the source; {rows} of 24 training rows are cut "
+        "off for it, by label" for split, rows in (("test", 5), ("validation", 5))]
+
+
+@pytest.mark.parametrize(("rows", "kind"), [(40, "probe"), (7_000, "transformer")])
+def test_an_encoder_is_a_teacher_that_fits_the_size(project: Project, rows: int, kind: str) -> None:
+    (project.root / "e5").mkdir()
+    project.rows("data/mine/fr/train.jsonl", [
+        {"text": f"text {number}", "label": "ab"[number % 2]} for number in range(rows)])
+    assert run("init", "data/mine", "--encoder", "e5") == 0
+    params = load_params(project.root / "params.yaml")
+    assert {name: teacher.kind for name, teacher in params.teachers.items()} == {
+        "words": "linear", "encoder": kind}
+    assert (params.student.start, params.baseline.teacher) == ("layers", "encoder")
+    assert params.teaching.max_length == (16 if kind == "transformer" else 64)
+
+
+def test_odd_names_are_quoted(project: Project) -> None:
+    project.rows("data/my: #1/no.jsonl", [
+        {"a: text": f"text {number} {'x' * 2100}", 'the "label"': "ab"[number % 2], "# id": 0}
+        for number in range(40)])
+    assert run("init", "data/my: #1") == 0
+    params = load_params(project.root / "params.yaml")
+    assert (params.data.path, params.data.files) == ("data/my: #1", "{language}.jsonl")
+    assert params.languages == ("no",)
+    assert params.data.columns.text == ("a: text",)
+    assert params.data.columns.label == ('the "label"',)
+    assert (params.project, params.validation.max_characters) == ("my-1", 3000)
+
+
+def test_settings_of_the_users_own_stay(project: Project,
+                                        capfd: pytest.CaptureFixture[str]) -> None:
+    own = project.write("params.yaml", yaml.dump(PARAMS))
+    before = own.read_bytes()
+    assert run("init", "data/mine") == 1
+    assert capfd.readouterr().err == (
+        "amtss: params.yaml: expected an unedited preset, found your own settings; keep a copy, "
+        "then `amtss init data/mine --force`\n")
+    assert own.read_bytes() == before
+    assert run("init", "data/mine", "--force") == 0
+    assert load_params(own).project == "mine"
+
+
+def test_a_preset_is_replaced(project: Project) -> None:
+    for name in ("params.yaml", "params/demo.yaml"):
+        project.write(name, yaml.dump(PARAMS))
+    assert run("init", "data/mine") == 0
+
+
+def test_outside_of_a_project(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    (project.root / "dvc.yaml").unlink()
+    assert run("init", "data/mine") == 1
+    assert re.fullmatch(r"amtss: dvc\.yaml: expected the pipeline here, found none; run in a clone "
+                        r"of amtss's repository: .*\n", capfd.readouterr().err)
+    assert not (project.root / "params.yaml").exists()
