@@ -28,15 +28,17 @@ def init(
 ) -> None:
     """Look at a folder of data, say what was found, and write a params.yaml for it."""
     from rich.console import Console
+    from rich.text import Text
 
     from amtss.discovery import first_params, proposal
     from amtss.paths import Layout
     from amtss.table import one_line, rich_table
 
     found = proposal.propose(proposal.Request(folder, text, label, pair, lang))
-    Console().print(rich_table(proposal.table(found)))
+    console = Console()
+    console.print(rich_table(proposal.table(found)))
     for line in proposal.remarks(found):
-        print(one_line(line))
+        console.print(Text(one_line(line)))
     first_params.write(Layout(Path()), found, encoder, force)
     print("params.yaml is written. Read it through, then run `dvc repro`.")
 

@@ -23,7 +23,7 @@ def load_params(path: Path) -> Params:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path}: expected a file, found none; run in the project's folder, or "
-                          "write one with `amtss preset demo`") from None
+                          "write one with `amtss init FOLDER` or `amtss preset demo`") from None
     except UnicodeDecodeError as error:
         raise ParamsError(f"{path}: expected UTF-8, found {error.reason} at byte "
                           f"{error.start}; save it as UTF-8") from error

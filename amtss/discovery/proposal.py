@@ -1,6 +1,7 @@
 """What `amtss init` finds out about a folder of data."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +20,8 @@ from amtss.table import NONE, Table
 
 SPECIAL = 4
 """Tokens that a pair has besides its words'."""
-BYTES = 3
-"""Fewest bytes of UTF-8 that a token has, roughly, in languages as different as ours."""
+CHARACTERS, DENSE = 3, re.compile("[\u0e00-\u0fff\u1100-\u11ff\u3000-\ud7ff\uf900-\ufaff]")
+"""Characters of a token, roughly and rather too few; and those of scripts where it has but one."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Proposal:
     """What all but 0.5% of the texts, or pairs, have at most, estimated."""
     characters: int
     """The longest text has as many."""
+    unseen: tuple[str, ...]
+    """Labels of validation or test rows that no training row has."""
     others: tuple[str, ...]
     """Further columns that could be labels."""
     unused: tuple[str, ...]
@@ -161,8 +164,9 @@ def _read(data: Data, codes: list[str], roles: Roles, found: Found) -> Proposal:
     read = {code: sources.read(data, code) for code in codes}
     rows = {code: {split: len(table) for split, table in source.tables.items()}
             for code, source in read.items()}
-    labels = {label for source in read.values()
-              for label in source.tables["train"]["label"].to_pylist() if label}
+    labels, measured = ({label for source in read.values() for split, table in source.tables.items()
+                         if split in splits for label in table["label"].to_pylist() if label}
+                        for splits in (("train",), ("validation", "test")))
     lengths = sorted(length for source in read.values() for length in _lengths(source.tables))
     given = next((source.labels for source in read.values() if source.labels), None)
     if not lengths or len(labels) < 2:
@@ -174,7 +178,7 @@ def _read(data: Data, codes: list[str], roles: Roles, found: Found) -> Proposal:
         lengths[int(0.995 * (len(lengths) - 1))],
         max(max(map(len, map(str, table["text"].to_pylist())), default=0)
             for source in read.values() for table in source.tables.values()),
-        roles.others, found.unused)
+        tuple(sorted(measured - labels)), roles.others, found.unused)
 
 
 def _lengths(tables: sources.Tables) -> Iterator[int]:
@@ -182,7 +186,9 @@ def _lengths(tables: sources.Tables) -> Iterator[int]:
     for table in tables.values():
         parts = [table[name].to_pylist() for name in ("text", "pair") if name in table.column_names]
         for texts in zip(*parts, strict=True):
-            yield sum(len((text or "").encode()) for text in texts) // BYTES + SPECIAL
+            text = "".join(filter(None, texts))
+            dense = len(DENSE.findall(text))
+            yield dense + (len(text) - dense) // CHARACTERS + SPECIAL
 
 
 def table(proposal: Proposal) -> Table:
@@ -214,5 +220,9 @@ def remarks(proposal: Proposal) -> Iterator[str]:
         yield f"Languages: column {columns.language[0]!r}."
     if not proposal.named:
         yield "The labels are numbers; name them in data.labels if you know what they mean."
+    if proposal.unseen:
+        yield (f"No training row has the label {folder.listed(proposal.unseen)}, which validation "
+               "or test rows have: the stage `gate` will refuse them. Add training rows, or take "
+               "these out.")
     if proposal.unused:
         yield f"Left aside: {folder.listed(proposal.unused)}."

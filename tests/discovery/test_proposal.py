@@ -73,6 +73,23 @@ def test_a_test_split_without_labels(project: Project) -> None:
     assert found.rows == {"fr": {"train": 24, "unlabelled": 12}}
 
 
+def test_labels_that_no_training_row_has(project: Project) -> None:
+    tsv(project, "mine/fr/train.tsv", "fr", "train")
+    project.write("mine/fr/test.tsv", "id\ttext\tlabel\n1\ta\tfly\n2\tb\tpay\n")
+    found = propose(Request(Path("mine")))
+    assert found.unseen == ("fly",)
+    assert any("No training row has the label fly, " in line for line in remarks(found))
+
+
+@pytest.mark.parametrize(("text", "tokens"), [
+    ("x" * 300, 104), ("где" * 100, 104), ("한" * 90, 93), ("語" * 90, 93),
+    ("ж" * 90 + "한" * 30, 64)], ids=["Latin", "Cyrillic", "Hangul", "Han", "mixed"])
+def test_tokens_are_estimated(project: Project, text: str, tokens: int) -> None:
+    project.rows("mine/fr/train.jsonl", [
+        {"text": f"{text}{number}"[-len(text):], "label": number % 2} for number in range(8)])
+    assert propose(Request(Path("mine"))).tokens == tokens
+
+
 def test_pairs_with_integers_for_labels(project: Project) -> None:
     (project.root / "mine/fr").mkdir(parents=True)
     pyarrow.parquet.write_table(pa.table({
