@@ -3,7 +3,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amtss.data import cutting
@@ -83,6 +83,7 @@ def test_pairs_with_the_same_first_text_stay_together() -> None:
         assert set(Counter(made[split]["text"].to_pylist()).values()) == {3}
 
 
+@settings(max_examples=25)
 @given(st.lists(st.tuples(st.sampled_from(["Hi", "hi ", "ho", "x", "y", "z", "", "né"]),
                           st.sampled_from("abc")), min_size=40, max_size=120), st.integers(0, 9))
 def test_no_text_is_on_two_sides_and_no_label_goes(rows: list[tuple[str, str]], seed: int) -> None:
