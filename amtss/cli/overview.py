@@ -34,12 +34,14 @@ def init(
     from amtss.paths import Layout
     from amtss.table import one_line, rich_table
 
+    layout = Layout(Path())
+    first_params.check(layout, folder, encoder, force)
     found = proposal.propose(proposal.Request(folder, text, label, pair, lang))
     console = Console()
     console.print(rich_table(proposal.table(found)))
     for line in proposal.remarks(found):
         console.print(Text(one_line(line)))
-    first_params.write(Layout(Path()), found, encoder, force)
+    first_params.write(layout, found, encoder)
     print("params.yaml is written. Read it through, then run `dvc repro`.")
 
 

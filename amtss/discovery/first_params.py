@@ -25,11 +25,12 @@ FEW = 5_000
 LENGTHS = range(16, 257, 16)
 
 
-def write(layout: Layout, proposal: Proposal, encoder: str, force: bool) -> None:
-    """Write params.yaml for a data set.
+def check(layout: Layout, place: Path, encoder: str, force: bool) -> None:
+    """Check that `write` may write, before the data are read.
 
     Args:
-        encoder: hub id or folder of a pretrained encoder for a teacher; empty for none.
+        place: the folder of the data.
+        encoder: hub id or folder of a pretrained encoder; empty for none.
         force: replace settings of the user's own.
 
     Raises:
@@ -39,9 +40,17 @@ def write(layout: Layout, proposal: Proposal, encoder: str, force: bool) -> None
     if not (layout.root / "dvc.yaml").is_file():
         raise ParamsError("dvc.yaml: expected the pipeline here, found none; run in a clone of "
                           "amtss's repository: `git clone URL mine && cd mine`")
-    check_unedited(layout, f"amtss init {proposal.data.path}", force)
+    check_unedited(layout, f"amtss init {place}", force)
     if encoder:
         hub.check("model", encoder)
+
+
+def write(layout: Layout, proposal: Proposal, encoder: str) -> None:
+    """Write params.yaml for a data set.
+
+    Args:
+        encoder: hub id or folder of a pretrained encoder for a teacher; empty for none.
+    """
     lines = [*_head(layout, proposal), *_data(proposal), *_teachers(proposal, encoder),
              *_student(proposal, encoder), *_promotion(proposal)]
     text = "\n".join(line.rstrip() for line in lines) + "\n"

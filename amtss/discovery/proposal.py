@@ -85,12 +85,14 @@ def propose(request: Request) -> Proposal:
     found = folder.find(place)
     peek = partial(_peek, place, found, min(found.names, default=""))
     first = peek("train")
-    assert first is not None  # `find` has seen it
+    if first is None:
+        raise DataError(f"{place}: expected a split for training in its README.md, found none; add "
+                        "one")
     values = _values(first)
     roles = columns.roles(values, request.text, request.label, request.pair)
     names = found.names or _languages(place, request, roles, values)
     splits = _labelled(found.splits, roles, peek)
-    by_column = bool(roles.language and not found.names)
+    by_column = bool(roles.language and not found.names and not request.language)
     if by_column and (splits.validation or splits.test):
         splits = splits.model_copy(update={"missing": "cut"})
     return _read(Data(
