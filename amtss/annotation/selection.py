@@ -1,7 +1,7 @@
 """Which logs to label next: those that teachers are unsure of, and that differ from each other.
 
-A shortlist of uncertain texts falls into as many clusters as texts are wanted, and the text in the
-middle of each is taken (Zhdanov 2019, "Diverse mini-batch active learning").
+The texts that teachers are less sure of fall into as many clusters as texts are wanted, and the
+text in the middle of each is taken (after Zhdanov 2019, "Diverse mini-batch active learning").
 
 Shapes: N texts, D dimensions.
 """
@@ -24,8 +24,9 @@ from amtss.logits.softmax import Array
 from amtss.paths import Layout
 
 COLUMNS = ("id", "lang", "split", "text", "pair", "label", "suggested", "score", "key")
-SHORTLIST = 10
-"""Uncertain texts among which each text is chosen."""
+UNSURE = 0.5
+"""Share of the texts, the most uncertain ones, that are chosen from. Where budgets are small, the
+very most uncertain texts alone were no better than random ones."""
 MOST = 20_000
 """Texts that are compared with each other at most; of more, a random part."""
 DIMENSIONS = 64
@@ -97,23 +98,23 @@ def choose(texts: Sequence[str], budget: int, doubt: Array | None) -> NDArray[np
     from sklearn.cluster import MiniBatchKMeans
 
     order = np.random.default_rng(0).permutation(len(texts))
-    if doubt is None:
-        short = order[:MOST]
-    else:
+    short = order
+    if doubt is not None:
         order = order[np.argsort(-doubt[order], kind="stable")]
-        short = order[:min(MOST, SHORTLIST * budget)]
+        short = short[np.isin(short, order[:max(budget, round(UNSURE * len(order)))])]
+    short = short[:max(budget, MOST)]
     if len(short) <= budget:
-        return short
+        return order[:budget]
     points = vectors([texts[row] for row in short.tolist()])
     clusters = MiniBatchKMeans(budget, n_init=1, random_state=0, batch_size=2048).fit(points)
     distance = clusters.transform(points)
     middle = [int(members[distance[members, cluster].argmin()]) for cluster in range(budget)
               if len(members := np.flatnonzero(clusters.labels_ == cluster))]
     size = np.bincount(clusters.labels_, minlength=budget)[clusters.labels_[middle]]
-    chosen = short[middle]
-    ranked = chosen[np.argsort(-(size if doubt is None else doubt[chosen]), kind="stable")]
+    chosen = short[middle][np.argsort(-size, kind="stable")]
     others = order[~np.isin(order, chosen)]  # equal points leave clusters empty
-    return np.concatenate([ranked, others[:budget - len(ranked)]])
+    chosen = np.concatenate([chosen, others[:budget - len(chosen)]])
+    return chosen if doubt is None else chosen[np.argsort(-doubt[chosen], kind="stable")]
 
 
 def vectors(texts: Sequence[str]) -> NDArray[np.float64]:

@@ -23,11 +23,13 @@ DELIMITERS = ",;\t"
 
 def text(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A CSV file with a header, its formulas made harmless."""
+    return "".join(map(_line, [columns, *rows]))
+
+
+def _line(cells: Iterable[str]) -> str:
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_harmless(cell) for cell in row] for row in rows)
-    return buffer.getvalue()
+    csv.writer(buffer).writerow(map(_harmless, cells))  # it quotes the ends of lines that it writes
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 def read(path: Path, needed: Sequence[str], fix: str) -> list[dict[str, str]]:
