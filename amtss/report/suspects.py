@@ -22,10 +22,10 @@ def table(suspects: Mapping[str, Mapping[str, int]], rows: Mapping[str, Mapping[
     unknown = [code for code in languages if code not in suspects]
     notes: tuple[str, ...] = (
         "Training rows whose labels teachers contradict that have not learnt them (confident "
-        "learning). `amtss suspects --lang LANG` lists them.",)
+        "learning). The command amtss suspects --lang LANG lists them.",)
     if unknown:
-        notes += (f"Not known of {', '.join(unknown)}, as all teachers have learnt the rows: the "
-                  "command teaches a linear model for it.",)
+        notes += (f"Not known of {', '.join(unknown)}, whose rows all teachers have learnt: "
+                  "there the command teaches a linear model.",)
     return Table("Suspicious labels per label and language", ("Label", *languages),
                  (*lines, totals), notes)
 
