@@ -25,8 +25,8 @@ from amtss.paths import Layout
 
 COLUMNS = ("id", "lang", "split", "text", "pair", "label", "suggested", "score", "key")
 UNSURE = 0.5
-"""Share of the texts, the most uncertain ones, that are chosen from. Where budgets are small, the
-very most uncertain texts alone were no better than random ones."""
+"""Share of the texts, the most uncertain ones, that are chosen from. The most uncertain ones
+alone were hardly better than random ones; see docs/decisions/0023-corrections.md."""
 MOST = 20_000
 """Texts that are compared with each other at most; of more, a random part."""
 DIMENSIONS = 64

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from amtss.cli.project import load_project
+from amtss.errors import AmtssError
 
 app = typer.Typer()
 LanguageOption = Annotated[str, typer.Option("--lang", metavar="LANG", help="Language to list.")]
@@ -64,6 +65,8 @@ def _write(sheet: str, rows: int, out: Path | None, command: str) -> None:
     if out is None:
         print(sheet, end="")
         return
+    if out.exists():  # perhaps somebody's work of hours
+        raise AmtssError(f"{out}: expected no file yet, found one; name another, or remove it")
     from amtss.data.sheets import BOM
     from amtss.files import write_text
 
