@@ -28,6 +28,10 @@ class Layout:
         """params.yaml with all defaults: the params file of the other stages."""
         return self.artifacts / "settings.json"
 
+    def corrections(self, language: str) -> Path:
+        """Labels that annotators have corrected, a file that belongs into git; often missing."""
+        return self.root / "corrections" / f"{language}.csv"
+
     @property
     def sources(self) -> Path:
         """A fingerprint of each language's source: the params file of stage `data`."""

@@ -20,6 +20,7 @@ from amtss.config import yaml
 from amtss.config.params import load_params
 from amtss.config.schema import Data
 from amtss.data import sources
+from amtss.paths import Layout
 
 NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/dvc_cache.py", "amtss/errors.py", "amtss/files.py",
            "amtss/git.py", "amtss/hub.py", "amtss/locks.py", "amtss/paths.py", "amtss/processes.py",
@@ -28,14 +29,15 @@ NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/dvc_cache.py", "amtss/errors.py
 """Modules that no stage declares, because they compute nothing; dvc.yaml explains it."""
 STARTS = {
     "settings": (), "sources": ("data/sources.py",),
-    "data": ("data/corpus.py", "data/cutting.py", "data/mixing.py", "data/sampling.py",
-             "data/sources.py"),
+    "data": ("data/corpus.py", "data/corrections.py", "data/cutting.py", "data/mixing.py",
+             "data/sampling.py", "data/sources.py"),
     "validate": ("validation/expectations.py",), "fetch": ("registry/fetch.py",),
     "gate": ("validation/gate.py",), "floor": ("evaluation/floor.py",),
     "teach": ("teachers/teach.py",), "score": ("logits/score.py",), "start": ("student/start.py",),
     "distil": ("distillation/algorithm1.py",), "baseline": ("distillation/baseline.py",),
     "evaluate": ("evaluation/evaluate.py",), "report": ("report/report.py",)}
 """Stage -> the modules that its command calls."""
+LAYOUT = Layout()
 
 
 def stages() -> dict[str, dict[str, Any]]:
@@ -145,32 +147,40 @@ class TestKeys:
         assert (old.made_with("probe") != new.made_with("probe")) == taught
         assert (old.scored_with("probe") != new.scored_with("probe")) == scored
 
+    def test_a_languages_key_changes_with_its_corrections(self, tmp_path: Path) -> None:
+        layout = Layout(tmp_path)
+        before = {code: sources.fingerprint(Data(), code, layout) for code in ("en", "fr")}
+        layout.corrections("fr").parent.mkdir()
+        layout.corrections("fr").write_text("split,id,key,old,new\n")
+        assert sources.fingerprint(Data(), "en", layout) == before["en"]
+        assert sources.fingerprint(Data(), "fr", layout) != before["fr"]
+
     def test_a_languages_key_changes_with_its_files(self, tmp_path: Path) -> None:
         data = Data(source="files", path=str(tmp_path))
         for code in ("en", "fr"):
             (tmp_path / code).mkdir()
             (tmp_path / code / "train.csv").write_text("text,label\na,b\n")
-        before = {code: sources.fingerprint(data, code) for code in ("en", "fr")}
+        before = {code: sources.fingerprint(data, code, LAYOUT) for code in ("en", "fr")}
         (tmp_path / "ko").mkdir()
         (tmp_path / "ko" / "train.csv").write_text("text,label\na,b\n")
         (tmp_path / "fr" / "train.csv").write_text("text,label\nchanged,b\n")
-        assert sources.fingerprint(data, "en") == before["en"]
-        assert sources.fingerprint(data, "fr") != before["fr"]
+        assert sources.fingerprint(data, "en", LAYOUT) == before["en"]
+        assert sources.fingerprint(data, "fr", LAYOUT) != before["fr"]
         (tmp_path / "en" / "test.csv").write_text("text,label\na,b\n")
-        assert sources.fingerprint(data, "en") != before["en"]
+        assert sources.fingerprint(data, "en", LAYOUT) != before["en"]
 
     def test_a_key_changes_with_any_file_in_the_hubs_layout(self, tmp_path: Path) -> None:
         data = Data(source="dataset", path=str(tmp_path))
         (tmp_path / "en.parquet").write_bytes(b"1")
-        before = sources.fingerprint(data, "en")
+        before = sources.fingerprint(data, "en", LAYOUT)
         (tmp_path / "en.parquet").write_bytes(b"2")
-        assert sources.fingerprint(data, "en") != before
+        assert sources.fingerprint(data, "en", LAYOUT) != before
 
     def test_a_languages_key_changes_with_its_settings(self) -> None:
-        before = sources.fingerprint(Data(), "en")
-        assert sources.fingerprint(Data(scale=0.5), "en") != before
-        assert sources.fingerprint(Data(configs={"ko": "k"}), "en") == before
-        assert sources.fingerprint(Data(configs={"en": "k"}), "en") != before
+        before = sources.fingerprint(Data(), "en", LAYOUT)
+        assert sources.fingerprint(Data(scale=0.5), "en", LAYOUT) != before
+        assert sources.fingerprint(Data(configs={"ko": "k"}), "en", LAYOUT) == before
+        assert sources.fingerprint(Data(configs={"en": "k"}), "en", LAYOUT) != before
 
 
 LAST = ["start", "distil", "baseline", "evaluate", "report"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from amtss import processes
-from amtss.cli import lifecycle, overview
+from amtss.cli import annotation, lifecycle, overview
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Distil many teachers of many languages into one small student. `dvc repro` "
                        "runs the commands from `settings` to `report` in order, as far as needed.",
-                  no_args_is_help=True,
-                  add_completion=False, pretty_exceptions_enable=False)
+                  no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(overview.app)
 app.add_typer(lifecycle.app)
+app.add_typer(annotation.app)
 LanguageArgument = Annotated[str, typer.Argument(
     metavar="LANG", help="Code of a language in params.yaml.")]
 TeacherArgument = Annotated[str, typer.Argument(
@@ -51,22 +51,22 @@ def sources() -> None:
     from amtss.files import write_json
 
     params, layout = load_project("sources")
-    write_json(layout.sources, {code: sources.fingerprint(params.data, code)
+    write_json(layout.sources, {code: sources.fingerprint(params.data, code, layout)
                                 for code in params.languages})
 
 
 @app.command()
 def data(language: LanguageArgument) -> None:
     """Read one language from the data source into artifacts/data."""
-    from amtss.data import corpus, cutting, mixing, sampling, sources
+    from amtss.data import corpus, corrections, cutting, mixing, sampling, sources
 
     params, layout = load_project(f"data@{language}")
-    _known("language", language, params.languages)
-    source = sources.read(params.data, language)
+    source = sources.read(params.data, _known("language", language, params.languages))
     tables = cutting.complete(source.tables, language, params.data.seed)
     for line in cutting.remarks(source.tables, tables, language):
         processes.warn(line)
     cut = [split for split in tables if split not in source.tables]
+    tables = corrections.correct(tables, layout.corrections(language))
     tables = sampling.sample(tables, params.data.sample, language, params.data.seed)
     tables = mixing.mix(tables, params.data.mixed, language, params.data.seed)
     corpus.write(layout, language, tables, source.labels, cut)

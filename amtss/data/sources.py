@@ -5,7 +5,7 @@ names. Wrong ones stay as they are, for validation to find.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from amtss.config.schema import Data, Splits
 from amtss.data import formats, hub_folder
 from amtss.data.formats import Columns, Split
 from amtss.errors import DataError
-from amtss.paths import SPLITS
+from amtss.paths import SPLITS, Layout
 
 Tables = dict[str, pa.Table]
 KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
@@ -45,7 +45,8 @@ def read(data: Data, language: str) -> Source:
     """
     if data.source == "demo":
         return _demo(data, language)
-    splits = _files(data, language) if data.source == "files" else _dataset(data, language)
+    wanted = _split_names(data.splits)
+    splits = (_files if data.source == "files" else _dataset)(data, language, wanted)
     names = next((names for split in splits.values() if (names := _class_names(data, split))), None)
     shared = _shared(splits)
     tables = {name: _canonical(data, f"{language}/{name}", split.columns, shared,
@@ -53,10 +54,35 @@ def read(data: Data, language: str) -> Source:
     return Source(tables, data.labels or names)
 
 
-def fingerprint(data: Data, language: str) -> str:
-    """Fingerprint of all that `read` depends on: the settings, and the contents of local files."""
+def logs(data: Data, language: str) -> pa.Table:
+    """The rows without labels of a language, which may have no others yet.
+
+    Raises:
+        DataError: there are none; and as `read`.
+    """
+    if data.source == "demo":
+        tables = _demo(data, language).tables
+        if "unlabelled" not in tables:
+            raise DataError("data.logs: expected a share of rows without labels, found 0; set it "
+                            "in params.yaml")
+        return tables["unlabelled"]
+    wanted = {"unlabelled": data.splits.unlabelled} if data.splits.unlabelled else {}
+    splits = (_files if data.source == "files" else _dataset)(data, language, wanted)
+    if not splits:
+        raise DataError(f"{language}: expected a split of rows without labels, found none; add it "
+                        "to the source and name it in data.splits.unlabelled")
+    columns = splits["unlabelled"].columns
+    return _canonical(data, f"{language}/unlabelled", columns, set(), None)
+
+
+def fingerprint(data: Data, language: str, layout: Layout) -> str:
+    """Fingerprint of all that becomes a language's corpus: the settings, and the contents of local
+    files and of the corrections."""
+    corrections = layout.corrections(language)
+    own = [corrections] if corrections.is_file() else []
     return files.fingerprint(data.model_dump(exclude={"path", "configs"}),
-                             data.configs.get(language), files.contents(_watched(data, language)))
+                             data.configs.get(language),
+                             files.contents([*_watched(data, language), *own]))
 
 
 def _watched(data: Data, language: str) -> list[Path]:
@@ -95,9 +121,9 @@ def _optional(data: Data, split: str) -> bool:
     return split == "unlabelled" or (split != "train" and data.splits.missing == "cut")
 
 
-def _files(data: Data, language: str) -> dict[str, Split]:
-    splits = {split: _file(data, language, name)
-              for split, name in _split_names(data.splits).items()
+def _files(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, Split]:
+    """The `wanted` splits, those of them that the language has or must have."""
+    splits = {split: _file(data, language, name) for split, name in wanted.items()
               if not _optional(data, split) or _path(data, language, name).is_file()}
     if not data.columns.language:
         return splits
@@ -155,7 +181,8 @@ def read_file(path: Path, labels: Sequence[str]) -> Split:
                         "\t" if path.suffix == ".tsv" else None)
 
 
-def _dataset(data: Data, language: str) -> dict[str, Split]:
+def _dataset(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, Split]:
+    """As `_files`."""
     config = data.configs.get(language, language)
     if data.path == "data":
         assert data.hub is not None  # ensured by Data's validator
@@ -168,7 +195,7 @@ def _dataset(data: Data, language: str) -> dict[str, Split]:
     where = f"data set {data.hub if data.path == 'data' else folder}, config {config!r}"
     present = hub_folder.read(folder, config, where, data.columns.label)
     splits = {}
-    for split, name in _split_names(data.splits).items():
+    for split, name in wanted.items():
         if name in present:
             splits[split] = present[name]
         elif not _optional(data, split):

@@ -14,7 +14,7 @@ from amtss import records
 from amtss.config.schema import Evaluation, Params
 from amtss.data.corpus import Corpus, load, test_fingerprint
 from amtss.distillation.learnt import check_student
-from amtss.evaluation import floor, footprint
+from amtss.evaluation import floor, footprint, suspects
 from amtss.evaluation.advice import advice
 from amtss.evaluation.metrics import (
     accuracy,
@@ -38,7 +38,7 @@ Gold = dict[str, NDArray[np.int64]]
 
 
 def evaluate(params: Params, layout: Layout) -> None:
-    """Write `metrics.json` and `evaluation/predictions.csv`.
+    """Write `metrics.json`, `evaluation/predictions.csv` and `evaluation/suspects.csv`.
 
     Raises:
         AmtssError: an earlier stage's artifact is missing, altered or stale.
@@ -78,6 +78,8 @@ def evaluate(params: Params, layout: Layout) -> None:
         metrics["onboarded"] = {"version": params.onboarding.version,
                                 "languages": list(params.newcomers)}
     write_predictions(layout, corpora, labels, student, baseline)
+    suspects.write(params, layout, corpora, labels, teachers)
+    seal(layout.evaluation)
     write_json(layout.metrics, metrics)
 
 
@@ -168,4 +170,3 @@ def write_predictions(layout: Layout, corpora: Sequence[Corpus], labels: Sequenc
         writer.writerows(zip([language] * len(test), test["id"].to_pylist(),
                              test["label"].to_pylist(), *predicted, strict=True))
     write_text(layout.evaluation / "predictions.csv", text.getvalue())
-    seal(layout.evaluation)

@@ -16,7 +16,7 @@ from amtss.config.schema import Params
 from amtss.errors import AmtssError
 from amtss.files import read_json, read_text, replacing, verify
 from amtss.paths import Layout
-from amtss.report import accuracy, figures, page, paper, training
+from amtss.report import accuracy, figures, page, paper, suspects, training
 from amtss.report.page import Fold, Picture, Section
 from amtss.table import Table
 
@@ -39,6 +39,8 @@ class Run:
     """Rows of train."""
     labelled: Counts
     """Rows of train, validation and test."""
+    suspects: Counts
+    """Rows of train whose labels are suspicious, of the languages where that is known."""
     confusions: Mapping[str, NDArray[np.int64]]
     """Test rows of each language: actual label by the student's prediction. *Shape:* (C, C)"""
     distribution: Mapping[str, Any]
@@ -80,12 +82,15 @@ def read(params: Params, layout: Layout) -> Run:
                          f"found none of {', '.join(sorted(missing))}; run `dvc repro evaluate`")
     counted = _rows(layout.gate, "labels.csv", "gate")
     predicted = _rows(layout.evaluation, "predictions.csv", "evaluate")
+    suspicious = _rows(layout.evaluation, "suspects.csv", "evaluate")
     return Run(
         metrics=metrics, labels=labels,
         student=_history(layout, "distil"),
         baseline=[] if "onboarded" in metrics else _history(layout, "baseline"),
         training=_counts((row for row in counted if row["split"] == "train"), params.languages),
         labelled=_counts(counted, params.languages),
+        suspects=_counts(suspicious, [code for code in params.languages if code in {
+            row["language"] for row in suspicious}]),
         confusions={code: _confusion((row for row in predicted if row["language"] == code), labels)
                     for code in params.languages},
         distribution=read_json(layout.gate / "distribution.json", records.Distribution,
@@ -156,7 +161,7 @@ def _sections(params: Params, run: Run) -> list[Section]:
             accuracy.adapted(metrics, published is not None), accuracy.forgetting(metrics))
             if "onboarded" in metrics else
             ("Table 4: no language has been onboarded in this run.",)),
-        _data(run),
+        _data(run, languages),
         Section("Confusions", tuple(
             Fold(f"{code}: {100 * np.trace(counts) / max(1, counts.sum()):.2f}% correct",
                  (_picture(figures.confusion(counts, run.labels, code), f"confusion-{code}",
@@ -166,7 +171,7 @@ def _sections(params: Params, run: Run) -> list[Section]:
     ]
 
 
-def _data(run: Run) -> Section:
+def _data(run: Run, languages: Sequence[str]) -> Section:
     warnings = tuple(run.distribution["warnings"])
     summary = (f"The data passed validation with {len(warnings)} "
                f"warning{'s'[:len(warnings) != 1]}{':' if warnings else '.'}")
@@ -177,6 +182,7 @@ def _data(run: Run) -> Section:
         _picture(distribution.figure(run.training, run.labels), "labels",
                  "Label distribution of each language's training rows."
                  f"{fonts.drawn(run.labels).note}"),
+        _shown(suspects.table(run.suspects, run.training, languages, run.labels)),
         _shown(distribution.appendix_a(run.labelled, run.labels))))
 
 

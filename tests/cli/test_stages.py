@@ -10,7 +10,7 @@ from amtss.cli import stages
 
 HEAVY = ("torch", "transformers", "pandas", "numpy", "datasets", "pyarrow", "great_expectations",
          "matplotlib", "sklearn", "scipy", "dvc", "pydantic", "mlflow", "prefect", "accelerate",
-         "onnxruntime")
+         "onnxruntime", "cleanlab")
 """Without any of them `amtss --help` answers in under half a second."""
 
 

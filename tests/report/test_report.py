@@ -69,6 +69,8 @@ def run(root: Path, languages: Languages = FIVE, labels: Languages = LABELS,
         (code, f"{code}-{i}", label, guess(label), guess(label)) for code in languages
         for i, label in enumerate(draw.choices(
             labels, weights=list(numbers[code].values()), k=400))])
+    write_csv(layout.evaluation / "suspects.csv", "language,label,rows,count", [
+        (languages[0], label, 10, number) for number, label in enumerate(labels)])
     for folder in sealed(layout):
         seal(folder)
     return layout

@@ -42,7 +42,8 @@ class Pipeline:
         """All that projects have in common, nothing of it committed."""
         shutil.copytree(ROOT / "amtss", root / "amtss",
                         ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/README.md"):
+        for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/README.md",
+                     "corrections/README.md"):
             (root / name).parent.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, root / name)
         for program in ("git", "dvc"):
