@@ -8,7 +8,7 @@ from support.project import Project, Row, inside, run
 from amtss.annotation import answers
 from amtss.annotation.answers import Applied
 from amtss.config.params import load_params
-from amtss.data import corrections, sources
+from amtss.data import corrections, cutting, sources
 from amtss.errors import DataError
 from amtss.files import write_json
 from amtss.paths import Layout
@@ -117,3 +117,17 @@ def test_a_sheet_that_fits_in_part_changes_nothing(sheets: Project) -> None:
         apply(line("en", "train", 0, corrected="ship"),
               line("fr", "train", 0, corrected="ship", key="k0"))
     assert not Path("corrections").exists()
+
+
+def test_a_row_of_a_split_that_is_cut_off_train(sheets: Project) -> None:
+    sheets.params(lambda values: values["data"].update(splits={"test": None}))
+    data = load_params(Path("params.yaml")).data
+    tables = cutting.complete(sources.read(data, "en").tables, "en", data.seed)
+    test = tables["test"]
+    [gold] = [label for label in ("pay", "ship", "chat") if label == test["label"][0].as_py()]
+    new = "ship" if gold == "pay" else "pay"
+    assert apply({"lang": "en", "split": "test", "id": test["id"][0].as_py(), "label": gold,
+                  "key": corrections.keys(test)[0], "corrected": new}) == [Applied("en", 1, 0, 0)]
+    corrected = corrections.correct(tables, Layout(Path()).corrections("en"))
+    assert corrected["test"]["label"][0].as_py() == new
+    assert corrected["train"].equals(tables["train"])
