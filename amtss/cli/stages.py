@@ -1,4 +1,4 @@
-"""The commands: one for each stage of dvc.yaml, then results, presets, ablations."""
+"""The commands: one for each stage of dvc.yaml, then results, presets and ablations."""
 
 import sys
 from functools import partial
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amtss import processes
-from amtss.cli import lifecycle, predictions
+from amtss.cli import lifecycle, predict
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
@@ -20,7 +20,7 @@ app = typer.Typer(help="Distil many teachers of many languages into one small st
                   no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(lifecycle.app)
-app.add_typer(predictions.app)
+app.add_typer(predict.app)
 LanguageArgument = Annotated[str, typer.Argument(
     metavar="LANG", help="Code of a language in params.yaml.")]
 TeacherArgument = Annotated[str, typer.Argument(

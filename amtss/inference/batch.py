@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_args, get_origin
 
 import pyarrow as pa
 from typing_extensions import TypedDict
@@ -19,8 +19,9 @@ import amtss
 from amtss import files, processes, progress
 from amtss.errors import DataError
 from amtss.inference import jsonl
+from amtss.inference.answers import FIELDS, answer
 from amtss.inference.jsonl import Question, Refuse
-from amtss.inference.predictor import Prediction, Predictor
+from amtss.inference.predictor import Predictor
 from amtss.inference.rows import FORMATS, Answer, Chunk, Format
 from amtss.locks import alone
 
@@ -153,8 +154,7 @@ def answer_schema(labels: Sequence[str], prefix: str) -> pa.Schema:
     """The new columns: the fields of a `Prediction`, and the score of its label."""
     kinds = {str: pa.string(), float: pa.float64(),
              dict: pa.struct([(label, pa.float64()) for label in labels])}
-    hints = {"label": str, "score": float} | get_type_hints(Prediction)
-    return pa.schema([(prefix + name, kinds[_kind(hint)]) for name, hint in hints.items()])
+    return pa.schema([(prefix + name, kinds[_kind(hint)]) for name, hint in FIELDS.items()])
 
 
 def _kind(hint: Any) -> type:
@@ -237,6 +237,5 @@ def _answers(chunk: Chunk, request: Request, predictor: Predictor, names: Sequen
                                     [question.pair for question in asked])
     answers: list[Answer] = [dict.fromkeys(names)] * len(chunk.rows)
     for row, prediction in zip(at, predictions, strict=True):
-        answers[row] = {name: getattr(prediction, name.removeprefix(request.prefix))
-                        for name in names}
+        answers[row] = {request.prefix + name: value for name, value in answer(prediction).items()}
     return answers

@@ -79,13 +79,13 @@ def parse(text: str, where: str) -> dict[str, Any]:
         row = json.loads(text)
     except RecursionError:
         raise DataError(f"{where}: expected a JSON object, found too many brackets inside each "
-                        "other; correct that line") from None
+                        "other; correct it") from None
     except json.JSONDecodeError as error:
-        raise DataError(f"{where}: expected a JSON object, found: {error}; correct that line"
+        raise DataError(f"{where}: expected a JSON object, found: {error}; correct it"
                         ) from None
     except ValueError:
         raise DataError(f"{where}: expected a JSON object, found a number of thousands of digits; "
-                        "correct that line") from None
+                        "correct it") from None
     if not isinstance(row, dict):
         raise DataError(f"{where}: expected a JSON object, found {shorten(text, 80)}; correct that "
                         "line")
@@ -107,11 +107,11 @@ def question(row: Mapping[str, Any], where: str, language: str, pair: str | None
     if not isinstance(text, str):
         keys = f"keys {shorten(', '.join(row), 200) or 'none'}"
         found = keys if column not in row else "null" if text is None else shorten(repr(text), 80)
-        raise DataError(f"{where}: expected a `{column}`, found {found}; add it to that line")
+        raise DataError(f"{where}: expected a `{column}`, found {found}; add it")
     for key in ("lang", "pair"):
         if not isinstance(row.get(key), str | None):
             raise DataError(f"{where}: expected text for `{key}`, found "
-                            f"{shorten(repr(row[key]), 200)}; correct that line")
+                            f"{shorten(repr(row[key]), 200)}; correct it")
     lang, own = row.get("lang"), row.get("pair")  # null is as good as none
     asked = Question(text, language if lang is None else lang, pair if own is None else own, where)
     check_text(f"{where}: {column}", asked.text)

@@ -1,4 +1,4 @@
-"""The command that asks a student: `amtss predict`."""
+"""The command `predict`: what a student says of texts."""
 
 import sys
 from pathlib import Path
