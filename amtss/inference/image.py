@@ -22,8 +22,8 @@ FROM python:{python}-slim-bookworm
 WORKDIR /app
 COPY requirements.txt .
 RUN pip install --no-cache-dir -r requirements.txt && useradd --uid 10001 amtss
-COPY amtss/ amtss/
-COPY model/ model/
+COPY --chown=10001 amtss/ amtss/
+COPY --chown=10001 model/ model/
 USER 10001
 ENV OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 EXPOSE 8080
