@@ -87,8 +87,8 @@ def parse(text: str, where: str) -> dict[str, Any]:
         raise DataError(f"{where}: expected a JSON object, found a number of thousands of digits; "
                         "correct it") from None
     if not isinstance(row, dict):
-        raise DataError(f"{where}: expected a JSON object, found {shorten(text, 80)}; correct "
-                        "it")
+        raise DataError(f"{where}: expected a JSON object, found {shorten(text, 80)}; "
+                        "correct it")
     return row
 
 
