@@ -100,33 +100,66 @@ def export(
         metavar="REF", help="Number or alias of a registered version, instead of --model.")] = "",
     output: Annotated[Path | None, typer.Option(
         help="Folder to write; by default artifacts/export/LANG or artifacts/export/onnx.")] = None,
+    push_to_hub: Annotated[str, typer.Option(
+        metavar="OWNER/NAME", help="Repository of the hub to upload the export to; it is made if "
+                                   "there is none.")] = "",
+    private: Annotated[bool, typer.Option(
+        "--private", help="Only push to a private repository.")] = False,
 ) -> None:
-    """Export a student: for transformers without amtss, or for onnxruntime without PyTorch."""
+    """Export a student: for transformers without amtss, or for onnxruntime without PyTorch.
+
+    Its model card, README.md, says what was measured and how to load it.
+    """
     if format == "transformers" and not lang:
         raise AmtssError("--format transformers: expected --lang with it, as a checkpoint holds one"
                          " language, found none; name one, or take --format onnx for all")
-    from amtss.inference import export
+    if private and not push_to_hub:
+        raise AmtssError("--private: expected --push-to-hub with it, found none; name a repository")
+    from amtss.inference import export, facts, publish
+    from amtss.paths import Layout
     from amtss.temporary import temporary_folder
 
+    if push_to_hub:
+        publish.check(push_to_hub)
     to = output or Path("artifacts/export") / (lang or "onnx")
     with ExitStack() as held:
         if version:
-            from amtss.registry import versions
+            from amtss.registry import cards, versions
 
             params, layout = load_project()
             registered = versions.find(params, layout, version)
-            model = held.enter_context(temporary_folder(layout.artifacts, "export")) / "student"
+            folder = held.enter_context(temporary_folder(layout.artifacts, "export"))
+            model = folder / "student"
             versions.fetch(params, layout, registered.number, registered.fingerprint, model)
-        if format == "transformers":
-            export.export(model, lang, to)
+            known = cards.fetch(params, layout, registered.number, folder)
         else:
-            export.export_onnx(model, to, format, lang)
+            known = facts.known(Layout(), model)
+        if format == "transformers":
+            export.export(model, lang, to, known, push_to_hub)
+        else:
+            export.export_onnx(model, to, format, lang, known, push_to_hub)
     if format == "transformers":
         print(f"{to}: load it with pipeline(\"text-classification\", model=\"{to}\"); "
               "truncation=True truncates texts as the student does")
     else:
         size = (to / "model.onnx").stat().st_size / 1e6
         print(f"{to}: {size:.1f} MB; `amtss predict --runtime onnx --model {to}` uses it")
+    if push_to_hub:
+        print(f"pushed to {publish.push(to, push_to_hub, private)}")
+
+
+@app.command()
+def serve_image(
+    model: Annotated[Path, typer.Option(help="Folder of an ONNX export.")] = Path(
+        "artifacts/export/onnx"),
+    output: Annotated[Path, typer.Option(help="Folder to write.")] = Path("artifacts/image"),
+) -> None:
+    """Write a folder for `docker build`: a server for an ONNX export, without torch."""
+    from amtss.inference import image
+
+    image.write(model, output)
+    print(f"{output}: `docker build -t amtss {output}`, then `docker run -p 127.0.0.1:8080:8080 "
+          "--read-only amtss`")
 
 
 @app.command()

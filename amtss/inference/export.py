@@ -1,5 +1,5 @@
 """Export a student: one language as a plain transformers checkpoint, which needs no amtss, or one
-or all languages as one ONNX file, which needs no torch."""
+or all languages as one ONNX file, which needs no torch. Each with its model card."""
 
 import copy
 import json
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from amtss.errors import AmtssError, CheckpointError
 from amtss.files import replacing, seal, write_bytes, write_json
+from amtss.inference import card
+from amtss.inference.facts import Facts
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 
@@ -32,11 +34,15 @@ MARK = "amtss"
 """Key of config.json that marks an export and says what was exported."""
 
 
-def export(folder: Path, language: str, to: Path) -> None:
+def export(folder: Path, language: str, to: Path, facts: Facts | None = None,
+           place: str = "") -> None:
     """Write the shared encoder and `language`'s head of the student in `folder` to `to`.
 
     `pipeline("text-classification", model=to)` gives the student's logits. With `truncation=True`
     it truncates texts as the student does.
+
+    Args:
+        facts, place: for the model card, as in `card.Model`.
 
     Raises:
         CheckpointError: there is no student, it has no such head, or transformers has no
@@ -52,6 +58,13 @@ def export(folder: Path, language: str, to: Path) -> None:
     with replacing(to) as temporary:
         model.save_pretrained(temporary)
         student.tokenizer.save_pretrained(temporary)
+        _write_card(temporary, "transformers", student, facts, place)
+
+
+def _write_card(folder: Path, kind: card.Kind, student: PytorchPredictor, facts: Facts | None,
+                place: str) -> None:
+    card.write(folder, card.Model(kind, student.labels, student.languages,
+                                  student.model.config.max_tokens, facts, place))
 
 
 def _student(folder: Path, language: str) -> PytorchPredictor:
@@ -66,7 +79,8 @@ def _student(folder: Path, language: str) -> PytorchPredictor:
     return student
 
 
-def export_onnx(folder: Path, to: Path, format: Format, language: str = "") -> None:
+def export_onnx(folder: Path, to: Path, format: Format, language: str = "",
+                facts: Facts | None = None, place: str = "") -> None:
     """Write the student in `folder` to `to` as three files:
 
     - model.onnx: the encoder and the heads;
@@ -77,6 +91,7 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "") -> N
     Args:
         format: `onnx` keeps floats; `onnx-int8` is a quarter of the size, `onnx-int4` an eighth.
         language: the only one to export; empty for all.
+        facts, place: for the model card, as in `card.Model`.
 
     Raises:
         CheckpointError: there is no student, it has no such head, or its encoder has another family
@@ -107,6 +122,7 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "") -> N
             "labels": student.labels, "languages": student.languages, "max_tokens": limit,
             "pad_token_id": tokenizer.pad_token_id})
         seal(temporary)
+        _write_card(temporary, format, student, facts, place)
 
 
 def _check_family(encoder: "PreTrainedConfig") -> None:

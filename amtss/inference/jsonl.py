@@ -1,11 +1,11 @@
 """Lines of text or JSON in, lines of JSON out: what `amtss predict` reads and writes."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from textwrap import shorten
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from amtss.errors import DataError
 from amtss.inference.predictor import Predictor
@@ -65,35 +65,58 @@ def _read(line: bytes, where: str, language: str, pair: str | None) -> Question 
         raise DataError(f"{where}: expected UTF-8, found other bytes; convert the input to UTF-8"
                         ) from None
     if text.startswith("{"):
-        return _question(text, where, language, pair)
+        return question(parse(text, where), where, language, pair)
     return Question(text, language, pair, where) if text else None
 
 
-def _question(text: str, where: str, language: str, pair: str | None) -> Question:
+def parse(text: str, where: str) -> dict[str, Any]:
+    """The JSON object in a line.
+
+    Raises:
+        DataError: there is none.
+    """
     try:
         row = json.loads(text)
     except RecursionError:
         raise DataError(f"{where}: expected a JSON object, found too many brackets inside each "
-                        "other; correct that line") from None
+                        "other; correct it") from None
     except json.JSONDecodeError as error:
-        raise DataError(f"{where}: expected a JSON object, found: {error}; correct that line"
+        raise DataError(f"{where}: expected a JSON object, found: {error}; correct it"
                         ) from None
     except ValueError:
         raise DataError(f"{where}: expected a JSON object, found a number of thousands of digits; "
-                        "correct that line") from None
-    if not isinstance(row.get("text"), str):
-        raise DataError(f"{where}: expected a `text`, found keys "
-                        f"{shorten(', '.join(row), 200) or 'none'}; add it to that line")
+                        "correct it") from None
+    if not isinstance(row, dict):
+        raise DataError(f"{where}: expected a JSON object, found {shorten(text, 80)}; "
+                        "correct it")
+    return row
+
+
+def question(row: Mapping[str, Any], where: str, language: str, pair: str | None,
+             column: str = "text") -> Question:
+    """The question in a row.
+
+    Args:
+        language, pair: of a row that names none.
+        column: the text's name in the row.
+
+    Raises:
+        DataError: there is no text in it, or a language or pair that is no text.
+    """
+    text = row.get(column)
+    if not isinstance(text, str):
+        keys = f"keys {shorten(', '.join(row), 200) or 'none'}"
+        found = keys if column not in row else "null" if text is None else shorten(repr(text), 80)
+        raise DataError(f"{where}: expected a `{column}`, found {found}; add it")
     for key in ("lang", "pair"):
         if not isinstance(row.get(key), str | None):
             raise DataError(f"{where}: expected text for `{key}`, found "
-                            f"{shorten(repr(row[key]), 200)}; correct that line")
+                            f"{shorten(repr(row[key]), 200)}; correct it")
     lang, own = row.get("lang"), row.get("pair")  # null is as good as none
-    question = Question(row["text"], language if lang is None else lang,
-                        pair if own is None else own, where)
-    check_text(f"{where}: text", question.text)
-    check_text(f"{where}: pair", question.pair or "")
-    return question
+    asked = Question(text, language if lang is None else lang, pair if own is None else own, where)
+    check_text(f"{where}: {column}", asked.text)
+    check_text(f"{where}: pair", asked.pair or "")
+    return asked
 
 
 def answer(load: Callable[[Path], Predictor], folder: Path, questions: Iterable[Question],
@@ -114,7 +137,7 @@ def answer(load: Callable[[Path], Predictor], folder: Path, questions: Iterable[
     waiting = iter(questions)
     while asked := list(islice(waiting, BATCH)):
         predictor = predictor or load(folder)
-        batch = list(_answerable(asked, predictor, refuse))
+        batch = list(answerable(asked, predictor, refuse))
         predictions = predictor.predict([question.text for question in batch],
                                         [question.language for question in batch],
                                         [question.pair for question in batch])
@@ -124,8 +147,9 @@ def answer(load: Callable[[Path], Predictor], folder: Path, questions: Iterable[
                               "probabilities": prediction.probabilities}, ensure_ascii=False)
 
 
-def _answerable(asked: Iterable[Question], predictor: Predictor, refuse: Refuse
-                ) -> Iterator[Question]:
+def answerable(asked: Iterable[Question], predictor: Predictor, refuse: Refuse
+               ) -> Iterator[Question]:
+    """The questions that `predictor` can answer; the others are refused."""
     for question in asked:
         try:
             predictor.check([question.text], [question.language], [question.pair or ""])

@@ -12,14 +12,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, ErrorCode
 
 from amtss.errors import first_line
+from amtss.inference.limits import BYTES, LENGTH, ROWS
 
 SERVER = "mlflow.pyfunc.scoring_server"
-BYTES = 4 * 2**20
-"""Length of a request; more takes longer than the server waits for an answer."""
-ROWS = 10_000
-"""Rows of a request."""
-LENGTH = 500
-"""Characters of an error's message: MLflow shows the whole request in some."""
 _serving = ContextVar("_serving", default=False)
 """Whether it is the server that asks for predictions, and not a program with a table."""
 
@@ -73,7 +68,8 @@ def _refused(found: str) -> MlflowException:
 
 
 def _one_line(message: str) -> str:
-    """A message without the request that MLflow puts before it, or behind it."""
+    """A message without the request that MLflow puts before it, or behind it, and not too long: it
+    shows the whole request in some."""
     for mark in ("\nError: ", "'. Error: "):
         message = message.partition(mark)[2] or message
     return shorten(message.partition("\nInput: ")[0], LENGTH, placeholder=" ...")

@@ -10,11 +10,11 @@ from amtss import dvc_status, git, records
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
 from amtss.files import read_json, verify
-from amtss.inference import export
+from amtss.inference import export, facts
 from amtss.locks import alone
 from amtss.models import checkpoint
 from amtss.paths import LINEAGE, Layout
-from amtss.registry import store, tracking, versions
+from amtss.registry import cards, store, tracking, versions
 from amtss.registry.versions import CHALLENGER, CHAMPION, Version
 from amtss.temporary import temporary_folder
 
@@ -117,7 +117,8 @@ def _create(params: Params, layout: Layout, student: Version) -> int:
     needed = sorted(REQUIREMENTS + (PYTORCH if params.serving.runtime == "pytorch" else ONNX))
     with versions.answering(params, layout) as client:
         tracking.end_killed(client, store.experiment(client, params, store.uri(layout)), layout)
-    with (_artifacts(params, layout) as artifacts, versions.answering(params, layout) as client,
+    with (_artifacts(params, layout, student) as artifacts,
+          versions.answering(params, layout) as client,
           mlflow.start_run(run_name="register", tags=tracking.process(layout)) as run):
         tags = versions.tags(student)
         if layout.report.is_dir():
@@ -138,13 +139,20 @@ def _create(params: Params, layout: Layout, student: Version) -> int:
 
 
 @contextmanager
-def _artifacts(params: Params, layout: Layout) -> Iterator[dict[str, str]]:
-    """Folders that a version holds: the student, and its ONNX export if that is its runtime."""
-    folders = {"student": str(layout.student.resolve())}
+def _artifacts(params: Params, layout: Layout, student: Version) -> Iterator[dict[str, str]]:
+    """Folders that a version holds: the student, its card, and its ONNX export if that is its
+    runtime."""
+    known = facts.gather(params, layout, layout.student)
+    config = read_json(layout.student / "config.json", records.Student, "dvc repro distil",
+                       ours=False)
     with temporary_folder(layout.artifacts, "register") as folder:
+        cards.write(params, student, config["max_tokens"], known, folder / cards.FOLDER)
+        folders = {"student": str(layout.student.resolve()),
+                   cards.FOLDER: str(folder / cards.FOLDER)}
         if params.serving.runtime != "pytorch":
             folders["onnx"] = str(folder / "onnx")
-            export.export_onnx(layout.student, Path(folders["onnx"]), params.serving.runtime)
+            export.export_onnx(layout.student, Path(folders["onnx"]), params.serving.runtime,
+                               facts=known)
         yield folders
 
 

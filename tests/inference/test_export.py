@@ -246,7 +246,7 @@ class TestOnnx:
     def test_the_folder(self, own: Path, tmp_path: Path) -> None:
         export.export_onnx(own, tmp_path / "to", "onnx-int8")
         assert {path.name for path in (tmp_path / "to").iterdir()} == {
-            "checksums.json", "config.json", "model.onnx", "tokenizer.json",
+            "README.md", "checksums.json", "config.json", "model.onnx", "tokenizer.json",
             "tokenizer_config.json"}
         config = read_json(tmp_path / "to" / "config.json", dict[str, Any], "amtss export")
         del config["checksum"]

@@ -83,7 +83,7 @@ class TestRegister:
         assert second.fingerprint == first.fingerprint
         assert register(project) == (second, False)
         assert {path.name for path in (place(project, 2) / "artifacts").iterdir()} == {
-            "student", "onnx"}
+            "card", "student", "onnx"}
         assert "torch" not in (place(project, 2) / "requirements.txt").read_text()
         assert "Its runtime is onnx-int8" in entity(project, 2).description
         project.set(serving=None)

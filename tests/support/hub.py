@@ -7,6 +7,7 @@ the same architectures, each with its own tokenizer, and XNLI, copied from the f
 generated. It prints the variables that make every stage read this cache, offline.
 """
 
+import base64
 import hashlib
 import json
 import random
@@ -19,6 +20,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
@@ -35,6 +37,8 @@ KINDS = {"FacebookAI/xlm-roberta-large": "xlm-roberta", "FacebookAI/roberta-larg
 LABELS = ("entailment", "neutral", "contradiction")
 MAIN = "0123456789abcdef0123456789abcdef01234567"
 """The commit of `main`, for names that the preset does not pin."""
+TOKEN = "hf_of_the_tests"  # noqa: S105 - no secret
+"""The one that may write."""
 ROWS = {"train": 60, "validation": 30, "test": 30}
 SIZES = {"data.sample": {"rows": 60}, "teaching.epochs": 2, "teaching.batch_size": 8,
          "teaching.learning_rate": 3e-3, "distil.max_epochs": 5, "distil.batch_size": 8,
@@ -120,13 +124,88 @@ def fill(cache_folder: Path, data: Path | None = None) -> None:
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers as the hub's server does for `repositories()`, refusals included."""
+    """Answers as the hub's server does for `repositories()`, refusals included.
+
+    It takes what is pushed to repositories of the owner `me`, and of `large` whose weights it wants
+    uploaded by themselves; `public` has public ones alone, and `readonly` lets nobody write.
+    """
+
+    pushed: ClassVar[Path]
+    """Folder with OWNER/NAME for every repository that was pushed."""
 
     def do_HEAD(self) -> None:
         self._answer(b"")
 
     def do_GET(self) -> None:
         self._answer(None)
+
+    def do_PUT(self) -> None:
+        path = self.pushed / "uploads" / Path(self.path).name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(self._read())
+        self._send(b"", "")
+
+    def do_POST(self) -> None:
+        path, body = unquote(urlsplit(self.path).path), self._read()
+        asked = path.removeprefix("/api/models/").split("/")
+        owner, name = asked[:2]
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._refuse(401, "", "Invalid username or password.")
+        elif path == "/api/repos/create":
+            self._create(json.loads(body))
+        elif path == "/api/validate-yaml":
+            self._send(b"{}", "")
+        elif path.endswith("/info/lfs/objects/batch"):
+            self._answer_uploads(json.loads(body))
+        elif asked[2] == "preupload":
+            files = [{"path": file["path"], "shouldIgnore": False, "uploadMode": "lfs" if owner ==
+                      "large" and file["path"].endswith(".safetensors") else "regular"}
+                     for file in json.loads(body)["files"]]
+            self._send(json.dumps({"files": files}).encode(), "")
+        else:
+            self._commit(self.pushed / owner / name, body)
+
+    def _read(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        content = b""
+        while size := int(self.rfile.readline(), 16):
+            content += self.rfile.read(size + 2)[:-2]
+        self.rfile.readline()
+        return content
+
+    def _create(self, asked: dict[str, str]) -> None:
+        owner, name = asked["organization"], asked["name"]
+        folder = self.pushed / owner / name
+        page = json.dumps({"url": f"{self._address}/{owner}/{name}"}).encode()
+        if owner == "readonly":
+            self._refuse(403, "", f"You don't have the rights to create a model under {owner!r}")
+        elif folder.is_dir():
+            self._send(page, "", status=409)
+        else:
+            folder.mkdir(parents=True)
+            if asked.get("visibility") == "private" and owner != "public":
+                (folder / ".private").touch()
+            self._send(page, "")
+
+    @property
+    def _address(self) -> str:
+        return f"http://{self.headers['Host']}"
+
+    def _answer_uploads(self, asked: dict[str, Any]) -> None:
+        self._send(json.dumps({"objects": [{**file, "actions": {"upload": {
+            "href": f"{self._address}/uploads/{file['oid']}"}}} for file in asked["objects"]]}
+        ).encode(), "")
+
+    def _commit(self, folder: Path, body: bytes) -> None:
+        for line in body.splitlines():
+            key, value = json.loads(line).values()
+            if key == "file":
+                (folder / value["path"]).write_bytes(base64.b64decode(value["content"]))
+            elif key == "lfsFile":
+                shutil.copy(self.pushed / "uploads" / value["oid"], folder / value["path"])
+        page = f"{self._address}/{folder.parent.name}/{folder.name}/commit/{MAIN}"
+        self._send(json.dumps({"commitUrl": page, "commitOid": MAIN}).encode(), MAIN)
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -136,7 +215,9 @@ class Answers(BaseHTTPRequestHandler):
         owner, name, *rest = path.removeprefix("/api/").removeprefix("/").removeprefix(
             "models/").removeprefix("datasets/").split("/")
         commit = pinned().get(f"{owner}/{name}")
-        if owner == "gated":
+        if (self.pushed / owner / name).is_dir():
+            self._serve(self.pushed / owner / name, MAIN, rest, body)
+        elif owner == "gated":
             self._refuse(401 if name == "asked" else 403, "GatedRepo", "Access is restricted")
         elif owner == "down":
             self._refuse(503, "", "Service Unavailable")
@@ -152,7 +233,8 @@ class Answers(BaseHTTPRequestHandler):
     def _serve(self, root: Path, commit: str, rest: list[str], body: bytes | None) -> None:
         kind, file = rest[0] if rest else "revision", root / "/".join(rest[2:])
         if kind == "revision":
-            answer = {"id": "/".join(root.parts[-2:]), "sha": commit}
+            answer = {"id": "/".join(root.parts[-2:]), "sha": commit,
+                      "private": (root / ".private").exists()}
             self._send(json.dumps(answer).encode(), commit)
         elif kind == "tree":
             self._send(json.dumps([
@@ -164,8 +246,9 @@ class Answers(BaseHTTPRequestHandler):
         else:
             self._refuse(404, "EntryNotFound", "Entry not found")
 
-    def _send(self, content: bytes, commit: str, tag: str = "", body: bytes | None = None) -> None:
-        self.send_response(200)
+    def _send(self, content: bytes, commit: str, tag: str = "", body: bytes | None = None,
+              status: int = 200) -> None:
+        self.send_response(status)
         for key, value in (("Content-Length", str(len(content))), ("X-Repo-Commit", commit),
                            ("ETag", f'"{tag}"')):
             self.send_header(key, value)
@@ -188,13 +271,15 @@ def _sha(path: Path) -> str:
 @contextmanager
 def served() -> Iterator[str]:
     """Run such a server; its address, for HF_ENDPOINT."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with tempfile.TemporaryDirectory(prefix="amtss-hub-") as folder:
+        answers = type("Answers", (Answers,), {"pushed": Path(folder)})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), answers)
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            server.server_close()
 
 
 if __name__ == "__main__":
