@@ -1,14 +1,14 @@
-"""The commands: one for each stage of dvc.yaml, then results, presets, ablations, predictions."""
+"""The commands: one for each stage of dvc.yaml, then results, presets and ablations."""
 
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from amtss import processes
-from amtss.cli import lifecycle
+from amtss.cli import lifecycle, predict
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
@@ -20,6 +20,7 @@ app = typer.Typer(help="Distil many teachers of many languages into one small st
                   no_args_is_help=True,
                   add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(lifecycle.app)
+app.add_typer(predict.app)
 LanguageArgument = Annotated[str, typer.Argument(
     metavar="LANG", help="Code of a language in params.yaml.")]
 TeacherArgument = Annotated[str, typer.Argument(
@@ -252,49 +253,3 @@ def ablate(
     Console(width=None if sys.stdout.isatty() else 160).print(rich_table(table))
     if output is not None:
         write_text(output, markdown(table))
-
-
-@app.command()
-def predict(
-    texts: Annotated[list[str] | None, typer.Argument(
-        help="Texts. Without any, read stdin.")] = None,
-    lang: Annotated[str, typer.Option(help="Language of the texts.")] = "",
-    pair: Annotated[str, typer.Option(help="Second sentence, for a task on pairs.")] = "",
-    model: Annotated[Path | None, typer.Option(
-        help="Folder of the student or of its export; by default artifacts/student, or "
-             "artifacts/export/onnx for --runtime onnx.")] = None,
-    runtime: Annotated[Literal["pytorch", "onnx"], typer.Option(
-        help="pytorch runs a student; onnx runs any ONNX export, be it onnx, onnx-int8 or "
-             "onnx-int4.",
-    )] = "pytorch",
-    keep_going: Annotated[bool, typer.Option(
-        "--keep-going", help="Report a line that cannot be answered, and answer the others.")
-    ] = False,
-) -> None:
-    """Predict labels and probabilities, printed as one JSON object per line.
-
-    On stdin, a line is a plain text, or a JSON object with `text` and perhaps `lang` and `pair`.
-    The first line that cannot be answered ends the command, unless --keep-going is given; the exit
-    status is then 1 in the end.
-    """
-    from amtss.inference import jsonl
-    from amtss.inference.onnx_predictor import OnnxPredictor
-    from amtss.inference.pytorch_predictor import PytorchPredictor
-    from amtss.table import one_line
-
-    refused: list[AmtssError] = []
-
-    def report(error: AmtssError) -> None:
-        refused.append(error)
-        print(f"amtss: {one_line(str(error))}", file=sys.stderr)
-
-    refuse = report if keep_going else jsonl.stop
-    questions = ([jsonl.Question(text, lang, pair or None, f"text {number}")
-                  for number, text in enumerate(texts, start=1)]
-                 if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None, refuse))
-    load, folder = ((OnnxPredictor, "artifacts/export/onnx") if runtime == "onnx" else
-                    (PytorchPredictor, "artifacts/student"))
-    for line in jsonl.answer(load, model or Path(folder), questions, refuse):
-        print(jsonl.encodable(line, sys.stdout.encoding))
-    if refused:
-        raise typer.Exit(1)
