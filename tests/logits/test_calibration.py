@@ -1,3 +1,4 @@
+from itertools import pairwise
 from math import inf
 
 import numpy as np
@@ -57,7 +58,7 @@ class TestThresholds:
             # Were the true accuracy as low as that, so many would be right once in ten times.
             assert binom.sf(right[answered].sum() - 1, answered.sum(), accuracy) <= 0.1 + 1e-6
         assert all(one <= other for (_, one), (_, other)
-                   in zip(found, found[1:], strict=False))
+                   in pairwise(found))
 
     def test_few_rows_promise_little(self) -> None:
         sure = np.tile([0.9, 0.1], (6, 1))
