@@ -169,6 +169,20 @@ class Onboarded(TypedDict):
     languages: list[str]
 
 
+class Selective(TypedDict):
+    """Test texts that are answered where an accuracy is asked for, and how accurately."""
+
+    coverage: ByLanguage
+    accuracy: ByLanguage
+
+
+class Untold(TypedDict):
+    """Test texts of which the language is recognised, and the accuracy by what is recognised."""
+
+    languages: ByLanguage
+    accuracy: ByLanguage
+
+
 @with_config({"extra": "allow"})
 class Metrics(TypedDict):
     """metrics.json."""
@@ -180,6 +194,11 @@ class Metrics(TypedDict):
     teachers: dict[str, Figures]
     best_teacher: dict[str, str]
     paired: dict[str, ByLanguage]
+    selective: NotRequired[dict[str, Selective]]
+    """By the accuracy that is asked for, in points; runs from before there were thresholds have
+    none."""
+    untold: NotRequired[Untold]
+    """Only where the student serves several languages."""
     advice: list[str]
     sizes: dict[str, Size]
     cost: dict[str, Cost]
@@ -221,6 +240,8 @@ class Export(TypedDict):
     languages: list[str]
     max_tokens: int
     pad_token_id: int
+    temperatures: NotRequired[ByLanguage]
+    thresholds: NotRequired[dict[str, list[tuple[float, float]]]]
 
 
 def labels(layout: Layout) -> list[str]:

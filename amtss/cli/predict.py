@@ -22,7 +22,12 @@ app = typer.Typer()
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(
         help="Texts. Without any, read stdin.")] = None,
-    lang: Annotated[str, typer.Option(help="Language of the texts.")] = "",
+    lang: Annotated[str, typer.Option(
+        help="Language of the texts; auto recognises it, text by text.")] = "auto",
+    min_accuracy: Annotated[float | None, typer.Option(
+        min=0.0, max=1.0, metavar="SHARE", help="Label only texts whose answers are so sure that "
+        "they reach this accuracy on validation, such as 0.95; the others get the label null.",
+    )] = None,
     pair: Annotated[str, typer.Option(help="Second sentence, for a task on pairs.")] = "",
     model: Annotated[Path | None, typer.Option(
         help="Folder of the student or of its export; by default artifacts/student, or "
@@ -66,20 +71,20 @@ def predict(
     load, folder = ((OnnxPredictor, "artifacts/export/onnx") if runtime == "onnx" else
                     (PytorchPredictor, "artifacts/student"))
     if data or out:
-        _score(_request(data, out, texts, lang, pair, text_column, prefix), load,
+        _score(_request(data, out, texts, lang, pair, text_column, prefix, min_accuracy), load,
                model or Path(folder), refuse)
     else:
         questions = ([jsonl.Question(text, lang, pair or None, f"text {number}")
                       for number, text in enumerate(texts, start=1)]
                      if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None, refuse))
-        for line in jsonl.answer(load, model or Path(folder), questions, refuse):
+        for line in jsonl.answer(load, model or Path(folder), questions, refuse, min_accuracy):
             print(jsonl.encodable(line, sys.stdout.encoding))
     if refused:
         raise typer.Exit(1)
 
 
 def _request(data: Path | None, out: Path | None, texts: list[str] | None, lang: str, pair: str,
-             column: str, prefix: str) -> "Request":
+             column: str, prefix: str, min_accuracy: float | None) -> "Request":
     from amtss.inference.batch import Request
 
     if data is None or out is None or texts:
@@ -87,7 +92,7 @@ def _request(data: Path | None, out: Path | None, texts: list[str] | None, lang:
         found = "texts as arguments too" if texts else f"{alone} alone"
         raise AmtssError(f"predict: expected --data with --out and no other texts, found {found}; "
                          "give both files alone")
-    return Request(data, out, lang, pair or None, column, prefix)
+    return Request(data, out, lang, pair or None, column, prefix, min_accuracy)
 
 
 def _score(request: "Request", load: "Callable[[Path], Predictor]", model: Path,

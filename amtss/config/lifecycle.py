@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from amtss.config.section import Count, Languages, NotNegative, Section, Seed
+from amtss.config.section import Count, Languages, NotNegative, Section, Seed, Share
 
 
 class Evaluation(Section):
@@ -40,6 +40,9 @@ class Serving(Section):
     """The `onnx` runtimes answer on a CPU and without torch; the version then holds the student's
     export as well. `onnx-int8` has weights of 8-bit integers: a quarter of the size, and faster.
     `onnx-int4` also has token embeddings of 4 bits: an eighth of the size."""
+    min_accuracy: Share | None = None
+    """Accuracy that the answers shall reach on validation, such as 0.95: texts whose answers are
+    less sure get the label null. A request may ask for another. Null answers everything."""
 
 
 class Report(Section):

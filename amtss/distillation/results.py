@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from amtss import processes
 from amtss.config.schema import Params
+from amtss.distillation.confidence import settle
 from amtss.distillation.learnt import check_student, warn_of, warn_of_loss
 from amtss.files import replacing, seal, write_json, write_text
 from amtss.logits.skill import Skill, skill
 from amtss.logits.softmax import softmax
 from amtss.paths import Layout
+from amtss.student.recognition import Recogniser
 from amtss.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -92,18 +94,21 @@ def finish(params: Params, lesson: "Lesson", layout: Layout, stage: str) -> None
     else:
         warn_of_loss(params, history, stage)
         warn_of(params, skills, "validation", history, stage)
+    lesson.learner.restore_best(layout.checkpoints(stage), lesson.progress)
+    recogniser = settle(lesson, load_tokenizer(str(layout.tokenizer)).all_special_ids)
     if processes.first():
-        _write(lesson, layout, stage)
+        _write(lesson, recogniser, layout, stage)
     lesson.learner.accelerator.wait_for_everyone()
 
 
-def _write(lesson: "Lesson", layout: Layout, stage: str) -> None:
+def _write(lesson: "Lesson", recogniser: Recogniser | None, layout: Layout, stage: str) -> None:
     progress = lesson.progress
-    lesson.learner.restore_best(layout.checkpoints(stage), progress)
     model = layout.student if stage == "distil" else layout.baseline
     with replacing(model) as folder:
         lesson.learner.model.save_pretrained(folder, state_dict=lesson.learner.weights())
         load_tokenizer(str(layout.tokenizer)).save_pretrained(folder)
+        if recogniser is not None:
+            recogniser.save(folder)
         seal(folder)
     lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in progress.history]
     write_text(layout.history(stage), "".join(lines))

@@ -14,7 +14,7 @@ from amtss import records
 from amtss.config.schema import Evaluation, Params
 from amtss.data.corpus import Corpus, load, test_fingerprint
 from amtss.distillation.learnt import check_student
-from amtss.evaluation import floor, footprint, suspects
+from amtss.evaluation import floor, footprint, selective, suspects
 from amtss.evaluation.advice import advice
 from amtss.evaluation.metrics import (
     accuracy,
@@ -24,6 +24,7 @@ from amtss.evaluation.metrics import (
     paired_test,
 )
 from amtss.files import seal, write_json, write_text
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
 from amtss.logits.skill import Skill, skill
@@ -38,7 +39,7 @@ Gold = dict[str, NDArray[np.int64]]
 
 
 def evaluate(params: Params, layout: Layout) -> None:
-    """Write `metrics.json`, `evaluation/predictions.csv` and `evaluation/suspects.csv`.
+    """Write `metrics.json`, `predictions.csv`, `suspects.csv` and `coverage.csv`.
 
     Raises:
         AmtssError: an earlier stage's artifact is missing, altered or stale.
@@ -51,7 +52,8 @@ def evaluate(params: Params, layout: Layout) -> None:
     history = records.history(layout, "distil")
     kept = [epoch for epoch in history if epoch["best"]][-1]
     weights = _weights(kept)
-    student = predict_test(layout.student, corpora)
+    predictor = PytorchPredictor(layout.student)
+    student = _predicted(predictor, corpora)
     check_student(params, {language: skill(probabilities.argmax(axis=-1), gold[language])
                            for language, probabilities in student.items()}, "test", history,
                   {language: Skill(*figures) for language, figures in kept["skill"].items()})
@@ -77,17 +79,23 @@ def evaluate(params: Params, layout: Layout) -> None:
     if params.onboarding is not None:
         metrics["onboarded"] = {"version": params.onboarding.version,
                                 "languages": list(params.newcomers)}
+    if predictor.thresholds:  # a student of earlier code has none
+        metrics["selective"] = selective.abstaining(predictor, student, gold)
+    if predictor.recognises and len(predictor.languages) > 1:
+        metrics["untold"] = selective.untold(predictor, corpora, student, gold)
     write_predictions(layout, corpora, labels, student, baseline)
     suspects.write(params, layout, corpora, labels, teachers)
+    selective.write_curves(layout, student, gold)
     seal(layout.evaluation)
     write_json(layout.metrics, metrics)
 
 
 def predict_test(folder: Path, corpora: Sequence[Corpus]) -> Probabilities:
     """Probabilities of the student in `folder` on the test rows of every language, in fp32."""
-    from amtss.inference.pytorch_predictor import PytorchPredictor
+    return _predicted(PytorchPredictor(folder), corpora)
 
-    predictor = PytorchPredictor(folder)
+
+def _predicted(predictor: PytorchPredictor, corpora: Sequence[Corpus]) -> Probabilities:
     return {corpus.language: predictor.probabilities(*corpus.texts("test"), corpus.language)
             for corpus in corpora}
 

@@ -6,11 +6,10 @@ which is replaced whole or not at all.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import UnionType
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from typing_extensions import TypedDict
@@ -19,7 +18,7 @@ import amtss
 from amtss import files, processes, progress
 from amtss.errors import DataError
 from amtss.inference import jsonl
-from amtss.inference.answers import FIELDS, answer
+from amtss.inference.answers import answer
 from amtss.inference.jsonl import Question, Refuse
 from amtss.inference.predictor import Predictor
 from amtss.inference.rows import FORMATS, Answer, Chunk, Format
@@ -38,14 +37,16 @@ class Request:
 
     data: Path
     out: Path
-    language: str = ""
-    """Of rows that name none in a column `lang`."""
+    language: str | None = None
+    """Of rows that name none in a column `lang`; None or `auto` recognises it."""
     pair: str | None = None
     """Of rows that have none in a column `pair`."""
     column: str = "text"
     """The column with the texts."""
     prefix: str = ""
     """What the names of the new columns begin with."""
+    min_accuracy: float | None = None
+    """As in `Predictor.predict`."""
 
     @property
     def format(self) -> Format:
@@ -109,7 +110,7 @@ def score(request: Request, predictor: Predictor, model: Path, refuse: Refuse = 
 
 
 def _score(request: Request, predictor: Predictor, model: Path, refuse: Refuse) -> Scored:
-    schema, written = answer_schema(predictor.labels, request.prefix), _written(request.data)
+    schema, written = answer_schema(predictor.labels, request), _written(request.data)
     rows = refused = 0
     for chunk in request.chunks():
         _check_names(chunk, schema.names)
@@ -150,18 +151,14 @@ def _check(request: Request) -> None:
                         f"{'a folder' if request.out.is_dir() else 'the same'}; correct --out")
 
 
-def answer_schema(labels: Sequence[str], prefix: str) -> pa.Schema:
-    """The new columns: the fields of a `Prediction`, and the score of its label."""
-    kinds = {str: pa.string(), float: pa.float64(),
-             dict: pa.struct([(label, pa.float64()) for label in labels])}
-    return pa.schema([(prefix + name, kinds[_kind(hint)]) for name, hint in FIELDS.items()])
-
-
-def _kind(hint: Any) -> type:
-    """`str` for `str | None`, `dict` for `dict[str, float]`."""
-    first = get_args(hint)[0] if isinstance(hint, UnionType) else hint
-    kind: type = get_origin(first) or first
-    return kind
+def answer_schema(labels: Sequence[str], request: Request) -> pa.Schema:
+    """The columns that an answer brings. `lang` is filled in where the data have one."""
+    columns = {"label": pa.string(),
+               **({} if request.min_accuracy is None else {"best": pa.string()}),
+               "score": pa.float64(),
+               "probabilities": pa.struct([(label, pa.float64()) for label in labels]),
+               "lang": pa.string(), "lang_probability": pa.float64()}
+    return pa.schema([(request.prefix + name, kind) for name, kind in columns.items()])
 
 
 def _check_names(chunk: Chunk, new: Sequence[str]) -> None:
@@ -172,7 +169,7 @@ def _check_names(chunk: Chunk, new: Sequence[str]) -> None:
     """
     own = chunk.table.column_names if chunk.table is not None else ()
     for row, where in zip(chunk.rows, chunk.where, strict=True):
-        if taken := [name for name in new if name in row or name in own]:
+        if taken := [name for name in new if name != "lang" and (name in row or name in own)]:
             raise DataError(f"{where}: expected no column {taken[0]!r}, which the answers bring, "
                             "found one; give theirs other names, as by --prefix predicted_")
 
@@ -199,7 +196,7 @@ def _done(request: Request, model: Path) -> int:
         data=files.fingerprint(files.contents([request.data])),
         model=files.fingerprint(files.contents(files.visible(model))),
         settings=files.fingerprint(amtss.__version__, SIZE, request.language, request.pair,
-                                   request.column, request.prefix))
+                                   request.column, request.prefix, request.min_accuracy))
     if (parts / STATE).is_file():
         old = files.read_json(parts / STATE, _State, "amtss predict --data")
         changed = [key for key, value in state.items() if old.get(key) != value]
@@ -234,8 +231,16 @@ def _answers(chunk: Chunk, request: Request, predictor: Predictor, names: Sequen
     at, asked = _questions(chunk, request, predictor, lambda error: None)
     predictions = predictor.predict([question.text for question in asked],
                                     [question.language for question in asked],
-                                    [question.pair for question in asked])
-    answers: list[Answer] = [dict.fromkeys(names)] * len(chunk.rows)
+                                    [question.pair for question in asked], request.min_accuracy)
+    answers: list[Answer] = [{**dict.fromkeys(names), **_own_language(row, names)}
+                             for row in chunk.rows]
     for row, prediction in zip(at, predictions, strict=True):
-        answers[row] = {request.prefix + name: value for name, value in answer(prediction).items()}
+        found = {"lang": prediction.language, "lang_probability": None,
+                 **answer(prediction, request.min_accuracy is not None)}
+        answers[row] = {name: found[name.removeprefix(request.prefix)] for name in names}
     return answers
+
+
+def _own_language(row: Mapping[str, Any], names: Sequence[str]) -> Answer:
+    """What a row without an answer keeps in the column that answers fill in."""
+    return {"lang": row["lang"]} if "lang" in names and isinstance(row.get("lang"), str) else {}

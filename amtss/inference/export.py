@@ -3,8 +3,9 @@ or all languages as one ONNX file, which needs no torch. Each with its model car
 
 import copy
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from amtss.errors import AmtssError, CheckpointError
 from amtss.files import replacing, seal, write_bytes, write_json
@@ -38,8 +39,8 @@ def export(folder: Path, language: str, to: Path, facts: Facts | None = None,
            place: str = "") -> None:
     """Write the shared encoder and `language`'s head of the student in `folder` to `to`.
 
-    `pipeline("text-classification", model=to)` gives the student's logits. With `truncation=True`
-    it truncates texts as the student does.
+    `pipeline("text-classification", model=to)` gives the student's probabilities. With
+    `truncation=True` it truncates texts as the student does.
 
     Args:
         facts, place: for the model card, as in `card.Model`.
@@ -76,17 +77,19 @@ def _student(folder: Path, language: str) -> PytorchPredictor:
                                   f"{', '.join(student.languages)}, found none for {language!r}; "
                                   "name one of them in --lang")
         student.languages = student.model.config.languages = [language]
+        student.recogniser = None  # there is no other language
     return student
 
 
 def export_onnx(folder: Path, to: Path, format: Format, language: str = "",
                 facts: Facts | None = None, place: str = "") -> None:
-    """Write the student in `folder` to `to` as three files:
+    """Write the student in `folder` to `to` as files:
 
     - model.onnx: the encoder and the heads;
     - tokenizer.json, which truncates and pads as the student does;
     - config.json, what else a prediction needs: labels, languages (the input `language` is an index
-      of this list), max_tokens and pad_token_id.
+      of this list), max_tokens, pad_token_id, and each language's temperature and thresholds;
+    - languages.safetensors, where there are several: what recognises them.
 
     Args:
         format: `onnx` keeps floats; `onnx-int8` is a quarter of the size, `onnx-int4` an eighth.
@@ -120,9 +123,17 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "",
         write_json(temporary / "config.json", {
             MARK: {"format": format, "student": checkpoint.fingerprint(folder)},
             "labels": student.labels, "languages": student.languages, "max_tokens": limit,
-            "pad_token_id": tokenizer.pad_token_id})
+            "pad_token_id": tokenizer.pad_token_id,
+            "temperatures": _served(student.temperatures, student.languages),
+            "thresholds": _served(student.thresholds, student.languages)})
+        if student.recogniser is not None:
+            student.recogniser.save(temporary)
         seal(temporary)
         _write_card(temporary, format, student, facts, place)
+
+
+def _served(figures: Mapping[str, Any], languages: Sequence[str]) -> dict[str, Any]:
+    return {code: figures[code] for code in languages if code in figures}
 
 
 def _check_family(encoder: "PreTrainedConfig") -> None:
@@ -166,12 +177,16 @@ def classifier(student: "StudentModel", language: str) -> "PreTrainedModel":
 
 
 def _head(student: "StudentModel", language: str, dense: str, out_proj: str) -> "dict[str, Tensor]":
-    """A head's weights by their names in the classifier; a residual head plus the shared one."""
+    """A head's weights by their names in the classifier; a residual head plus the shared one.
+
+    The last layer is divided by the language's temperature, so that its softmax is calibrated.
+    """
     weights = student.heads[language].state_dict()
     if student.shared is not None:
         weights = {name: tensor + student.shared.state_dict()[name]
                    for name, tensor in weights.items()}
-    return {f"{to}.{kind}": weights[f"{layer}.{kind}"]
+    temperatures = {"dense": 1.0, "out_proj": student.config.temperatures.get(language, 1.0)}
+    return {f"{to}.{kind}": weights[f"{layer}.{kind}"] / temperatures[layer]
             for layer, to in (("dense", dense), ("out_proj", out_proj))
             for kind in ("weight", "bias")}
 

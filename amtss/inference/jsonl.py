@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from math import isinf
 from pathlib import Path
 from textwrap import shorten
 from typing import IO, Any, NamedTuple
 
 from amtss.errors import DataError
-from amtss.inference.predictor import Predictor
+from amtss.inference.predictor import Prediction, Predictor
+from amtss.processes import warn
 from amtss.texts import check_text
 
 BATCH = 128
@@ -19,7 +21,8 @@ class Question(NamedTuple):
     """A text to classify."""
 
     text: str
-    language: str
+    language: str | None
+    """None or `auto` where it is to be recognised."""
     pair: str | None = None
     where: str = "text"
     """Where it was found, for an error's message."""
@@ -38,7 +41,7 @@ def stop(error: DataError) -> None:
     raise error
 
 
-def questions(stream: IO[bytes], language: str, pair: str | None,
+def questions(stream: IO[bytes], language: str | None, pair: str | None,
               refuse: Refuse = stop) -> Iterator[Question]:
     """Questions from lines: JSON objects (`text`, `lang`, `pair`), or plain text.
 
@@ -57,7 +60,7 @@ def questions(stream: IO[bytes], language: str, pair: str | None,
                 yield question
 
 
-def _read(line: bytes, where: str, language: str, pair: str | None) -> Question | None:
+def _read(line: bytes, where: str, language: str | None, pair: str | None) -> Question | None:
     """The question in a line; None if it is blank."""
     try:
         text = line.decode("utf-8-sig").strip()
@@ -92,7 +95,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
     return row
 
 
-def question(row: Mapping[str, Any], where: str, language: str, pair: str | None,
+def question(row: Mapping[str, Any], where: str, language: str | None, pair: str | None,
              column: str = "text") -> Question:
     """The question in a row.
 
@@ -120,31 +123,53 @@ def question(row: Mapping[str, Any], where: str, language: str, pair: str | None
 
 
 def answer(load: Callable[[Path], Predictor], folder: Path, questions: Iterable[Question],
-           refuse: Refuse = stop) -> Iterator[str]:
+           refuse: Refuse = stop, min_accuracy: float | None = None) -> Iterator[str]:
     """A JSON line per question, in order: text, lang, label and the probabilities of all labels.
+
+    Where the language was not given, `lang_probability` says how sure it is. With `min_accuracy`,
+    `best` is the most probable label, and `label` is null where that is not sure enough.
 
     A question is refused whose language the student has no head for, or whose text is none: half
     of a surrogate pair, as the escape of JSON alone, or an argument that is not UTF-8.
 
     Args:
         load: loads the student in `folder`; called when the first question is there.
+        min_accuracy: as in `Predictor.predict`. A language in which no confidence reaches it is
+            warned of once.
 
     Raises:
         CheckpointError: there is no student in `folder`.
         AmtssError: its files are altered.
     """
     predictor: Predictor | None = None
-    waiting = iter(questions)
+    waiting, warned = iter(questions), set[str]()
     while asked := list(islice(waiting, BATCH)):
         predictor = predictor or load(folder)
         batch = list(answerable(asked, predictor, refuse))
         predictions = predictor.predict([question.text for question in batch],
                                         [question.language for question in batch],
-                                        [question.pair for question in batch])
+                                        [question.pair for question in batch], min_accuracy)
         for question, prediction in zip(batch, predictions, strict=True):
-            yield json.dumps({"text": question.text, "lang": question.language,
-                              "label": prediction.label,
-                              "probabilities": prediction.probabilities}, ensure_ascii=False)
+            if min_accuracy is not None and prediction.language not in warned:
+                warned.add(prediction.language)
+                _warn(predictor, prediction.language, min_accuracy)
+            yield json.dumps(_row(question, prediction, min_accuracy is not None),
+                             ensure_ascii=False)
+
+
+def _row(question: Question, prediction: Prediction, abstaining: bool) -> dict[str, Any]:
+    sure = prediction.language_probability
+    return {"text": question.text, "lang": prediction.language,
+            **({} if sure is None else {"lang_probability": sure}),
+            "label": prediction.label, **({"best": prediction.best} if abstaining else {}),
+            "probabilities": prediction.probabilities}
+
+
+def _warn(predictor: Predictor, code: str, min_accuracy: float) -> None:
+    """Say that every text of a language will be left without a label, if it is so."""
+    if isinf(predictor.least_confidence(code, min_accuracy)):
+        warn(f"{code}: no confidence surely reaches an accuracy of {min_accuracy:g} on validation, "
+             "so every text has the label null")
 
 
 def answerable(asked: Iterable[Question], predictor: Predictor, refuse: Refuse

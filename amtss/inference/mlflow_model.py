@@ -14,7 +14,9 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from amtss.errors import AmtssError, DataError
 from amtss.inference import serving
+from amtss.inference.answers import answer
 from amtss.inference.load import load_folder
+from amtss.inference.predictor import AUTO
 
 
 class Served(PythonModel):
@@ -29,15 +31,18 @@ class Served(PythonModel):
 
     def predict(self, context: PythonModelContext, model_input: pd.DataFrame,
                 params: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        """A record per row, in order: label, its score, and the probabilities of all labels.
+        """A record per row, in order: label, score, the probabilities of all labels, and `lang`
+        with `lang_probability` where the language was not given. With `min_accuracy`, `best` is the
+        most probable label, and `label` is None where that is not sure enough.
 
         Args:
             model_input: column `text`, and optionally `pair` and `lang`.
-            params: `lang` is the language of rows that name none.
+            params: `lang` is the language of rows that name none, by default recognised text by
+                text. `min_accuracy` is by default that of `serving` in params.yaml; 0 answers all.
 
         Raises:
-            MlflowException: a text is missing or none, a language is missing or not served, or a
-                server is asked too much at once (HTTP 400); or the model is damaged (HTTP 500).
+            MlflowException: a text is missing or none, a language is not served, or a server is
+                asked too much at once (HTTP 400); or the model is damaged (HTTP 500).
         """
         if message := serving.too_many(len(model_input)):
             raise _refused(message)
@@ -46,27 +51,27 @@ class Served(PythonModel):
             raise _refused(f"text: expected text, found none in row {texts.index(None) + 1}; fill "
                            "it in or leave the row out")
         pairs = _column(model_input, "pair")
-        languages = self._languages(_column(model_input, "lang"), (params or {}).get("lang"))
+        params = params or {}
+        languages = self._languages(_column(model_input, "lang"), params.get("lang"))
+        min_accuracy = params.get("min_accuracy") or None
         try:
             with self.one_at_a_time:
-                predictions = self.predictor.predict(texts, languages, pairs)
+                predictions = self.predictor.predict(texts, languages, pairs, min_accuracy)
         except DataError as error:
             raise _refused(str(error)) from None
         except AmtssError as error:
             raise MlflowException(str(error), INTERNAL_ERROR) from None
-        return [{"label": prediction.label, "score": prediction.score,
-                 "probabilities": prediction.probabilities} for prediction in predictions]
+        return [answer(prediction, min_accuracy is not None) for prediction in predictions]
 
     def _languages(self, column: list[str | None], default: str | None) -> list[str]:
         served = self.predictor.languages
-        default = default or (served[0] if len(served) == 1 else None)
-        languages = [language or default for language in column]
+        languages = [language or default or AUTO for language in column]
         for row, language in enumerate(languages, start=1):
-            if language not in served:
-                found = "none" if language is None else shorten(ascii(language), 80)
+            if language not in served and (language != AUTO or not self.predictor.recognises):
+                found = "none" if language == AUTO else shorten(ascii(language), 80)
                 raise _refused(f"lang: expected one of {', '.join(served)}, found {found} in row "
                                f"{row}; name one of them in the column or the parameter `lang`")
-        return [language for language in languages if language is not None]
+        return languages
 
 
 def _column(table: pd.DataFrame, name: str) -> list[Any]:

@@ -11,6 +11,7 @@ from amtss import records
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json, read_text, verify
 from amtss.inference.predictor import Predictor
+from amtss.student import recognition
 from amtss.tokenization.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class OnnxPredictor(Predictor):
         self.labels = config["labels"]
         self.languages = config["languages"]
         self.pad = config["pad_token_id"]
+        self.temperatures = config.get("temperatures", {})
+        self.thresholds = config.get("thresholds", {})
+        self.recogniser = recognition.load(folder, len(self.languages), COMMAND)
         self.tokenizer = _tokenizer(folder / "tokenizer.json")
         self.session = _session(folder / "model.onnx")
 

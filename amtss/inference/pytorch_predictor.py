@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from amtss.errors import CheckpointError
 from amtss.files import read_json, verify
 from amtss.inference.predictor import Predictor
+from amtss.student import recognition
 from amtss.tokenization import tokenizer, tokens
 from amtss.tokenization.tokens import Tokens
 
@@ -51,6 +52,8 @@ class PytorchPredictor(Predictor):
         self.labels = [names[index] for index in range(len(names))]
         self.languages = model.config.languages
         self.pad = self.tokenizer.pad_token_id
+        self.temperatures, self.thresholds = model.config.temperatures, model.config.thresholds
+        self.recogniser = recognition.load(folder, len(self.languages), "dvc repro -f distil")
 
     def tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:
         columns = {"text": texts} | ({"pair": pairs} if pairs is not None else {})

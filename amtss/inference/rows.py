@@ -113,7 +113,9 @@ class Parquet:
         table = chunk.table
         for field in schema:
             values = pa.array([answer[field.name] for answer in answers], field.type)
-            table = table.append_column(field, values)
+            at = table.column_names.index(field.name) if field.name in table.column_names else None
+            table = (table.append_column(field, values) if at is None else
+                     table.set_column(at, field, values))
         parquet.write_table(table, path)
 
     def join(self, parts: Sequence[Path], to: Path) -> None:

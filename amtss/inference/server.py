@@ -24,7 +24,7 @@ from amtss.inference.answers import answer
 from amtss.inference.limits import BYTES, LENGTH, ROWS
 from amtss.inference.onnx_predictor import OnnxPredictor
 
-EXAMPLE = '{"dataframe_records": [{"text": "...", "lang": "..."}]}'
+EXAMPLE = '{"dataframe_records": [{"text": "..."}], "params": {"min_accuracy": 0.95}}'
 
 
 class TooLongError(DataError):
@@ -73,28 +73,36 @@ def predict(predictor: OnnxPredictor, body: bytes) -> list[dict[str, Any]]:
     Raises:
         DataError: the request is not as it should be; the message names the row.
     """
-    rows = _rows(body)
-    default = predictor.languages[0] if len(predictor.languages) == 1 else ""
-    asked = [jsonl.question(row, f"row {number}", default, None)
+    rows, params = _read(body)
+    min_accuracy = params.get("min_accuracy") or None
+    if not isinstance(min_accuracy, int | float | None):
+        raise DataError("min_accuracy: expected a share, found something else; write 0.95 for 95%")
+    asked = [jsonl.question(row, f"row {number}", params.get("lang"), None)
              for number, row in enumerate(rows, start=1)]
     list(jsonl.answerable(asked, predictor, jsonl.stop))
-    return [answer(prediction) for prediction in predictor.predict(
+    predictions = predictor.predict(
         [question.text for question in asked], [question.language for question in asked],
-        [question.pair for question in asked])]
+        [question.pair for question in asked], min_accuracy)
+    return [answer(prediction, min_accuracy is not None) for prediction in predictions]
 
 
-def _rows(body: bytes) -> list[dict[str, Any]]:
+def _read(body: bytes) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The rows of a request and its parameters, `lang` and `min_accuracy`."""
     try:
-        rows = jsonl.parse(body.decode("utf-8"), "request").get("dataframe_records")
+        request = jsonl.parse(body.decode("utf-8"), "request")
     except UnicodeDecodeError:
         raise DataError("request: expected UTF-8, found other bytes; encode it so") from None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    rows, params = request.get("dataframe_records"), request.get("params") or {}
+    if (not isinstance(rows, list) or not isinstance(params, dict)
+            or not all(isinstance(row, dict) for row in rows)):
         raise DataError(f"request: expected JSON such as {EXAMPLE}, found something else; correct "
                         "it")
+    if not isinstance(params.get("lang"), str | None):
+        raise DataError("params: expected text for `lang`, found something else; correct it")
     if len(rows) > ROWS:
         raise DataError(f"rows: expected at most {ROWS} in a request, found {len(rows)}; send them "
                         "in several")
-    return rows
+    return rows, params
 
 
 def _refuse(status: int) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:

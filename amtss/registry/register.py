@@ -21,9 +21,9 @@ from amtss.temporary import temporary_folder
 if TYPE_CHECKING:
     from mlflow.models import ModelSignature
 
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "tokenizers")
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors", "tokenizers")
 """Packages that every version needs to predict."""
-PYTORCH = ("safetensors", "torch", "transformers")
+PYTORCH = ("torch", "transformers")
 ONNX = ("onnxruntime",)
 """Packages that each kind of runtime needs besides."""
 LATER = ("promotion", "serving", "report")
@@ -45,8 +45,8 @@ def register(params: Params, layout: Layout) -> tuple[Version, bool]:
     _check_status(params, layout)
     with alone(layout.registry_lock):
         known = [version for version in versions.versions(params, layout)
-                 if (version.fingerprint, version.runtime)
-                 == (student.fingerprint, student.runtime)]
+                 if (version.fingerprint, version.runtime, version.min_accuracy)
+                 == (student.fingerprint, student.runtime, student.min_accuracy)]
         number = known[-1].number if known else _create(params, layout, student)
         if versions.aliases(params, layout).get(CHAMPION) != number:
             versions.point(params, layout, CHALLENGER, number)
@@ -79,7 +79,7 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         errors={code: records.validation(layout, code)["errors"] for code in languages},
         commit=git.head(layout.root), lock=tracking.lock(layout),
         dirty=", ".join(git.changed(layout.root, LINEAGE)) or None,
-        runtime=params.serving.runtime,
+        runtime=params.serving.runtime, min_accuracy=params.serving.min_accuracy,
         floor={code: floor[code] for code in languages})
 
 
@@ -126,7 +126,8 @@ def _create(params: Params, layout: Layout, student: Version) -> int:
             tags["report"] = f"runs:/{run.info.run_id}/report/report.html"
         logged = mlflow.pyfunc.log_model(
             name="student", python_model=str(code / "inference" / "mlflow_model.py"),
-            artifacts=artifacts, code_paths=[str(code)], signature=_signature(),
+            artifacts=artifacts, code_paths=[str(code)],
+            signature=_signature(student.min_accuracy or 0.0),
             input_example=_example(student),
             pip_requirements=[f"{package}=={installed(package).split('+')[0]}"
                               for package in needed])
@@ -165,7 +166,12 @@ def _description(version: Version) -> str:
             f"\n\n| language | accuracy |\n| --- | ---: |\n{rows}\n")
 
 
-def _signature() -> "ModelSignature":
+def _signature(min_accuracy: float) -> "ModelSignature":
+    """What a version takes and answers.
+
+    Args:
+        min_accuracy: what it answers with where a request asks for nothing else; 0 for all.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import Map
@@ -173,9 +179,13 @@ def _signature() -> "ModelSignature":
     return ModelSignature(
         Schema([ColSpec(DataType.string, "text"),
                 *(ColSpec(DataType.string, name, required=False) for name in ("pair", "lang"))]),
-        Schema([ColSpec(DataType.string, "label"), ColSpec(DataType.double, "score"),
-                ColSpec(Map(DataType.double), "probabilities")]),
-        ParamSchema([ParamSpec("lang", DataType.string, "")]))
+        Schema([ColSpec(DataType.string, "label", required=False),
+                ColSpec(DataType.double, "score"), ColSpec(Map(DataType.double), "probabilities"),
+                *(ColSpec(kind, name, required=False) for name, kind in (
+                    ("lang", DataType.string), ("lang_probability", DataType.double),
+                    ("best", DataType.string)))]),
+        ParamSchema([ParamSpec("lang", DataType.string, ""),
+                     ParamSpec("min_accuracy", DataType.double, min_accuracy)]))
 
 
 def _example(version: Version) -> Any:

@@ -51,6 +51,8 @@ class Version:
     aliases: tuple[str, ...] = ()
     runtime: str = "pytorch"
     """`serving.runtime` when it was registered."""
+    min_accuracy: float | None = None
+    """`serving.min_accuracy` when it was registered."""
     floor: dict[str, float] | None = None
     """Test accuracy of the linear floor in points, by language; None if it is unknown."""
     registered: datetime | None = field(default=None, compare=False)
@@ -204,7 +206,9 @@ def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> V
             test=json.loads(tags["test"]), errors=json.loads(tags["errors"]),
             commit=tags["commit"], lock=tags["lock"], dirty=tags.get("dirty"),
             aliases=tuple(alias for alias, at in named.items() if at == number),
-            runtime=tags.get("runtime", "pytorch"), floor=json.loads(tags.get("floor", "null")),
+            runtime=tags.get("runtime", "pytorch"),
+            min_accuracy=json.loads(tags.get("min_accuracy", "null")),
+            floor=json.loads(tags.get("floor", "null")),
             registered=datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC))
     except (KeyError, json.JSONDecodeError) as error:
         raise RegistryError(f"{name(params)} version {number}: expected the tags of `amtss "

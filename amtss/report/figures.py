@@ -123,6 +123,25 @@ def confusion(counts: NDArray[np.int64], labels: Sequence[str], language: str) -
 
 
 @rc_context(STYLE)
+def risk_coverage(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
+    """Errors among the surest answers by how many texts these are, a panel per language.
+
+    Args:
+        curves: by language, coverage and error in percent. *Shape:* (K, 2) each
+    """
+    figure, all_axes = panels(len(curves), 2.0, 1.7, 5, sharey=True)
+    for axes, (code, points) in zip(all_axes, curves.items(), strict=True):
+        axes.plot(points[:, 0], points[:, 1], color=BLUE, lw=1.6)
+        axes.set_title(code)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(bottom=0)
+        axes.grid()
+    figure.supxlabel("texts answered, the surest first, %", fontsize=9)
+    figure.supylabel("errors among them, %", fontsize=9)
+    return figure
+
+
+@rc_context(STYLE)
 def cost(costs: Mapping[str, Mapping[str, float]]) -> Figure:
     """Seconds and examples of every training, side by side; `costs` by model name."""
     figure = new_figure(8.4, 0.26 * len(costs) + 1.0)

@@ -16,7 +16,7 @@ from amtss.config.schema import Params
 from amtss.errors import AmtssError
 from amtss.files import read_json, read_text, replacing, verify
 from amtss.paths import Layout
-from amtss.report import accuracy, figures, page, paper, suspects, training
+from amtss.report import accuracy, figures, page, paper, selective, suspects, training
 from amtss.report.page import Fold, Picture, Section
 from amtss.table import Table
 
@@ -43,6 +43,8 @@ class Run:
     """Rows of train whose labels are suspicious, of the languages where that is known."""
     confusions: Mapping[str, NDArray[np.int64]]
     """Test rows of each language: actual label by the student's prediction. *Shape:* (C, C)"""
+    curves: Mapping[str, NDArray[np.float64]]
+    """Risk-coverage curves of each language: coverage and error. *Shape:* (K, 2)"""
     distribution: Mapping[str, Any]
     """The gate's measurements and warnings."""
 
@@ -83,6 +85,7 @@ def read(params: Params, layout: Layout) -> Run:
     counted = _rows(layout.gate, "labels.csv", "gate")
     predicted = _rows(layout.evaluation, "predictions.csv", "evaluate")
     suspicious = _rows(layout.evaluation, "suspects.csv", "evaluate")
+    points = _rows(layout.evaluation, "coverage.csv", "evaluate")
     return Run(
         metrics=metrics, labels=labels,
         student=_history(layout, "distil"),
@@ -93,6 +96,9 @@ def read(params: Params, layout: Layout) -> Run:
             row["language"] for row in suspicious}]),
         confusions={code: _confusion((row for row in predicted if row["language"] == code), labels)
                     for code in params.languages},
+        curves={code: np.array([(row["coverage"], row["error"]) for row in points
+                                if row["language"] == code], dtype=np.float64)
+                for code in params.languages},
         distribution=read_json(layout.gate / "distribution.json", records.Distribution,
                                "dvc repro gate"),
     )
@@ -161,6 +167,7 @@ def _sections(params: Params, run: Run) -> list[Section]:
             accuracy.adapted(metrics, published is not None), accuracy.forgetting(metrics))
             if "onboarded" in metrics else
             ("Table 4: no language has been onboarded in this run.",)),
+        _unsure(run, languages),
         _data(run, languages),
         Section("Confusions", tuple(
             Fold(f"{code}: {100 * np.trace(counts) / max(1, counts.sum()):.2f}% correct",
@@ -169,6 +176,16 @@ def _sections(params: Params, run: Run) -> list[Section]:
                            f"actual label's rows.{unnamed}"),))
             for code, counts in run.confusions.items())),
     ]
+
+
+def _unsure(run: Run, languages: Sequence[str]) -> Section:
+    """What becomes of texts that the student is not sure of."""
+    metrics = run.metrics
+    return Section("Unsure answers", (
+        *((selective.coverage(metrics, languages),) if "selective" in metrics else ()),
+        _picture(figures.risk_coverage(run.curves), "coverage",
+                 "Errors among the surest answers on test, by how many are answered."),
+        *((selective.untold(metrics, languages),) if "untold" in metrics else ())))
 
 
 def _data(run: Run, languages: Sequence[str]) -> Section:

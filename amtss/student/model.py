@@ -29,7 +29,16 @@ class StudentConfig(PreTrainedConfig):
 
     def __init__(self, encoder: PreTrainedConfig | dict[str, Any] | None = None,
                  languages: list[str] | None = None, heads: str = "own", dropout: float = 0.1,
-                 max_tokens: int = 64, pooling: Pooling = "first", **rest: Any) -> None:
+                 max_tokens: int = 64, pooling: Pooling = "first",
+                 temperatures: dict[str, float] | None = None,
+                 thresholds: dict[str, list[tuple[float, float]]] | None = None,
+                 **rest: Any) -> None:
+        """
+        Args:
+            temperatures: by head, what its logits are divided by before the softmax; 1 where none.
+            thresholds: by head, accuracies on validation and the least confidence that reaches
+                each; none in a student that was made before there were any.
+        """
         if isinstance(encoder, dict):
             encoder = AutoConfig.for_model(**encoder)
         self.encoder = encoder or XLMRobertaConfig()
@@ -38,6 +47,8 @@ class StudentConfig(PreTrainedConfig):
         self.dropout = dropout
         self.max_tokens = max_tokens
         self.pooling = pooling
+        self.temperatures = temperatures or {}
+        self.thresholds = thresholds or {}
         super().__init__(**rest)
 
 

@@ -23,7 +23,7 @@ from amtss.inference.onnx_predictor import OnnxPredictor
 ROWS: list[dict[str, Any]] = [
     {"id": number, "text": text, "lang": code} for code in LANGUAGES
     for number, text in enumerate(table(code, "test", 30)["text"].to_pylist())]
-NEW = ["label", "score", "probabilities"]
+NEW = ["label", "score", "probabilities", "lang", "lang_probability"]
 CHILD = """
 import sys, time
 from pathlib import Path
@@ -81,9 +81,10 @@ class TestFormats:
         assert score(Request(data, out), predictor, model) == (len(ROWS), 0, 0)
         expected = predictor.predict([row["text"] for row in ROWS], [row["lang"] for row in ROWS])
         for row, scored, answer in zip(ROWS, read(out), expected, strict=True):
-            assert list(scored) == ["id", "text", "lang", *NEW]
+            assert list(scored) == ["id", "text", "lang", *(name for name in NEW if name != "lang")]
             assert scored == row | {"label": answer.label, "score": scored["score"],
-                                    "probabilities": scored["probabilities"]}
+                                    "probabilities": scored["probabilities"],
+                                    "lang_probability": None}
             assert scored["probabilities"] == pytest.approx(answer.probabilities, abs=2e-6)
         assert sorted(path.name for path in tmp_path.iterdir()) == [data.name, out.name]
 
@@ -109,8 +110,7 @@ class TestFormats:
 
     @pytest.mark.parametrize(("change", "says"), [
         ({"text": None}, "expected a `text`, found null"),
-        ({"lang": "xx"}, "lang: expected one of en, fr, ru, found 'xx'"),
-        ({"lang": None}, "lang: expected one of en, fr, ru, found ''")])
+        ({"lang": "xx"}, "lang: expected one of en, fr, ru, found 'xx'")])
     def test_a_bad_row_is_named_and_nothing_is_written(
             self, tmp_path: Path, model: Path, predictor: OnnxPredictor, suffix: str,
             change: dict[str, Any], says: str) -> None:
@@ -126,6 +126,20 @@ class TestFormats:
         assert score(Request(data, out), predictor, model, refused.append).refused == 1
         assert len(refused) == 1
         assert [at for at, row in enumerate(read(out)) if row["label"] is None] == [45]
+        assert [row["lang"] for row in read(out)] == [row["lang"] for row in rows]
+
+    def test_languages_are_filled_in_and_unsure_texts_have_no_label(
+            self, tmp_path: Path, model: Path, predictor: OnnxPredictor, suffix: str) -> None:
+        rows = [row | {"lang": None if at % 2 else row["lang"]} for at, row in enumerate(ROWS)]
+        data, out = write(tmp_path / f"in{suffix}", rows), tmp_path / f"out{suffix}"
+        score(Request(data, out, min_accuracy=1.0), predictor, model)
+        expected = predictor.predict([row["text"] for row in rows], [row["lang"] for row in rows],
+                                     min_accuracy=1.0)
+        assert any(answer.label is None for answer in expected)
+        assert [(row["label"], row["best"], row["lang"]) for row in read(out)] == [
+            (answer.label, answer.best, answer.language) for answer in expected]
+        assert [row["lang_probability"] is None for row in read(out)] == [
+            row["lang"] is not None for row in rows]
 
     def test_killed_it_goes_on_to_the_same_bytes(
             self, tmp_path: Path, model: Path, predictor: OnnxPredictor, suffix: str) -> None:

@@ -90,6 +90,19 @@ def test_it_answers_as_the_export_does(folder: Path, address: str) -> None:
         assert row["probabilities"] == pytest.approx(answer.probabilities, abs=2e-6)
 
 
+def test_languages_are_recognised_and_unsure_texts_have_no_label(folder: Path, address: str
+                                                                 ) -> None:
+    request = {"dataframe_records": [{"text": row["text"]} for row in MIXED],
+               "params": {"min_accuracy": 1.0}}
+    status, told = ask(f"{address}/invocations", json.dumps(request).encode())
+    expected = OnnxPredictor(folder / "model").predict([row["text"] for row in MIXED],
+                                                       min_accuracy=1.0)
+    assert status == 200
+    assert [(row["lang"], row["best"], row["label"]) for row in told["predictions"]] == [
+        (answer.language, answer.best, answer.label) for answer in expected]
+    assert [answer.language for answer in expected] == [*LANGUAGES]
+
+
 @pytest.mark.parametrize(("body", "status", "says"), [
     (b"{", 400, "request: expected a JSON object, found: "),
     (b"[]", 400, "request: expected a JSON object, found []; correct it"),
@@ -100,6 +113,12 @@ def test_it_answers_as_the_export_does(folder: Path, address: str) -> None:
     (b'{"dataframe_records": [{"lang": "en"}]}', 400, "row 1: expected a `text`, found keys lang"),
     (b'{"dataframe_records": [{"text": "a", "lang": "xx"}]}', 400, "row 1: lang: expected one of"),
     (b'{"dataframe_records": [{"text": "\\ud800", "lang": "en"}]}', 400, "row 1: text: expected"),
+    (b'{"dataframe_records": [{"text": "a"}], "params": {"lang": 3}}', 400,
+     "params: expected text"),
+    (b'{"dataframe_records": [{"text": "a"}], "params": {"min_accuracy": 7}}', 400,
+     "min_accuracy: expected a share"),
+    (b'{"dataframe_records": [{"text": "a"}], "params": {"min_accuracy": "x"}}', 400,
+     "min_accuracy: expected a share"),
     (json.dumps({"dataframe_records": [{}] * (ROWS + 1)}).encode(), 400, "rows: expected at most"),
     (b" " * (BYTES + 1), 413, f"request: expected at most {BYTES} bytes, found more")])
 def test_what_it_refuses_is_one_line(address: str, body: bytes, status: int, says: str) -> None:

@@ -78,6 +78,32 @@ class TestAnswer:
             list(jsonl.answer(load_folder, folder, asked))
 
 
+class TestUnsure:
+    def test_without_a_language(self, tmp_path: Path) -> None:
+        folder = distilled(tmp_path).layout.student
+        found = answers(folder, [Question("frship3", None), Question("enpay1", "auto"),
+                                 Question("enpay1", "fr")])
+        assert [row["lang"] for row in found] == ["fr", "en", "fr"]
+        assert [row.get("lang_probability", 0.0) > 0.5 for row in found] == [True, True, False]
+        assert list(found[0]) == ["text", "lang", "lang_probability", "label", "probabilities"]
+        assert list(found[2]) == ["text", "lang", "label", "probabilities"]
+
+    def test_warns_once_where_no_confidence_is_enough(
+            self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        folder = distilled(tmp_path).layout.student
+        asked = [Question("enpay1", "en"), Question("enpay2", "en"), Question("frship3", "fr")]
+        found = [json.loads(line) for line in jsonl.answer(load_folder, folder, asked * 50,
+                                                           min_accuracy=0.999)]
+        assert {(row["label"], row["best"] in LABELS) for row in found} == {(None, True)}
+        assert capsys.readouterr().err.splitlines() == [
+            f"amtss: warning: {code}: no confidence surely reaches an accuracy of 0.999 on "
+            "validation, so every text has the label null" for code in ("en", "fr")]
+        found = [json.loads(line) for line in jsonl.answer(load_folder, folder, asked,
+                                                           min_accuracy=0.01)]
+        assert all(row["label"] == row["best"] for row in found)
+        assert capsys.readouterr().err == ""
+
+
 class TestEncodable:
     @pytest.mark.parametrize(("encoding", "expected"), [
         ("utf-8", '{"a": "é 배"}'), ("latin-1", '{"a": "\\u00e9 \\ubc30"}'),

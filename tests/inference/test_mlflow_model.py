@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,9 +25,11 @@ from support.predictions import answers, questions
 from support.registered import database, evaluated
 from support.training import LANGUAGES, Project
 
+from amtss.files import seal
 from amtss.inference import serving
 from amtss.inference.jsonl import Question
 from amtss.registry import register, store, versions
+from amtss.student.recognition import FILE
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,37 @@ class TestServed:
         agree(project, [Question("enpay1", code) for code in ("fr", "ru", "ru")],
               served.predict(batch, params={"lang": "ru"}))
 
+    def test_without_a_language(self, project: Project, served: PyFuncModel) -> None:
+        batch = questions(project)[:9]
+        found = served.predict(pd.DataFrame({"text": [each.text for each in batch]}))
+        agree(project, batch, found)
+        assert [each["lang"] for each in found] == [each.language for each in batch]
+        assert all(0.5 < each["lang_probability"] <= 1.0 for each in found)
+        given = served.predict(pd.DataFrame({"text": ["enpay1"] * 2, "lang": ["auto", "fr"]}))
+        assert [each.get("lang") for each in given] == ["en", None]
+
+    def test_abstains(self, project: Project, served: PyFuncModel) -> None:
+        batch = pd.DataFrame(rows(questions(project)[:9]))
+        everything = served.predict(batch, params={"min_accuracy": 0.01})
+        assert all(each["best"] == each["label"] for each in everything)
+        nothing = served.predict(batch, params={"min_accuracy": 0.999})
+        assert [each["label"] for each in nothing] == [None] * 9
+        assert [each["best"] for each in nothing] == [each["label"] for each in everything]
+        with pytest.raises(MlflowException, match="min_accuracy: expected a share from 0 to 1"):
+            served.predict(batch, params={"min_accuracy": 95.0})
+
+    def test_a_student_of_earlier_code_must_be_told(self, project: Project, tmp_path: Path) -> None:
+        from amtss.inference.mlflow_model import Served
+
+        folder = Path(shutil.copytree(project.layout.student, tmp_path / "student"))
+        (folder / FILE).unlink()
+        seal(folder)
+        model = Served()
+        model.load_context(mlflow.pyfunc.PythonModelContext({"student": str(folder)}, None))
+        with pytest.raises(MlflowException, match=r"^lang: expected one of en, fr, ru, found none i"
+                           r"n row 1; name one of them in the column or the parameter `lang`$"):
+            model.predict(None, pd.DataFrame({"text": ["a"]}))
+
     def test_pairs(self, project: Project, served: PyFuncModel) -> None:
         batch = pd.DataFrame({"text": ["enpay1"] * 2, "pair": ["enship2 enship1", None]})
         agree(project, [Question("enpay1", "en", "enship2 enship1"), Question("enpay1", "en")],
@@ -96,7 +130,6 @@ class TestServed:
          r"^lang: expected one of en, fr, ru, found 'ko' in row 2; name one of them in the column "
          r"or the parameter `lang`$"),
         ({"text": ["a"]}, {"lang": "KO "}, "found 'KO ' in row 1"),
-        ({"text": ["a"]}, None, "^lang: expected one of en, fr, ru, found none in row 1"),
         ({"text": ["a", None], "lang": ["en", "en"]}, None,
          r"^text: expected text, found none in row 2; fill it in or leave the row out$"),
         ({"text": ["a", 3], "lang": ["en", "en"]}, None, "^text: expected text, found 3 in row 2"),
@@ -146,8 +179,6 @@ class TestRequests:
         (records(ROW | {"lang": 3}), "lang: expected text, found 3 in row 1; quote it"),
         (records(ROW | {"lang": "ko"}), "lang: expected one of en, fr, ru, found 'ko' in row 1; "
                                         "name one of them in the column or the parameter `lang`"),
-        (records({"text": "a"}), "lang: expected one of en, fr, ru, found none in row 1; name one "
-                                 "of them in the column or the parameter `lang`"),
         (records({"text": "a"}, params=["en"]), "Parameters must be a dictionary. Got type 'list'"),
         (records({"text": "a"}, params={"lang": 3}), "'lang': string"),
         (records({"lang": "en"}), "Model is missing inputs ['text']."),
@@ -210,8 +241,8 @@ class TestRequests:
         assert len(answer.json()["predictions"]) == 1
 
     def test_a_table_may_have_any_number_of_rows(self, served: PyFuncModel) -> None:
-        table = pd.DataFrame({"text": ["a"] * (serving.ROWS + 1)})
-        with pytest.raises(MlflowException, match=r"^lang: expected one of .*, found none"):
+        table = pd.DataFrame({"text": ["a"] * (serving.ROWS + 1), "lang": "ko"})
+        with pytest.raises(MlflowException, match=r"^lang: expected one of .*, found 'ko'"):
             served.predict(table)
 
 
@@ -222,6 +253,7 @@ def test_one_language_needs_no_name(project: Project) -> None:
     model.load_context(mlflow.pyfunc.PythonModelContext(
         {"student": str(project.layout.student)}, None))
     model.predictor.languages = ["en"]
+    model.predictor.recogniser = None
     agree(project, [Question("enpay1", "en")],
           model.predict(None, pd.DataFrame({"text": ["enpay1"]})))
 
@@ -229,7 +261,7 @@ def test_one_language_needs_no_name(project: Project) -> None:
 @pytest.fixture(scope="module")
 def light(project: Project) -> str:
     """A version of the same student that onnxruntime answers for."""
-    project.set(serving={"runtime": "onnx"})
+    project.set(serving={"runtime": "onnx", "min_accuracy": 0.999})
     version, _ = register.register(project.params, project.layout)
     return f"models:/{versions.name(project.params)}/{version.number}"
 
@@ -239,7 +271,9 @@ def test_onnx_without_torch(project: Project, light: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BLOCKING + LOADING, light, json.dumps(rows(batch))],
         capture_output=True, text=True, check=True)
-    agree(project, batch, json.loads(done.stdout.splitlines()[0]))
+    found = json.loads(done.stdout.splitlines()[0])
+    assert {each["label"] for each in found} == {None}  # its own `min_accuracy`
+    agree(project, batch, [each | {"label": each["best"]} for each in found])
 
 
 BLOCKING = """
@@ -291,7 +325,6 @@ class TestElsewhere:
          "lang: expected one of en, fr, ru, found 'ko' in row 1; name one of them in the column or "
          "the parameter `lang`"),
         ({"inputs": {"text": ["a"]}, "params": {"lang": "ko"}}, "found 'ko' in row 1"),
-        ({"inputs": {"text": ["a"]}}, "lang: expected one of en, fr, ru, found none in row 1"),
         ({"dataframe_records": [{"text": None, "lang": "en"}]},
          "text: expected text, found none in row 1; fill it in or leave the row out"),
         ({"dataframe_split": {"columns": ["text", "lang"], "data": [["a", "en"], [None, "en"]]}},

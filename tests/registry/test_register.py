@@ -88,6 +88,9 @@ class TestRegister:
         assert "Its runtime is onnx-int8" in entity(project, 2).description
         project.set(serving=None)
         assert register(project)[0].number == 1
+        project.set(serving={"min_accuracy": 0.9})
+        third, _ = register(project)
+        assert (third.number, third.runtime, third.min_accuracy) == (3, "pytorch", 0.9)
 
     def test_keeps_the_report(self, project: Project) -> None:
         from mlflow.artifacts import load_text
@@ -106,7 +109,8 @@ class TestRegister:
         assert shipped == {path.relative_to(ROOT) for path in (ROOT / "amtss").rglob("*")
                            if path.is_file() and "__pycache__" not in path.parts}
         assert not {path.suffix for path in files} & {".pkl", ".pickle", ".bin", ".pt", ".pth"}
-        assert not [path for path in files if path.read_bytes()[:1] == b"\x80"]  # pickle's first
+        assert not [path for path in files if path.read_bytes()[:1] == b"\x80"  # pickle's first,
+                    and path.suffix != ".safetensors"]  # and a header's of 128 bytes
         wanted = (folder / "requirements.txt").read_text().split()
         assert {each.partition("==")[0] for each in wanted} == {
             *REQUIREMENTS, "safetensors", "torch", "transformers"}

@@ -71,6 +71,9 @@ def run(root: Path, languages: Languages = FIVE, labels: Languages = LABELS,
             labels, weights=list(numbers[code].values()), k=400))])
     write_csv(layout.evaluation / "suspects.csv", "language,label,rows,count", [
         (languages[0], label, 10, number) for number, label in enumerate(labels)])
+    write_csv(layout.evaluation / "coverage.csv", "language,coverage,error", [
+        (code, f"{share}.00", f"{share / 8:.2f}") for code in languages
+        for share in range(10, 101, 10)])
     for folder in sealed(layout):
         seal(folder)
     return layout
@@ -97,7 +100,7 @@ def test_html_refers_to_nothing_outside(finished: Layout) -> None:
     anchors = {link[1:] for link in page.links if link.startswith("#")}
     assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.links)
     assert anchors <= set(page.ids)
-    assert len(anchors) == 7
+    assert len(anchors) == 8
     assert len(page.ids) == len(set(page.ids))
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert "url(" not in html(finished)
@@ -144,6 +147,7 @@ def test_the_best_teacher_is_bold(finished: Layout) -> None:
 def test_markdowns_pictures_lie_beside_it(finished: Layout) -> None:
     names = {path.name for path in (finished.report / "figures").iterdir()}
     assert names == {"labels.png", "learning.png", "margins.png", "weights.png", "cost.png",
+                     "coverage.png",
                      *(f"confusion-{code}.png" for code in FIVE)}
     text = (finished.report / "report.md").read_text(encoding="utf-8")
     assert all(f"](figures/{name})" in text for name in names)
