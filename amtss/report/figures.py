@@ -134,8 +134,8 @@ def risk_coverage(curves: Mapping[str, NDArray[np.float64]]) -> Figure:
         axes.plot(points[:, 0], points[:, 1], color=BLUE, lw=1.6)
         axes.set_title(code)
         axes.set_xlim(0, 100)
-        axes.set_ylim(bottom=0)
         axes.grid()
+    all_axes[0].set_ylim(bottom=0)  # of all panels, once all curves are drawn
     figure.supxlabel("texts answered, the surest first, %", fontsize=9)
     figure.supylabel("errors among them, %", fontsize=9)
     return figure
