@@ -27,7 +27,8 @@ def states(params: Params, layout: Layout) -> dict[str, State]:
     """
     names = _names(params, layout)
     lock = layout.root / "dvc.lock"
-    ran = yaml.load(read_text(lock, "dvc repro"), str(lock))["stages"] if lock.is_file() else {}
+    locked = yaml.load(read_text(lock, "dvc repro"), str(lock)) if lock.is_file() else {}
+    ran = locked.get("stages", {})
     differences = dvc_status.status(layout.root) if ran else {}
 
     def state(name: str) -> State:

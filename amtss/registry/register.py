@@ -97,7 +97,8 @@ def _check_status(params: Params, layout: Layout) -> None:
         return
     status = dvc_status.status(layout.root, "--with-deps", "evaluate", wait=True)
     changes = [f"{change} of {stage}" for stage, differences in status.items()
-               for change in dvc_status.changes(differences)]
+               for change in dvc_status.changes(
+                   [part for part in differences if isinstance(part, dict)])]
     if layout.settings.is_file():  # it says which keys have changed, and so which figures
         settings = read_json(layout.settings, dict[str, Any], "dvc repro settings")
         changes = [change for change in changes if change != "params.yaml of settings"]
