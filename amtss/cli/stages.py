@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from amtss import processes
-from amtss.cli import lifecycle
+from amtss.cli import lifecycle, monitoring
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Distil many teachers of many languages into one small student. `dvc repro` "
                        "runs the commands from `settings` to `report` in order, as far as needed.",
-                  no_args_is_help=True,
-                  add_completion=False, pretty_exceptions_enable=False)
+                  no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(lifecycle.app)
+app.add_typer(monitoring.app)
 LanguageArgument = Annotated[str, typer.Argument(
     metavar="LANG", help="Code of a language in params.yaml.")]
 TeacherArgument = Annotated[str, typer.Argument(

@@ -31,7 +31,7 @@ ONNX = ("onnxruntime",)
 """Packages that each kind of runtime needs besides."""
 MISSING = ("deleted", "not in cache")
 """What `dvc status` says of a file that is not here, which does not make the figures wrong."""
-LATER = ("promotion", "serving", "report")
+LATER = ("promotion", "serving", "drift", "report")
 """Sections of params.yaml that the figures do not depend on."""
 
 
