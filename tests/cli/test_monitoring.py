@@ -24,16 +24,16 @@ def test_no_drift(ready: Project, capfd: pytest.CaptureFixture[str]) -> None:
 def test_drift_has_an_exit_status_of_its_own(ready: Project, capfd: pytest.CaptureFixture[str]
                                              ) -> None:
     ready.params(lambda values: values.update(project="drifting"))
-    ready.rows("log.jsonl", [{"text": "漢字 " * 60}] * 100)
+    ready.rows("log.jsonl", [{"text": "漢字 " + "bonjour " * 60}] * 100)
     assert run("drift", "--data", "log.jsonl", "--lang", "fr") == 3
     out, _ = capfd.readouterr()
     assert "Drift in fr: " in out
-    assert "fr, cut: 100.0% of the texts are longer than the student reads, 0.0% before" in out
+    assert "fr, unknown: 100.0% of the texts have unknown pieces, 25.0% before (limit" in out
     client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     logged, = client.search_runs([client.get_experiment_by_name("amtss-drifting").experiment_id])
     assert (logged.info.run_name, logged.info.status) == ("drift", "FINISHED")
-    assert logged.data.metrics["cut.fr"] == 1.0
-    assert logged.data.metrics["passed.fr"] >= 3
+    assert logged.data.metrics["unknown.fr"] == 0.75
+    assert logged.data.metrics["passed.fr"] >= 2
     assert logged.data.params["drift.cut"] == "0.05"
     assert {file.path for file in client.list_artifacts(logged.info.run_id, "drift")} == {
         "drift/drift.html", "drift/drift.md", "drift/drift.json"}

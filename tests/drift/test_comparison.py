@@ -37,9 +37,9 @@ class TestCompare:
             []] * 30
 
     @pytest.mark.parametrize(("figure", "array"), [
-        ("labels", {"label": np.zeros(300, np.int64)}), ("confidence", {"confidence": np.ones(300)}),
-        ("length", {"length": np.full(300, 20)}), ("unknown", {"unknown": np.ones(300, bool)}),
-        ("cut", {"cut": np.ones(300, bool)})])
+        ("labels", {"label": np.zeros(300, np.int64)}),
+        ("confidence", {"confidence": np.ones(300)}), ("length", {"length": np.full(300, 20)}),
+        ("unknown", {"unknown": np.ones(300, bool)}), ("cut", {"cut": np.ones(300, bool)})])
     def test_each_figure_raises_its_own(self, figure: str, array: dict[str, Any]) -> None:
         assert passed(answers(1000, 0), answers(300, 1, **array)) == [figure]
 
@@ -55,8 +55,8 @@ class TestCompare:
         assert not changes["confidence"].passed
 
     def test_a_large_change_of_few_texts_is_chance(self) -> None:
-        changes = comparison.compare(answers(1000, 0), answers(5, 1, label=np.array([1, 2, 3, 3, 3])),
-                                     LIMITS, 6)
+        now = answers(5, 1, label=np.array([1, 2, 3, 3, 3]))
+        changes = comparison.compare(answers(1000, 0), now, LIMITS, 6)
         assert changes["labels"].size > LIMITS.labels
         assert not changes["labels"].passed
 

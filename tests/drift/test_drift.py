@@ -16,7 +16,7 @@ from amtss.files import seal
 from amtss.paths import Layout
 
 MODEL = Path("artifacts/student")
-NOISE = [{"text": "漢字 " * 60, "lang": "en"}] * 100
+NOISE = [{"text": "漢字 " + "hello " * 60, "lang": "en"}] * 100
 
 
 def params() -> Params:
@@ -51,11 +51,11 @@ def test_other_texts_have(ready: Project) -> None:
     ready.rows("noise.jsonl", NOISE)
     found = compare("logs.jsonl", "noise.jsonl")
     assert found["fr"].passed == []
-    assert {"unknown", "length", "cut"} <= set(found["en"].passed)
+    assert {"unknown", "length"} <= set(found["en"].passed)
     about = drift.record(found, MODEL)
     assert list(about["passed"]) == ["en"]
-    assert about["languages"]["en"]["figures"]["cut"]["now"] == 1.0
-    assert about["languages"]["fr"]["figures"]["cut"]["now"] == 0.0
+    assert about["languages"]["en"]["figures"]["unknown"]["now"] == 1.0
+    assert about["languages"]["fr"]["figures"]["unknown"]["now"] < 0.5
     assert sum(share["now"] for share in about["languages"]["en"]["labels"].values()) == (
         pytest.approx(1.0))
     assert json.dumps(about)
@@ -94,5 +94,5 @@ def test_many_texts_are_drawn(ready: Project) -> None:
 
 def test_files_without_texts(ready: Project) -> None:
     ready.write("logs.csv", "text,lang\n")
-    with pytest.raises(DataError, match="logs.csv: expected texts, found none"):
+    with pytest.raises(DataError, match=r"logs.csv: expected texts, found none"):
         compare("logs.csv")

@@ -1,11 +1,11 @@
 """Pictures of any number of languages and labels."""
 
 import pytest
+from support.drift import compared
+from support.metrics import FIVE, TWENTY
 
 from amtss import plot
 from amtss.drift import figures
-from support.drift import compared
-from support.metrics import FIVE, TWENTY
 
 
 @pytest.mark.parametrize("codes", [("ko",), FIVE, TWENTY], ids=len)
@@ -13,9 +13,14 @@ def test_a_panel_per_language(codes: tuple[str, ...]) -> None:
     found = compared(*codes, drifted=codes[:1])
     for figure in (figures.labels(found, ["pay", "chat"]), figures.confidence(found),
                    figures.length(found)):
-        assert [axes.get_title().split("  ")[0] for axes in figure.axes] == list(codes)
+        assert [axes.get_title("left").split("  ")[0] for axes in figure.axes] == list(codes)
         assert figure.legends[0].get_texts()[1].get_text() == "now"
-    assert plot.png(figures.labels(found, ["$pay$", "漢字"])).startswith(b"\x89PNG")
+
+
+def test_any_label_is_drawn() -> None:
+    names = ["$pay$", "漢字", "a\nb"]
+    figure = figures.labels(compared("en", labels=names), names)
+    assert plot.png(figure).startswith(b"\x89PNG")
 
 
 def test_bars_are_shares() -> None:

@@ -66,7 +66,8 @@ class TestRead:
         ([{"text": "\ud800", "lang": "en"}], "log.jsonl:1: .* half of a surrogate pair"),
         ([{"query": "a", "lang": "en"}], "a column 'text' with the texts, found query, lang"),
         ([{"text": ["a"], "lang": "en"}], "expected strings in the column 'text', found a list")])
-    def test_bad_rows_are_named(self, tmp_path: Path, rows: list[dict[str, Any]], says: str) -> None:
+    def test_bad_rows_are_named(self, tmp_path: Path, rows: list[dict[str, Any]], says: str
+                                ) -> None:
         path = write(tmp_path / "log.jsonl", rows)
         with pytest.raises(DataError, match=says) as caught:
             read(path)
@@ -119,5 +120,5 @@ class TestHeldOut:
         assert logs.held_out(corpus) == Texts(["validation", "test"], ["v", "t"])
 
     def test_there_may_be_none(self) -> None:
-        with pytest.raises(DataError, match="en: expected held-out rows .* --against"):
+        with pytest.raises(DataError, match=r"en: expected held-out rows .* --against"):
             logs.held_out(Corpus("en", {"train": pa.table({"text": ["a"]})}, "", ()))

@@ -32,7 +32,8 @@ def test_drift_is_marked_and_told() -> None:
     table = tables.table(found, Drift())
     assert [cell(table, "fr", name) for name in ("Labels", "Unsure", "Length", "Cut")] == [
         "50.0 (!)", "0.0", "100.0 (!)", "100.0 (!)"]
-    assert [cell(table, "Limit", name) for name in ("Texts", "Labels", "Cut")] == ["", "10.0", "5.0"]
+    assert [cell(table, "Limit", name) for name in ("Texts", "Labels", "Cut")] == [
+        "", "10.0", "5.0"]
 
 
 def test_texts_that_were_drawn() -> None:
