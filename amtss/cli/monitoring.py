@@ -49,7 +49,8 @@ def drift(
     with tracking.run(params, layout, "drift") as run, ExitStack() as held:
         if version:
             registered = versions.find(params, layout, version)
-            model = held.enter_context(temporary_folder(layout.artifacts, "drift")) / "student"
+            # Not called drift: what writes artifacts/drift clears .drift-* away.
+            model = held.enter_context(temporary_folder(layout.artifacts, "monitoring")) / "student"
             versions.fetch(params, layout, registered.number, registered.fingerprint, model)
         compared = drift.compare(params, layout, model, request)
         page.write(params, layout, compared, model)
