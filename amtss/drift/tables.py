@@ -5,19 +5,19 @@ from collections.abc import Mapping
 from amtss.config.schema import Drift
 from amtss.drift.comparison import FIGURES, Change
 from amtss.drift.drift import Compared
-from amtss.table import Best, Table
+from amtss.table import NONE, Best, Table
 
 NAMES = {"labels": "Labels", "confidence": "Confidence", "unsure": "Unsure", "unknown": "Unknown",
          "length": "Length", "cut": "Cut"}
 SENTENCES = {
-    "labels": "{size} of the texts would need another label for the labels of before; {moved}",
-    "confidence": "{size} is the greatest difference between the shares of texts below a "
-                  "confidence; its mean is {now:.2f}, {before:.2f} before",
-    "unsure": "{now:.1%} of the texts are unsure, {before:.1%} before",
-    "unknown": "{now:.1%} of the texts have unknown pieces, {before:.1%} before",
-    "length": "{size} is the greatest difference between the shares of texts below a length; its "
-              "mean is {now:.1f} tokens, {before:.1f} before",
-    "cut": "{now:.1%} of the texts are longer than the student reads, {before:.1%} before"}
+    "labels": "{size:.1%} of the texts, {moved}",
+    "confidence": "from {before:.2f} to {now:.2f} on average, shares below one differ by up to "
+                  "{size:.1%}",
+    "unsure": "from {before:.1%} to {now:.1%} of the texts",
+    "unknown": "from {before:.1%} to {now:.1%} of the texts",
+    "length": "from {before:.1f} to {now:.1f} tokens on average, shares below one differ by up to "
+              "{size:.1%}",
+    "cut": "from {before:.1%} to {now:.1%} of the texts"}
 NOTES = (
     "In points; (!) is beyond the limit, and not by chance. Labels: texts that would need another "
     "label for both to have the same shares of labels. Confidence, Length: greatest difference "
@@ -40,21 +40,17 @@ def headline(compared: Mapping[str, Compared]) -> str:
 
 def sentences(compared: Mapping[str, Compared]) -> tuple[str, ...]:
     """One for each figure beyond its limit."""
-    return tuple(f"{code}, {NAMES[figure].lower()}: {_sentence(figure, language)} (limit "
-                 f"{language.changes[figure].limit:.1%}{' more' if _is_rise(figure) else ''})"
+    return tuple(f"{code}, {NAMES[figure].lower()}: {_sentence(figure, language)}; limit "
+                 f"{language.changes[figure].limit:.1%}"
                  for code, language in compared.items() for figure in language.passed)
-
-
-def _is_rise(figure: str) -> bool:
-    return figure in ("unsure", "unknown", "cut")
 
 
 def _sentence(figure: str, language: Compared) -> str:
     change = language.changes[figure]
     moved = sorted(language.shares.items(), key=lambda item: -abs(item[1][1] - item[1][0]))[:MOVED]
     return SENTENCES[figure].format(
-        size=f"{change.size:.1%}", now=change.now, before=change.before,
-        moved=", ".join(f"{label} {new:.1%}, {old:.1%} before" for label, (old, new) in moved))
+        size=change.size, now=change.now, before=change.before,
+        moved=", ".join(f"{label} from {old:.1%} to {new:.1%}" for label, (old, new) in moved))
 
 
 def table(compared: Mapping[str, Compared], limits: Drift) -> Table:
@@ -62,7 +58,7 @@ def table(compared: Mapping[str, Compared], limits: Drift) -> Table:
     rows = [(code, _count(language), f"{len(language.before):,}",
              *(_cell(language.changes[figure]) for figure in FIGURES))
             for code, language in compared.items()]
-    last = ("Limit", "", "", *(f"{100 * getattr(limits, figure):.1f}" for figure in FIGURES))
+    last = ("Limit", NONE, NONE, *(f"{100 * getattr(limits, figure):.1f}" for figure in FIGURES))
     return Table("Drift", ("Language", "Texts", "Reference", *(NAMES[name] for name in FIGURES)),
                  (*rows, last), NOTES)
 

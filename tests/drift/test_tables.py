@@ -9,7 +9,7 @@ from support.tables import cell
 
 from amtss.config.schema import Drift
 from amtss.drift import tables
-from amtss.table import rich_table
+from amtss.table import NONE, rich_table
 
 
 def test_no_drift() -> None:
@@ -23,17 +23,16 @@ def test_drift_is_marked_and_told() -> None:
     found = compared("en", "fr", drifted=("fr",))
     assert tables.headline(found) == "Drift in fr: 3 of 12 figures are beyond their limits."
     assert tables.sentences(found) == (
-        "fr, labels: 50.0% of the texts would need another label for the labels of before; "
-        "pay 0.0%, 50.0% before, chat 100.0%, 50.0% before, ship 0.0%, 0.0% before (limit 10.0%)",
-        "fr, length: 100.0% is the greatest difference between the shares of texts below a length; "
-        "its mean is 40.0 tokens, 10.0 before (limit 15.0%)",
-        "fr, cut: 100.0% of the texts are longer than the student reads, 0.0% before (limit 5.0% "
-        "more)")
+        "fr, labels: 50.0% of the texts, pay from 50.0% to 0.0%, chat from 50.0% to 100.0%, ship "
+        "from 0.0% to 0.0%; limit 10.0%",
+        "fr, length: from 10.0 to 40.0 tokens on average, shares below one differ by up to 100.0%; "
+        "limit 15.0%",
+        "fr, cut: from 0.0% to 100.0% of the texts; limit 5.0%")
     table = tables.table(found, Drift())
     assert [cell(table, "fr", name) for name in ("Labels", "Unsure", "Length", "Cut")] == [
         "50.0 (!)", "0.0", "100.0 (!)", "100.0 (!)"]
     assert [cell(table, "Limit", name) for name in ("Texts", "Labels", "Cut")] == [
-        "", "10.0", "5.0"]
+        NONE, "10.0", "5.0"]
 
 
 def test_texts_that_were_drawn() -> None:
