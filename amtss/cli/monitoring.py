@@ -1,5 +1,6 @@
 """The commands that watch a model at work: drift."""
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -60,7 +61,8 @@ def drift(
         run.figures({"passed": {code: len(language.passed)
                                 for code, language in compared.items()}})
         run.artifacts(layout.drift)
-    Console().print(rich_table(tables.table(compared, params.drift)))
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(rich_table(tables.table(compared, params.drift)))
     print("\n".join([tables.headline(compared), *tables.sentences(compared),
                      f"Page: {(layout.drift / 'drift.html').resolve()}"]))
     if any(language.passed for language in compared.values()):
