@@ -43,7 +43,7 @@ def drift(
 
     from amtss.drift import drift, page, tables
     from amtss.registry import tracking, versions
-    from amtss.table import rich_table
+    from amtss.table import one_line, rich_table
     from amtss.temporary import temporary_folder
 
     request = drift.Request((*data, *(more or ())), tuple(against or ()), lang)
@@ -63,7 +63,8 @@ def drift(
         run.artifacts(layout.drift)
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(rich_table(tables.table(compared, params.drift)))
-    print("\n".join([tables.headline(compared), *tables.sentences(compared),
-                     f"Page: {(layout.drift / 'drift.html').resolve()}"]))
+    for line in (tables.headline(compared), *tables.sentences(compared)):
+        print(one_line(line))  # labels may hold what steers a terminal
+    print(f"Page: {(layout.drift / 'drift.html').resolve()}")
     if any(language.passed for language in compared.values()):
         raise typer.Exit(DRIFTED)
