@@ -136,3 +136,13 @@ class Layout:
     def report(self) -> Path:
         """Folder of `report.html` and `report.md`."""
         return self.artifacts / "report"
+
+    @property
+    def drift(self) -> Path:
+        """Folder of the last drift check: `drift.html`, `drift.md` and `drift.json`."""
+        return self.artifacts / "drift"
+
+    def reference(self, language: str) -> Path:
+        """The student's answers on held-out rows, which `amtss drift` compares with. A cache like
+        `tokens`."""
+        return self.artifacts / "reference" / f"{language}.safetensors"

@@ -29,6 +29,11 @@ Concurrency = Annotated[int, Field(
     ge=1, description="Teachers at once; by default one per GPU, or one more than cores.")] | None
 Spread = Annotated[bool, Field(
     description="Run teachers on other machines, those with `python -m flows work`.")]
+Files = Annotated[list[str], Field(
+    min_length=1, description="Logs: CSV, JSONL or Parquet files, or patterns such as logs/*.csv, "
+                              "below the project's folder or from /.")]
+Language = Annotated[str, Field(
+    pattern=f"^({CODE.pattern})?$", description="Language of texts that name none, such as ko.")]
 Languages = Annotated[list[Annotated[str, Field(pattern=f"^{CODE.pattern}$")]], Field(
     min_length=1, json_schema_extra={"uniqueItems": True},
     description="Language codes, such as ko.")]

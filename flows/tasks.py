@@ -1,9 +1,11 @@
 """The steps of a run as Prefect tasks, one command each. A task is tried again only where the error
 may pass."""
 
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -11,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from amtss.config.schema import Params
 from amtss.errors import RegistryError
+from amtss.registry.versions import CHAMPION
 from flows import ui
 from flows.subprocesses import CommandError
 from flows.workspace import Workspace
@@ -99,6 +102,17 @@ def compare(work: Workspace) -> None:
 def outcome(work: Workspace, branch: str, lines: list[str]) -> None:
     """Show what the registry said and where report, model and commit are."""
     ui.outcome(work, branch, lines)
+
+
+@step("drift")
+def drift(work: Workspace, paths: list[Path], language: str) -> None:
+    """Compare new texts with the champion's data; the task fails where a limit is passed."""
+    shutil.rmtree(work.layout.drift, ignore_errors=True)  # an earlier run's
+    try:
+        work.run("amtss", "drift", "--version", CHAMPION, "--lang", language, "--data",
+                 *map(str, paths), on_line=get_run_logger().info)
+    finally:
+        ui.drift(work)
 
 
 def max_epochs(params: Params, target: str) -> int:

@@ -114,6 +114,15 @@ def outcome(work: Workspace, branch: str, lines: Sequence[str]) -> None:
         branch=branch), key="outcome", description="The outcome")
 
 
+def drift(work: Workspace) -> None:
+    """Show the result of a drift check, if it came to one, and a link to its page."""
+    if (work.layout.drift / "drift.md").is_file():
+        create_markdown_artifact((work.layout.drift / "drift.md").read_text(encoding="utf-8"),
+                                 key="drift", description="What has changed")
+        create_link_artifact((work.layout.drift / "drift.html").resolve().as_uri(), "Page",
+                             key="drift-page", description="The page with pictures")
+
+
 OUTCOME = """{lines}
 
 - Report: [{report}]({link})

@@ -9,15 +9,16 @@ import queue
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from glob import glob
 from pathlib import Path
 from typing import Any
 
 from amtss.config import edit
 from amtss.config.params import load_params
 from amtss.config.schema import Params, ProbeTeacher, TransformerTeacher
-from amtss.errors import ParamsError
+from amtss.errors import AmtssError, ParamsError
 from amtss.files import write_text
 from amtss.paths import LINEAGE, Layout
 from flows import machine
@@ -114,6 +115,21 @@ class Workspace:
                     if (self.project / path).exists() and not (self.root / path).exists()}
         write_text(self.layout.params, edit.changed(text, _assignments(absolute)))
         return self.params
+
+    def matching(self, patterns: Sequence[str]) -> list[Path]:
+        """The files that patterns such as `logs/*.csv` match, from the project's folder.
+
+        Raises:
+            AmtssError: a pattern matches none.
+        """
+        paths = []
+        for pattern in patterns:
+            found = sorted(glob(str(self.project / pattern), recursive=True))
+            if not found:
+                raise AmtssError(f"files: expected some that match {pattern}, found none in "
+                                 f"{self.project}; correct the pattern")
+            paths += [Path(path) for path in found]
+        return paths
 
     def publish(self, message: str) -> str:
         """Commit params.yaml and dvc.lock to a branch of the project.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from amtss import processes
-from amtss.cli import annotation, lifecycle, overview, predict
+from amtss.cli import annotation, lifecycle, monitoring, overview, predict
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
@@ -22,6 +22,7 @@ app.add_typer(overview.app)
 app.add_typer(lifecycle.app)
 app.add_typer(predict.app)
 app.add_typer(annotation.app)
+app.add_typer(monitoring.app)
 LanguageArgument = Annotated[str, typer.Argument(
     metavar="LANG", help="Code of a language in params.yaml.")]
 TeacherArgument = Annotated[str, typer.Argument(

@@ -1,4 +1,4 @@
-"""Settings of what follows training: evaluation, promotion, serving and the report."""
+"""Settings of what follows training: evaluation, promotion, serving, drift and the report."""
 
 from typing import Annotated, Literal
 
@@ -43,6 +43,33 @@ class Serving(Section):
     min_accuracy: Share | None = None
     """Accuracy that the answers shall reach on validation, such as 0.95: texts whose answers are
     less sure get the label null. A request may ask for another. Null answers everything."""
+
+
+class Drift(Section):
+    """How far new texts may be from held-out rows of the data: the limits of `amtss drift`. A limit
+    is passed by a change that is larger and that chance does not explain."""
+
+    labels: Share = 0.1
+    """Share of the texts that would need another predicted label for both to have the same shares
+    of labels: half the sum of the differences."""
+    confidence: Share = 0.15
+    """Greatest difference between the shares of texts below any confidence: the statistic of
+    Kolmogorov and Smirnov."""
+    unsure: Share = 0.05
+    """Rise of the share of texts that are less sure than 95% of the held-out rows."""
+    unknown: Share = 0.05
+    """Rise of the share of texts with a piece that the student's tokenizer does not know."""
+    length: Share = 0.15
+    """As `confidence`, of the texts' lengths in tokens."""
+    cut: Share = 0.05
+    """Rise of the share of texts that are longer than the student reads."""
+    chance: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """Probability of a false alarm in a run without drift, at most. It is divided among all
+    comparisons of the run (Bonferroni), so that more languages raise no more false alarms."""
+    rows: Count = 10_000
+    """Texts to look at per language; of more, so many are drawn."""
+    seed: Seed = 0
+    """Seed of that draw."""
 
 
 class Report(Section):

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from amtss.config import defaults
 from amtss.config.data import Columns, Data, Sample, Splits, Validation
-from amtss.config.lifecycle import Evaluation, Promotion, Report, Serving
+from amtss.config.lifecycle import Drift, Evaluation, Promotion, Report, Serving
 from amtss.config.section import CODE, Languages, Precision, Section
 from amtss.config.student import (
     Baseline,
@@ -38,6 +38,7 @@ __all__ = [
     "Continuation",
     "Data",
     "Distil",
+    "Drift",
     "Evaluation",
     "LinearTeacher",
     "Onboarding",
@@ -87,6 +88,7 @@ class Params(Section):
     evaluation: Evaluation = Evaluation()
     promotion: Promotion = Promotion()
     serving: Serving = Serving()
+    drift: Drift = Drift()
     report: Report = Report()
 
     @model_validator(mode="before")

@@ -26,7 +26,7 @@ REQUIREMENTS = ("mlflow", "numpy", "pandas", "pyarrow", "pydantic", "safetensors
 PYTORCH = ("torch", "transformers")
 ONNX = ("onnxruntime",)
 """Packages that each kind of runtime needs besides."""
-LATER = ("promotion", "serving", "report")
+LATER = ("promotion", "serving", "drift", "report")
 """Sections of params.yaml that the figures do not depend on."""
 
 

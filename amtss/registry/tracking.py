@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {"distil": ("languages", "student", "distil", "onboarding", "continuation"),
             "baseline": ("languages", "student", "distil", "baseline"),
-            "evaluate": ("languages", "evaluation"), "report": ("report",)}
+            "evaluate": ("languages", "evaluation"), "report": ("report",), "drift": ("drift",)}
 """Stage -> sections of params.yaml that its run logs; `teach` logs its teacher's settings."""
 
 
@@ -68,7 +68,7 @@ def run(params: Params, layout: Layout, stage: str, teacher: str = "") -> Iterat
         logged.start(params, layout, _settings(params, stage, teacher))
     try:
         yield logged
-        if stage != "report":
+        if stage not in ("report", "drift"):
             logged.inputs(layout, params.taught_on(teacher) if teacher else params.languages,
                           "test" if stage == "evaluate" else "train")
     except BaseException as error:
@@ -119,6 +119,10 @@ class Run:
                        for model in ("student", "baseline", "floor")})
         fingerprint = metrics["measured"]["student"]
         self._log(lambda client: client.set_tag(self._id, "student", fingerprint))
+
+    def figures(self, figures: Mapping[str, Any]) -> None:
+        """Log nested figures, by dotted keys."""
+        self._metrics(figures)
 
     def artifacts(self, folder: Path) -> None:
         """Log a folder, under its name."""
