@@ -5,7 +5,7 @@ names. Wrong ones stay as they are, for validation to find.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,10 +87,18 @@ def _split_names(splits: Splits) -> dict[str, str]:
     return {split: name for split in SPLITS if (name := getattr(splits, split)) is not None}
 
 
+def _optional(present: Collection[str]) -> Collection[str]:
+    """Splits that a language may lack: the unlabelled one, of which the gate warns; and if it has
+    that and no train, all others, because it is a language without labels."""
+    return SPLITS if "unlabelled" in present and "train" not in present else ("unlabelled",)
+
+
 def _files(data: Data, language: str) -> dict[str, Split]:
-    """A language may have no unlabelled split; the gate warns of that."""
-    return {split: _file(data, language, name) for split, name in _split_names(data.splits).items()
-            if split != "unlabelled" or _path(data, language, name).is_file()}
+    names = _split_names(data.splits)
+    present = [split for split, name in names.items() if _path(data, language, name).is_file()]
+    optional = _optional(present)
+    return {split: _file(data, language, name) for split, name in names.items()
+            if split in present or split not in optional}
 
 
 def _path(data: Data, language: str, split: str) -> Path:
@@ -102,7 +110,8 @@ def _file(data: Data, language: str, split: str) -> Split:
     path = _path(data, language, split)
     if not path.is_file():
         raise DataError(f"{path}: expected {language}'s split {split!r}, found no file; "
-                        "correct data.path or data.files in params.yaml")
+                        "correct data.path or data.files in params.yaml, or, if it has texts "
+                        "without labels alone, name their split in data.splits.unlabelled")
     if path.suffix not in KINDS:
         raise DataError(f"{path}: expected .csv, .jsonl or .parquet, found {path.suffix!r}; "
                         "correct data.files in params.yaml")
@@ -110,7 +119,6 @@ def _file(data: Data, language: str, split: str) -> Split:
 
 
 def _dataset(data: Data, language: str) -> dict[str, Split]:
-    """A language may have no unlabelled split; the gate warns of that."""
     config = data.configs.get(language, language)
     if data.path == "data":
         assert data.hub is not None  # ensured by Data's validator
@@ -122,11 +130,12 @@ def _dataset(data: Data, language: str) -> dict[str, Split]:
                         "correct data.path in params.yaml")
     where = f"data set {data.hub if data.path == 'data' else folder}, config {config!r}"
     present = hub_folder.read(folder, config, where, data.columns.label)
-    splits = {}
-    for split, name in _split_names(data.splits).items():
+    splits, names = {}, _split_names(data.splits)
+    optional = _optional([split for split, name in names.items() if name in present])
+    for split, name in names.items():
         if name in present:
             splits[split] = present[name]
-        elif split != "unlabelled":
+        elif split not in optional:
             raise DataError(f"{where}: expected a split {name!r}, found {', '.join(present)}; "
                             "correct data.splits in params.yaml")
     return splits
@@ -146,8 +155,8 @@ def _class_names(data: Data, split: Split) -> tuple[str, ...] | None:
 
 def _shared(splits: dict[str, Split]) -> set[str]:
     """Columns that all labelled splits have: they come before those that one split alone has."""
-    return set.intersection(*(set(split.columns) for name, split in splits.items()
-                              if name != "unlabelled"))
+    labelled = [set(split.columns) for name, split in splits.items() if name != "unlabelled"]
+    return set.intersection(*labelled) if labelled else set()
 
 
 def _canonical(data: Data, where: str, columns: Columns, shared: set[str],

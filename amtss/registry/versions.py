@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class Version:
     languages: tuple[str, ...]
     labels: tuple[str, ...]
     accuracy: dict[str, float]
-    """Test accuracy in points, by language."""
+    """Test accuracy in points, by language; without those whose test has no labels."""
     test: dict[str, str]
     """`corpus.test_fingerprint` of the rows that it was evaluated on, by language."""
     errors: dict[str, int]
@@ -51,11 +51,15 @@ class Version:
     runtime: str = "pytorch"
     """`serving.runtime` when it was registered."""
     floor: dict[str, float] | None = None
-    """Test accuracy of the linear floor in points, by language; None if it is unknown."""
+    """Test accuracy of the linear floor in points, by language with labels in train; None if it is
+    unknown."""
+    without_labels: dict[str, float | None] = field(default_factory=dict)
+    """Languages that were learnt without labels. None where the test has labels; else the student's
+    agreement with its teachers on test, in points."""
 
     @property
     def average(self) -> float:
-        """Mean accuracy over its languages."""
+        """Mean accuracy over its languages, as far as it is known."""
         return sum(self.accuracy.values()) / len(self.accuracy)
 
 
@@ -197,7 +201,8 @@ def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> V
             test=json.loads(tags["test"]), errors=json.loads(tags["errors"]),
             commit=tags["commit"], lock=tags["lock"], dirty=tags.get("dirty"),
             aliases=tuple(alias for alias, at in named.items() if at == number),
-            runtime=tags.get("runtime", "pytorch"), floor=json.loads(tags.get("floor", "null")))
+            runtime=tags.get("runtime", "pytorch"), floor=json.loads(tags.get("floor", "null")),
+            without_labels=json.loads(tags.get("without_labels", "{}")))
     except (KeyError, json.JSONDecodeError) as error:
         raise RegistryError(f"{name(params)} version {number}: expected the tags of `amtss "
                             f"register`, found others ({error}); name another version"

@@ -16,7 +16,7 @@ from amtss.config.schema import Params
 from amtss.errors import AmtssError
 from amtss.files import read_json, read_text, replacing, verify
 from amtss.paths import Layout
-from amtss.report import accuracy, figures, page, paper, training
+from amtss.report import accuracy, figures, page, paper, training, without_labels
 from amtss.report.page import Fold, Picture, Section
 from amtss.table import Table
 
@@ -40,7 +40,8 @@ class Run:
     labelled: Counts
     """Rows of train, validation and test."""
     confusions: Mapping[str, NDArray[np.int64]]
-    """Test rows of each language: actual label by the student's prediction. *Shape:* (C, C)"""
+    """Test rows of each language with labels: actual label by the student's prediction.
+    *Shape:* (C, C)"""
     distribution: Mapping[str, Any]
     """The gate's measurements and warnings."""
 
@@ -74,7 +75,8 @@ def read(params: Params, layout: Layout) -> Run:
     """
     labels = records.labels(layout)
     metrics = records.metrics(layout)
-    missing = set(params.languages) - set(metrics["student"]["accuracy"])
+    unknown = without_labels.agreements(metrics)
+    missing = set(params.languages) - set(metrics["student"]["accuracy"]) - set(unknown)
     if missing:
         raise AmtssError(f"{layout.metrics}: expected metrics of {', '.join(params.languages)}, "
                          f"found none of {', '.join(sorted(missing))}; run `dvc repro evaluate`")
@@ -87,7 +89,7 @@ def read(params: Params, layout: Layout) -> Run:
         training=_counts((row for row in counted if row["split"] == "train"), params.languages),
         labelled=_counts(counted, params.languages),
         confusions={code: _confusion((row for row in predicted if row["language"] == code), labels)
-                    for code in params.languages},
+                    for code in params.languages if code not in unknown},
         distribution=read_json(layout.gate / "distribution.json", records.Distribution,
                                "dvc repro gate"),
     )
@@ -142,7 +144,8 @@ def _sections(params: Params, run: Run) -> list[Section]:
         Section("Learning", (
             _picture(figures.learning_curves(run.student, run.baseline, languages), "learning",
                      "Validation accuracy per epoch. The frames in the next figure show which "
-                     "languages each epoch of the student trained on."),
+                     "languages each epoch of the student trained on."
+                     f"{without_labels.caption(metrics)}"),
             _picture(figures.margins(run.student, languages), "margins",
                      "Margins and their ranks after each epoch. Framed: the epoch trained on the "
                      "language."),
