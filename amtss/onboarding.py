@@ -12,6 +12,7 @@ from amtss.config import edit
 from amtss.config.params import load_params
 from amtss.config.schema import CODE, LinearTeacher, Onboarding, Params
 from amtss.data import sources
+from amtss.data.holding_out import hold_out
 from amtss.data.sources import Source
 from amtss.errors import AmtssError, DataError, ParamsError
 from amtss.files import read_json, write_text
@@ -196,11 +197,14 @@ def _check_scorers(params: Params, request: Request, without_labels: Sequence[st
 
 
 def _check_data(planned: Params, version: Version, found: Mapping[str, Source]) -> None:
-    """Check that the new languages have rows, with the student's labels in the student's order.
+    """Check that the new languages have rows, with the student's labels in the student's order, or
+    texts enough without labels.
 
     Where there is no list of labels here, the gate compares: it takes that of another language.
     """
     for code, source in found.items():
+        if "train" not in source.tables:
+            hold_out(source.tables, code, planned.data.seed)
         labels = planned.data.labels or source.labels or version.labels
         if labels != version.labels:
             raise ParamsError(f"data.labels: expected those of version {version.number} in their "

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from support.warm import BIN
 from amtss import onboarding
 from amtss.config.params import Params, load_params
 from amtss.config.schema import ProbeTeacher
+from amtss.data import demo
+from amtss.data.appendix_a import LABELS as DEMO_LABELS
 from amtss.errors import AmtssError, CheckpointError, DataError, ParamsError, RegistryError
 from amtss.onboarding import Request
 from amtss.paths import Layout
@@ -36,6 +39,17 @@ def write_source(project: Project, code: str, labels: tuple[str, ...] = LABELS) 
         path.write_text("".join(json.dumps(
             {"text": row["text"], "label": labels[LABELS.index(row["label"])]}) + "\n"
             for row in made))
+
+
+def without_labels(project: Project, rows: int = 40) -> Project:
+    """Korean has logs alone."""
+    shutil.rmtree(project.layout.root / "data" / "ko")
+    path = project.layout.root / "data" / "ko" / "logs.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps({"text": f"{number} won"}) + "\n"
+                            for number in range(rows)))
+    project.set(data={"splits": {"unlabelled": "logs"}})
+    return project
 
 
 @pytest.fixture
@@ -99,6 +113,18 @@ class TestPrepare:
         assert (probe.checkpoint, probe.prefix) == ("some/encoder", "query: ")
         assert "ko" in made.scored_by("multilingual")
         assert "ko" not in made.taught_on("multilingual")
+
+    def test_without_labels_teachers_of_others_score_it(self, champion: Project) -> None:
+        made = prepared(without_labels(champion), "ko")
+        assert set(made.teachers) == {"en", "fr", "ru", "multilingual"}
+        assert made.scored_by("multilingual") == ("en", "fr", "ru", "ko")
+        assert made.taught_on("multilingual") == ("en", "fr", "ru")
+
+    def test_or_a_new_one_does(self, champion: Project) -> None:
+        Path("some/encoder").mkdir(parents=True)
+        made = prepared(without_labels(champion), "ko", teacher="probe:some/encoder")
+        assert made.taught_on("ko") == ("en", "fr", "ru")
+        assert made.scored_by("ko") == ("en", "fr", "ru", "ko")
 
     def test_goes_on_from_where_it_was(self, champion: Project) -> None:
         asked = {"changes": ("continuation.max_epochs=3",)}
@@ -165,6 +191,16 @@ CASES: dict[str, tuple[Callable[[Project], Any], dict[str, Any], type[AmtssError
                            "^none/such: expected a folder or a copy in the hub's cache"),
     "no such encoder": (NOTHING, {"teacher": "probe:none/such"}, CheckpointError,
                         "^none/such: expected a folder or a copy in the hub's cache"),
+    "no labels and no teacher of several languages": (
+        lambda project: without_labels(project).set(distil={"teachers": ["en", "fr", "ru"]}), {},
+        ParamsError, "--lang ko: expected, as there are no labels, a teacher that can score texts "
+                     "of a language untaught .*, found en, fr, ru; add one by --teacher probe:"),
+    "no labels and a linear teacher": (
+        lambda project: without_labels(project), {"teacher": "linear"}, ParamsError,
+        "--teacher: expected, as there are no labels, one that can score a language untaught"),
+    "no labels and few texts": (
+        lambda project: without_labels(project, rows=19), {}, DataError,
+        "ko/unlabelled: expected at least 20 different texts"),
     "a language left out": (
         lambda project: project.set(
             languages=["en", "fr", "ru", "pl"], teachers={"pl": {"languages": ["pl"]}}), {},
@@ -257,11 +293,28 @@ class Life:
                 "aliases": versions.aliases(read, made)}
 
 
+def write_demo(root: Path) -> None:
+    """The demonstration's texts as files; Polish is without labels."""
+    for code in ("en", "fr", "ko", "es"):
+        for split, rows in demo.generate(code, scale=0.02, seed=0).items():
+            write_rows(root / "data" / code / f"{split}.jsonl", [asdict(row) for row in rows])
+    write_rows(root / "data" / "pl" / "logs.jsonl", [
+        {"text": row.text} for row in demo.generate("pl", scale=0.02, seed=0)["train"]])
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def life(reproduced: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Life:
     made = Life(reproduced.copy(tmp_path_factory.mktemp("life") / "project"))
+    write_demo(made.root)
     made.pipeline.set(made.pipeline.params | {
-        "promotion": {"max_average_drop": 100.0, "max_language_drop": 100.0},
+        "data": {"source": "files", "path": "data", "files": "{language}/{split}.jsonl", "mixed": 0,
+                 "labels": list(DEMO_LABELS), "splits": {"unlabelled": "logs"}},
+        "promotion": {"max_average_drop": 100.0, "max_language_drop": 100.0, "min_agreement": 0.0},
         "continuation": {"max_epochs": 3, "vocabulary": 300, "batch_size": 8}})
     made.pipeline.repro()
     made.pipeline.commit()
@@ -309,13 +362,25 @@ def test_a_chain_of_onboardings(life: Life, tmp_path: Path,
     killed.onboard("es")
     assert killed.state() == state
 
-    # a second one goes on from the first
-    undisturbed.onboard("pl")
+    # a second one, without labels, goes on from the first
+    said = undisturbed.onboard("pl")
+    ran = re.findall(r"Running stage '([^']+)'", said)
+    assert "score@multilingual" in ran
+    assert not [stage for stage in ran if stage.startswith("teach@")]
+    assert "pl, without labels: agrees with its teachers on" in said
+    assert "pl has no labels: " in said
     chain = undisturbed.state()
     assert [(number, parent, codes) for number, _, parent, codes in chain["versions"]] == [
         (1, None, ("en", "fr", "ko")), (2, 1, ("en", "fr", "ko", "es")),
         (3, 2, ("en", "fr", "ko", "es", "pl"))]
     assert chain["aliases"] == {"champion": 3, "previous": 2}
+    made = load_params(undisturbed.root / "params.yaml")
+    assert made.scored_by("multilingual") == ("en", "fr", "ko", "pl")
+    version = versions.find(made, Layout(undisturbed.root), 3)
+    assert set(version.accuracy) == set(version.floor or {}) == {"en", "fr", "ko", "es"}
+    assert version.without_labels.keys() == {"pl"}
+    report = (undisturbed.root / "artifacts/report/report.md").read_text(encoding="utf-8")
+    assert "pl has no labels, so its accuracy is unknown" in report
 
     # and each can be made again from its commit
     for number, commit in ((2, "HEAD~1"), (3, "HEAD")):

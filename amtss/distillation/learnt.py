@@ -13,7 +13,7 @@ from amtss.config.schema import Distil, Params
 from amtss.distillation.remedy import History, remedy, rose, smaller_steps
 from amtss.errors import CheckpointError
 from amtss.logits.pool import Pool
-from amtss.logits.skill import Skill, skill, total
+from amtss.logits.skill import FEWEST, Skill, skill, total
 from amtss.processes import warn
 
 if TYPE_CHECKING:
@@ -78,8 +78,15 @@ def check_teachers(params: Params, teachers: Pool) -> None:
     or, where none of these has labels, of all that have.
 
     Raises:
-        CheckpointError: none of them has learnt anything.
+        CheckpointError: none of them has learnt anything, or their mixture gives one answer to all
+            texts of a language without labels.
     """
+    for code, members in teachers.items():
+        if not members.labelled and len(members.gold) >= FEWEST and len(set(members.gold)) == 1:
+            raise CheckpointError("teachers: expected different answers to the validation texts of "
+                                  f"{code}, which has no labels, found one label for all of them; "
+                                  f"add a teacher that can read {code}, such as a probe of "
+                                  "intfloat/multilingual-e5-small")
     labelled = {code: members for code, members in teachers.items() if members.labelled}
     new = {code: labelled[code] for code in params.newcomers if code in labelled} or labelled
     skills = {name: total(

@@ -85,8 +85,6 @@ def compare(candidate: "Version", champion: "Version | None", params: Params) ->
     checks = [Check(REQUIRED, code, code in candidate.languages)
               for code in dict.fromkeys([*old, *params.languages, *rules.required])]
     checks += [Check(VALIDATION, code, not errors) for code, errors in candidate.errors.items()]
-    checks += [Check(AGREEMENT, code, own >= rules.min_agreement, own, least=rules.min_agreement)
-               for code, own in candidate.without_labels.items() if own is not None]
     if champion:
         # Without a test that has labels, a language has no accuracy to compare.
         shared = [code for code in champion.accuracy if code in candidate.languages]
@@ -99,6 +97,8 @@ def compare(candidate: "Version", champion: "Version | None", params: Params) ->
                                 _mean(champion, shared), rules.max_average_drop))
         checks += [_drop(LANGUAGE_DROP, code, candidate.accuracy[code], champion.accuracy[code],
                          rules.max_language_drop) for code in shared]
+    checks += [Check(AGREEMENT, code, own >= rules.min_agreement, own, least=rules.min_agreement)
+               for code, own in candidate.without_labels.items() if own is not None]
     notes = _notes(candidate)
     if rules.floor != "off" and candidate.floor is None:
         notes += (f"The linear floor of version {candidate.number} is unknown: it was registered "
