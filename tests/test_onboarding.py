@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -297,7 +296,7 @@ def write_demo(root: Path) -> None:
     """The demonstration's texts as files; Polish is without labels."""
     for code in ("en", "fr", "ko", "es"):
         for split, rows in demo.generate(code, scale=0.02, seed=0).items():
-            write_rows(root / "data" / code / f"{split}.jsonl", [asdict(row) for row in rows])
+            write_rows(root / "data" / code / f"{split}.jsonl", [row._asdict() for row in rows])
     write_rows(root / "data" / "pl" / "logs.jsonl", [
         {"text": row.text} for row in demo.generate("pl", scale=0.02, seed=0)["train"]])
 

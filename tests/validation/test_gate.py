@@ -278,7 +278,8 @@ class TestWithoutLabels:
                                         "text": [f"olá {i}" for i in range(40)],
                                         "label": pa.nulls(40, pa.string())})}
         if labelled_test:
-            logs["test"] = pa.table({"id": ["0", "1"], "text": ["a", "b"], "label": ["pay", "chat"]})
+            logs["test"] = pa.table({"id": ["0", "1"], "text": ["a", "b"],
+                                     "label": ["pay", "chat"]})
         corpus.write(project.layout, "pt", sampling.sample(logs, Sample(), "pt", 0), None)
         expectations.validate(params_of("ab"), project.layout, "pt")
 
@@ -303,8 +304,8 @@ class TestWithoutLabels:
     def test_no_teacher_can_be_taught_on_it(self, project: Project) -> None:
         self.write(project, labelled_test=True)
         with pytest.raises(DataError, match=(
-                r"^teachers\.pt\.languages: expected languages with labelled training rows, found pt, "
-                r"which has texts without labels alone; ")):
+                r"^teachers\.pt\.languages: expected languages with labelled training rows, found "
+                r"pt, which has texts without labels alone; ")):
             project.gate(params_of("en", "fr", "pt"))
 
 
