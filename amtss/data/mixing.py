@@ -1,10 +1,9 @@
 """Texts mixed from the words of training texts, without labels, for the teachers to score.
 
-A language without labels has no other training texts than its unlabelled ones.
-
 A student of few rows learns little of what its teachers know: it sees their answers to those rows
 alone. Texts that nobody would write are good questions too, as long as their words are the data's
 (Tang et al. 2019, "Distilling task-specific knowledge from BERT into simple neural networks").
+The training texts of a language without labels are its unlabelled ones.
 """
 
 import random
