@@ -86,6 +86,8 @@ class Experiment:
 class Outcome:
     """Which test examples the models of an experiment classify correctly: scores of 0 and 1."""
 
+    languages: tuple[str, ...]
+    """Those whose test has labels."""
     student: Scores
     baseline: Scores
     examples: int
@@ -186,7 +188,7 @@ def table(params: Params, outcomes: Mapping[Experiment, Outcome],
     seeds = sorted({experiment.seed for experiment in outcomes})
     return Table(
         f"Ablations of {params.project}, test accuracy",
-        ("variant", *params.languages, "average", "95% interval",
+        ("variant", *by_variant[first][0].languages, "average", "95% interval",
          f"against {first} (95%)", "examples seen"), tuple(rows),
         (f"Mean over seeds {', '.join(map(str, seeds))}; intervals by bootstrap over test "
          "examples, paired for the difference.",
@@ -220,11 +222,13 @@ def read_outcome(predictions: str, examples: int) -> Outcome:
     """The outcome from the text of `predictions.csv`, languages in its order."""
     rows: dict[str, list[tuple[bool, bool]]] = {}
     for row in csv.DictReader(io.StringIO(predictions)):
+        if not row["actual"]:  # a language without labels
+            continue
         rows.setdefault(row["language"], []).append(
             (row["student"] == row["actual"], row["baseline"] == row["actual"]))
     languages = [np.array(pairs, dtype=np.float64) for pairs in rows.values()]
-    return Outcome([pairs[:, 0] for pairs in languages], [pairs[:, 1] for pairs in languages],
-                   examples)
+    return Outcome(tuple(rows), [pairs[:, 0] for pairs in languages],
+                   [pairs[:, 1] for pairs in languages], examples)
 
 
 def _read(experiment: Experiment) -> Outcome:

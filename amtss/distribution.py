@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from amtss.table import Table
+from amtss.table import NONE, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,10 +18,11 @@ def languages(distribution: Mapping[str, Any]) -> Table:
     for code, language in distribution["languages"].items():
         divergences = (language["divergence"], language["split_divergence"]["validation"],
                        language["split_divergence"]["test"])
+        imbalance = f"{language['imbalance']:.1f}" if language["rows"]["train"] else NONE
         rows.append((code, *(f"{language['rows'][split]:,}"
                              for split in ("train", "validation", "test")),
-                     *(f"{divergence:.3f}" for divergence in divergences),
-                     f"{language['imbalance']:.1f}", str(language["warnings"])))
+                     *(NONE if divergence is None else f"{divergence:.3f}"
+                       for divergence in divergences), imbalance, str(language["warnings"])))
     return Table("Labelled rows", (
         "Language", "Train", "Validation", "Test", "KL", "KL validation", "KL test", "Imbalance",
         "Warnings"), tuple(rows), (

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from amtss.config import edit
 from amtss.config.params import load_params
 from amtss.config.schema import CODE, LinearTeacher, Onboarding, Params
 from amtss.data import sources
+from amtss.data.holding_out import hold_out
+from amtss.data.sources import Source
 from amtss.errors import AmtssError, DataError, ParamsError
 from amtss.files import read_json, write_text
 from amtss.paths import LINEAGE, Layout
@@ -32,7 +35,9 @@ class Request:
     """The new language's folder or config in the source, if that is not its code."""
     teacher: str | None = None
     """What its teacher is: a teacher's name for one with its settings, `linear`,
-    `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for the same as most teachers."""
+    `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for the same as most teachers. Without
+    labels, teachers of other languages score it: the named one, or all that can; a new one is
+    taught on the languages that have labels."""
     changes: tuple[str, ...] = ()
     """`key=value` for params.yaml."""
 
@@ -57,11 +62,13 @@ def prepare(layout: Layout, request: Request) -> Params:
     _check_new(params, version, request)
     pin = Onboarding(version=version.number, fingerprint=version.fingerprint,
                      languages=request.languages)
-    edited = edit.pinned(text, params, pin, request.data, request.teacher)
-    edited = edit.changed(edited, request.changes)
-    planned = _parsed(edited)
+    edited, planned = _planned(text, params, pin, request)
     _check_kept(planned, params, pin, version)
-    _check_data(planned, version, request)
+    found = {code: sources.read(planned.data, code) for code in request.languages}
+    if without_labels := [code for code in found if "train" not in found[code].tables]:
+        _check_scorers(params, request, without_labels)
+        edited, planned = _planned(text, params, pin, request, without_labels)
+    _check_data(planned, version, found)
     _check_teachers(planned, request)
     with temporary_folder(layout.artifacts, "onboarding") as folder:
         student = folder / "student"
@@ -103,6 +110,14 @@ def commit(params: Params, layout: Layout) -> None:
         git.commit(layout.root, LINEAGE, f"Onboard {', '.join(params.newcomers)}")
     except AmtssError as error:
         raise AmtssError(f"{error}, or add --no-commit") from error
+
+
+def _planned(text: str, params: Params, pin: Onboarding, request: Request,
+             without_labels: Sequence[str] = ()) -> tuple[str, Params]:
+    """params.yaml's new text, and what it says."""
+    edited = edit.pinned(text, params, pin, request.data, request.teacher, without_labels)
+    edited = edit.changed(edited, request.changes)
+    return edited, _parsed(edited)
 
 
 def _parsed(text: str) -> Params:
@@ -169,13 +184,27 @@ def _check_kept(planned: Params, params: Params, pin: Onboarding, version: Versi
                               "one; leave it out")
 
 
-def _check_data(planned: Params, version: Version, request: Request) -> None:
-    """Check that the new languages have rows, with the student's labels in the student's order.
+def _check_scorers(params: Params, request: Request, without_labels: Sequence[str]) -> None:
+    """Check that a teacher can score languages that it cannot be taught on."""
+    like = request.teacher
+    if like not in (None, *params.teachers) or edit.scorers(params, like) or any(
+            change.startswith("teachers.") for change in request.changes):
+        return
+    raise ParamsError(f"--lang {' '.join(without_labels)}: expected, as there are no labels, a "
+                      "teacher that can score texts of a language untaught (a transformer or probe "
+                      f"of several languages), found {like or ', '.join(params.pool)}; add one by "
+                      "--teacher probe:CHECKPOINT, such as probe:intfloat/multilingual-e5-small")
+
+
+def _check_data(planned: Params, version: Version, found: Mapping[str, Source]) -> None:
+    """Check that the new languages have rows, with the student's labels in the student's order, or
+    texts enough without labels.
 
     Where there is no list of labels here, the gate compares: it takes that of another language.
     """
-    for code in request.languages:
-        source = sources.read(planned.data, code)
+    for code, source in found.items():
+        if "train" not in source.tables:
+            hold_out(source.tables, code, planned.data.seed)
         labels = planned.data.labels or source.labels or version.labels
         if labels != version.labels:
             raise ParamsError(f"data.labels: expected those of version {version.number} in their "
@@ -192,8 +221,9 @@ def _check_data(planned: Params, version: Version, request: Request) -> None:
 def _check_teachers(planned: Params, request: Request) -> None:
     """Check that the checkpoints of the new languages' teachers exist."""
     for code in request.languages:
-        teacher = planned.teachers[edit.teacher_name(code)]
-        if not isinstance(teacher, LinearTeacher) and teacher.checkpoint is not None:
+        teacher = planned.teachers.get(edit.teacher_name(code))
+        if (teacher is not None and not isinstance(teacher, LinearTeacher)
+                and teacher.checkpoint is not None):
             hub.check("model", teacher.checkpoint, teacher.revision)
 
 

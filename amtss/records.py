@@ -36,8 +36,9 @@ class LanguageDistribution(TypedDict):
 
     rows: dict[str, int]
     unlabelled: dict[str, int]
-    divergence: float
-    split_divergence: dict[str, float]
+    divergence: float | None
+    """None, as below, where there are no labels."""
+    split_divergence: dict[str, float | None]
     imbalance: float
     without_examples: list[str]
     errors: int
@@ -183,6 +184,14 @@ class Untold(TypedDict):
     accuracy: ByLanguage
 
 
+class Agreement(TypedDict):
+    """How often a student agrees with the teachers weighted by W, in percent, and its interval."""
+
+    agreement: float
+    low: float
+    high: float
+
+
 @with_config({"extra": "allow"})
 class Metrics(TypedDict):
     """metrics.json."""
@@ -204,6 +213,9 @@ class Metrics(TypedDict):
     cost: dict[str, Cost]
     measured: Measured
     onboarded: NotRequired[Onboarded]
+    without_labels: NotRequired[dict[str, Agreement | None]]
+    """Languages that were learnt without labels. None where the test has labels; else no other
+    figure is of the language."""
 
 
 class Encoder(TypedDict):

@@ -16,7 +16,7 @@ from amtss import records
 from amtss.paths import Layout
 from amtss.registry import versions
 from amtss.registry.store import without_password
-from amtss.report import accuracy
+from amtss.report import accuracy, without_labels
 from amtss.table import escaped, one_line
 from flows.project import store
 from flows.workspace import Workspace
@@ -65,12 +65,15 @@ def accuracies(work: Workspace) -> None:
     champion = versions.find(params, project, number).accuracy if number else {}
     metrics = records.metrics(work.layout)
     create_table_artifact(rows(params.languages, metrics, champion), key="accuracy",
-                          description="Accuracy on test, %, against teachers and champion")
+                          description=" ".join((
+                              "Accuracy on test, %, against teachers and champion.",
+                              *without_labels.notes(metrics))))
 
 
 def rows(languages: Sequence[str], metrics: Mapping[str, Any],
          champion: Mapping[str, float]) -> list[dict[str, str]]:
-    """Rows of the table of accuracies in percent, one per language and their average.
+    """Rows of the table of accuracies in percent, one per language whose test has labels, and their
+    average.
 
     Args:
         metrics: what metrics.json holds.
@@ -82,9 +85,10 @@ def rows(languages: Sequence[str], metrics: Mapping[str, Any],
     rival = accuracy.rival(metrics)
     table = [{"language": code, "student": metrics["student"]["accuracy"][code],
               rival: metrics["baseline"]["accuracy"].get(code),
-              "linear floor": metrics["floor"]["accuracy"][code],
+              "linear floor": metrics["floor"]["accuracy"].get(code),
               "best teacher": best(code), "its name": metrics["best_teacher"][code],
-              "champion": champion.get(code)} for code in languages]
+              "champion": champion.get(code)}
+             for code in languages if code in metrics["student"]["accuracy"]]
     mean = {name: _mean(row[name] for row in table)
             for name in ("student", rival, "linear floor", "best teacher", "champion")}
     return [{name: f"{value:.2f}" if isinstance(value, float) else value or ""

@@ -150,8 +150,10 @@ def test_a_path_outside_the_project_becomes_absolute(params: Params) -> None:
 
 
 def test_an_outcome_is_read_from_predictions_by_language() -> None:
-    text = predictions([("ar", "a", "a", "b"), ("ar", "b", "a", "b"), ("en", "a", "a", "a")])
+    text = predictions([("ar", "a", "a", "b"), ("ar", "b", "a", "b"), ("en", "a", "a", "a"),
+                        ("pt", "", "a", "a")])
     outcome = ablation.read_outcome(text, 7)
+    assert outcome.languages == ("ar", "en")  # pt has no labels
     assert [scores.tolist() for scores in outcome.student] == [[1, 0], [1]]
     assert [scores.tolist() for scores in outcome.baseline] == [[0, 1], [1]]
     assert outcome.examples == 7
@@ -164,7 +166,7 @@ def test_table_averages_seeds_and_pairs_the_difference(params: Params) -> None:
     worse = [right & (draw.random(len(right)) < 0.9) for right in base]
 
     def outcome(student: list[np.ndarray], examples: int) -> Outcome:
-        return Outcome([right.astype(float) for right in student],
+        return Outcome(("ar", "en"), [right.astype(float) for right in student],
                        [right.astype(float) for right in worse], examples)
 
     table = ablation.table(two, {

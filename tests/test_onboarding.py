@@ -38,6 +38,17 @@ def write_source(project: Project, code: str, labels: tuple[str, ...] = LABELS) 
             for row in made))
 
 
+def without_labels(project: Project, rows: int = 40) -> Project:
+    """Korean has logs alone."""
+    shutil.rmtree(project.layout.root / "data" / "ko")
+    path = project.layout.root / "data" / "ko" / "logs.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(json.dumps({"text": f"{number} won"}) + "\n"
+                            for number in range(rows)))
+    project.set(data={"splits": {"unlabelled": "logs"}})
+    return project
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with an evaluated student and rows in Korean, in a registry without versions."""
@@ -99,6 +110,18 @@ class TestPrepare:
         assert (probe.checkpoint, probe.prefix) == ("some/encoder", "query: ")
         assert "ko" in made.scored_by("multilingual")
         assert "ko" not in made.taught_on("multilingual")
+
+    def test_without_labels_teachers_of_others_score_it(self, champion: Project) -> None:
+        made = prepared(without_labels(champion), "ko")
+        assert set(made.teachers) == {"en", "fr", "ru", "multilingual"}
+        assert made.scored_by("multilingual") == ("en", "fr", "ru", "ko")
+        assert made.taught_on("multilingual") == ("en", "fr", "ru")
+
+    def test_or_a_new_one_does(self, champion: Project) -> None:
+        Path("some/encoder").mkdir(parents=True)
+        made = prepared(without_labels(champion), "ko", teacher="probe:some/encoder")
+        assert made.taught_on("ko") == ("en", "fr", "ru")
+        assert made.scored_by("ko") == ("en", "fr", "ru", "ko")
 
     def test_goes_on_from_where_it_was(self, champion: Project) -> None:
         asked = {"changes": ("continuation.max_epochs=3",)}
@@ -165,6 +188,16 @@ CASES: dict[str, tuple[Callable[[Project], Any], dict[str, Any], type[AmtssError
                            "^none/such: expected a folder or a copy in the hub's cache"),
     "no such encoder": (NOTHING, {"teacher": "probe:none/such"}, CheckpointError,
                         "^none/such: expected a folder or a copy in the hub's cache"),
+    "no labels and no teacher of several languages": (
+        lambda project: without_labels(project).set(distil={"teachers": ["en", "fr", "ru"]}), {},
+        ParamsError, "--lang ko: expected, as there are no labels, a teacher that can score texts "
+                     "of a language untaught .*, found en, fr, ru; add one by --teacher probe:"),
+    "no labels and a linear teacher": (
+        lambda project: without_labels(project), {"teacher": "linear"}, ParamsError,
+        "--teacher: expected, as there are no labels, one that can score a language untaught"),
+    "no labels and few texts": (
+        lambda project: without_labels(project, rows=19), {}, DataError,
+        "ko/unlabelled: expected at least 20 different texts"),
     "a language left out": (
         lambda project: project.set(
             languages=["en", "fr", "ru", "pl"], teachers={"pl": {"languages": ["pl"]}}), {},

@@ -28,7 +28,10 @@ def _register(params: "Params", layout: "Layout") -> int:
     version, new = register.register(params, layout)
     print(f"{versions.name(params)} version {version.number}, "
           f"{'new' if new else 'registered before'}: {version.average:.2f} points of test accuracy "
-          f"on average over {', '.join(version.languages)}; now {', '.join(version.aliases)}")
+          f"on average over {', '.join(version.accuracy)}; now {', '.join(version.aliases)}")
+    for code, agreement in version.without_labels.items():
+        if agreement is not None:
+            print(f"{code}, without labels: agrees with its teachers on {agreement:.2f}% of texts")
     if new and version.dirty:
         files = version.dirty.replace(",", "")
         print(f"{version.dirty}: not committed; `git add {files} && git commit`, so that a later "
@@ -174,7 +177,8 @@ def onboard_language(
     teacher: Annotated[str | None, typer.Option(
         metavar="NAME|CHECKPOINT|probe:CHECKPOINT|linear",
         help="Its teacher: one with the settings of teacher NAME; a checkpoint to fine-tune; a "
-             "probe of an encoder; or a linear one. By default it is made as most others are.",
+             "probe of an encoder; or a linear one. By default it is made as most others are. "
+             "Without labels, teachers of other languages score it, or NAME alone.",
     )] = None,
     change: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="Setting to change in params.yaml, for example 'teachers"

@@ -64,11 +64,14 @@ def data(language: LanguageArgument) -> None:
 
     params, layout = load_project(f"data@{language}")
     source = sources.read(params.data, _known("language", language, params.languages))
-    tables = cutting.complete(source.tables, language, params.data.seed)
-    for line in cutting.remarks(source.tables, tables, language):
+    tables, kept = source.tables, layout.corrections(language)
+    if "train" not in tables:  # a language without labels, or with those of annotators alone
+        tables = corrections.correct(tables, kept)
+    whole = cutting.complete(tables, language, params.data.seed)
+    for line in cutting.remarks(tables, whole, language):
         processes.warn(line)
-    cut = [split for split in tables if split not in source.tables]
-    tables = corrections.correct(tables, layout.corrections(language))
+    cut = [split for split in whole if split not in tables]
+    tables = corrections.correct(whole, kept) if "train" in source.tables else whole
     tables = sampling.sample(tables, params.data.sample, language, params.data.seed)
     tables = mixing.mix(tables, params.data.mixed, language, params.data.seed)
     corpus.write(layout, language, tables, source.labels, cut)

@@ -1,7 +1,7 @@
 """Edits of params.yaml's text that keep its comments: new languages, and `--set KEY=VALUE`."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -17,7 +17,7 @@ FOR_CHECKPOINT = ("architecture", "revision", "pooling", "prefix", "labels")
 
 
 def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
-           like: str | None) -> str:
+           like: str | None, without_labels: Collection[str] = ()) -> str:
     """params.yaml's text with the new languages, their teachers and `onboarding`.
 
     `all` is replaced by the languages that it has meant so far, so that no old teacher is trained
@@ -31,9 +31,11 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
         like: what the new teacher is: the name of a teacher for one with its settings, `linear`,
             `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for one like most teachers of
             one language.
+        without_labels: new languages that no teacher can be taught on. All `scorers` score them; a
+            new teacher, if `like` is none of params.yaml, is taught on the languages with labels.
 
     Raises:
-        ParamsError: `like` is `probe` without a checkpoint.
+        ParamsError: `like` is `probe` without a checkpoint, or linear without labels.
     """
     document = yaml.load_document(text, "params.yaml")
     old = list(params.languages)
@@ -44,8 +46,16 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
     document["languages"] = _flow([*old, *(c for c in origin.languages if c not in old)])
     for code in origin.languages:
         name = teacher_name(code)
-        if name not in document["teachers"]:
-            document["teachers"][name] = _teacher(document, params, code, like)
+        if code in without_labels and (like is None or like in params.teachers):
+            for scorer in scorers(params, like):
+                section = document["teachers"][scorer]
+                known = section.get("scores") or section["languages"]
+                section["scores"] = _flow([*known, *({code} - {*known})])
+        elif name not in document["teachers"]:
+            teacher = _teacher(document, params, code, like)
+            if code in without_labels:
+                teacher |= _of_others(params, teacher, [*old, code])
+            document["teachers"][name] = teacher
             if params.distil.teachers is not None:
                 document["distil"]["teachers"].append(name)
         if data is not None:
@@ -71,6 +81,28 @@ def _teacher(document: Any, params: Params, code: str, like: str | None) -> Any:
         teacher = {key: value for key, value in teacher.items() if key not in FOR_CHECKPOINT}
         teacher["checkpoint"] = checkpoint
     return teacher
+
+
+def scorers(params: Params, like: str | None) -> list[str]:
+    """Teachers that can score a language without labels: the teacher `like`, or else those of the
+    pool that are taught on several languages; a linear one knows nothing of other languages."""
+    names = [like] if like else [name for name in params.pool if len(params.taught_on(name)) > 1]
+    return [name for name in names if params.teachers[name].kind != LINEAR]
+
+
+def _of_others(params: Params, teacher: Any, scores: Sequence[str]) -> Any:
+    """`teacher`, taught on the languages with labels, to score those of `scores`.
+
+    Raises:
+        ParamsError: it is linear, and so would know nothing of other languages.
+    """
+    if teacher.get("kind") == LINEAR:
+        raise ParamsError("--teacher: expected, as there are no labels, one that can score a "
+                          "language untaught, found a linear one; name a probe:CHECKPOINT or a "
+                          "checkpoint that is multilingual")
+    taught = {code for name in params.teachers for code in params.taught_on(name)}
+    return {"languages": _flow([code for code in params.languages if code in taught]),
+            "scores": _flow(scores)}
 
 
 def _asked(like: str) -> tuple[str, str | None]:
@@ -146,7 +178,7 @@ def teacher_name(code: str) -> str:
     return code.replace("-", "_")
 
 
-def _flow(codes: Sequence[str]) -> CommentedSeq:
+def _flow(codes: Iterable[str]) -> CommentedSeq:
     """A list that is written in one line: `[ar, no]`."""
     line = CommentedSeq(codes)
     line.fa.set_flow_style()

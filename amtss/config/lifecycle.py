@@ -19,12 +19,16 @@ class Evaluation(Section):
 
 
 class Promotion(Section):
-    """Rules that a version must keep to become champion, in points of test accuracy."""
+    """Rules that a version must keep to become champion, in points of test accuracy. A language
+    whose test has no labels has no accuracy, and `min_agreement` takes its place."""
 
     max_average_drop: NotNegative = 0.3
     """Most that the mean over the champion's languages may fall."""
     max_language_drop: NotNegative = 1.0
     """Most that any of the champion's languages may fall."""
+    min_agreement: Annotated[float, Field(ge=0, le=100)] = 80.0
+    """Least percentage of a language's test texts on which the student answers what its teachers,
+    weighted by W, do; for languages whose test has no labels."""
     required: Languages = ()
     """Languages that a version must serve besides the champion's."""
     floor: Literal["warn", "refuse", "off"] = "warn"

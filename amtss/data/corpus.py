@@ -41,6 +41,16 @@ class Corpus:
         pairs = table["pair"].to_pylist() if "pair" in table.column_names else None
         return table["text"].to_pylist(), pairs
 
+    def has_labels(self, split: str) -> bool:
+        """Whether any row of a split has a label."""
+        labels = self.splits[split]["label"]
+        return bool(labels.null_count < len(labels))
+
+    @property
+    def without_labels(self) -> bool:
+        """Whether it has texts to learn from, but no training row with a label."""
+        return not len(self.splits.get("train", ())) and bool(self.unlabelled()[0])
+
     def unlabelled(self) -> tuple[int, int]:
         """Rows of the unlabelled split that the source has, and rows that are mixed."""
         ids = self.splits["unlabelled"]["id"].to_pylist() if "unlabelled" in self.splits else []

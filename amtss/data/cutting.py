@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from amtss.data.sources import Tables
+from amtss.data.sources import CUT, Tables
 from amtss.errors import DataError
 from amtss.lookalikes import plain
 from amtss.paths import SPLITS
 
-CUT = ("test", "validation")
 SHARE, MOST_SHARE = 0.1, 0.2
 """Of the training rows: for a split as a rule, and at most where that is less than `FEW` rows."""
 FEW, MOST = 100, 5_000
@@ -25,11 +24,14 @@ def complete(tables: Tables, language: str, seed: int) -> Tables:
     A split gets `size` rows, as many of each label as its share. Every label keeps a training row.
     Rows whose texts are alike (of pairs, whose first texts are) stay on one side, so that no text
     of train is asked later. Which rows are taken depends on `seed` and their ids alone: rows with
-    the same id in several languages, as translations have, mostly land on the same side.
+    the same id in several languages, as translations have, mostly land on the same side. A language
+    without labels has no train, and stays as it is.
 
     Raises:
         DataError: there are too few rows to cut any off.
     """
+    if "train" not in tables:
+        return tables
     train = tables["train"]
     labels = train["label"].to_pylist()
     groups, left = _groups(train, seed), Counter(labels)

@@ -3,6 +3,7 @@
 A student of few rows learns little of what its teachers know: it sees their answers to those rows
 alone. Texts that nobody would write are good questions too, as long as their words are the data's
 (Tang et al. 2019, "Distilling task-specific knowledge from BERT into simple neural networks").
+The training texts of a language without labels are its unlabelled ones.
 """
 
 import random
@@ -34,7 +35,8 @@ def mix(tables: Tables, upto: int, language: str, seed: int) -> Tables:
     logs = [tables["unlabelled"]] if "unlabelled" in tables else []
     wanted = upto - len(train) - sum(map(len, logs))
     columns = [name for name in ("text", "pair") if name in train.column_names]
-    if wanted <= 0 or not (rows := [*_rows(train, columns)]):
+    sources = logs if logs and not len(train) else [train]
+    if wanted <= 0 or not (rows := [row for table in sources for row in _rows(table, columns)]):
         return tables
     taken = {tuple(map(plain, texts)) for table in tables.values()
              for texts in _rows(table, columns)}

@@ -5,7 +5,7 @@ names. Wrong ones stay as they are, for validation to find.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,8 @@ from amtss.paths import SPLITS, Layout
 Tables = dict[str, pa.Table]
 KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 """Suffix of a file -> how to read it."""
+CUT = ("test", "validation")
+"""Splits that `cutting` can make of train."""
 INDEX = re.compile("0|-1|[1-9][0-9]*")
 """An integer label as text."""
 
@@ -115,35 +117,41 @@ def _split_names(splits: Splits) -> dict[str, str]:
     return {split: name for split in SPLITS if (name := getattr(splits, split)) is not None}
 
 
-def _optional(data: Data, split: str) -> bool:
-    """Whether a language may lack the split. Of the unlabelled one the gate warns then; the others
-    are cut off train."""
-    return split == "unlabelled" or (split != "train" and data.splits.missing == "cut")
+def _optional(data: Data, present: Collection[str]) -> Collection[str]:
+    """Splits that a language may lack: the unlabelled one, of which the gate warns; those that are
+    cut off train; and if it has no train but unlabelled texts, all others, because it is a language
+    without labels."""
+    if "unlabelled" in present and "train" not in present:
+        return SPLITS
+    return ("unlabelled", *(CUT if data.splits.missing == "cut" else ()))
 
 
 def _files(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, Split]:
     """The `wanted` splits, those of them that the language has or must have."""
-    splits = {split: _file(data, language, name) for split, name in wanted.items()
-              if not _optional(data, split) or _path(data, language, name).is_file()}
-    if not data.columns.language:
-        return splits
-    own = {name: _of_language(data, language, name, split) for name, split in splits.items()}
-    return {name: split for name, split in own.items() if split is not None}
+    paths = {split: _path(data, language, name) for split, name in wanted.items()}
+    files = {split: read_file(path, data.columns.label) for split, path in paths.items()
+             if path.is_file()}
+    present = files if not data.columns.language else {
+        split: own for split, file in files.items()
+        if (own := _of_language(data, language, split, file)) is not None}
+    for split, name in wanted.items():
+        if split not in present and split not in _optional(data, present):
+            found = "no row in the column of languages" if split in files else "no file"
+            raise DataError(f"{paths[split]}: expected {language}'s split {name!r}, found {found}; "
+                            "correct data.path, data.files or data.configs in params.yaml, set "
+                            "data.splits.missing: cut, or name texts without labels in "
+                            "data.splits.unlabelled")
+    return present
 
 
 def _of_language(data: Data, language: str, name: str, split: Split) -> Split | None:
-    """The rows of a split that are in `language`, by its column; None if there are none and there
-    need not be any."""
-    where, wanted = f"{language}/{name}", data.configs.get(language, language)
-    column = _column(where, split.columns, "language", data.columns.language)
-    values = _strings(where, "language", column).to_pylist()
-    mask = pa.array([value == wanted for value in values])
+    """The rows of a split that are in `language`, by its column; None if there are none."""
+    column = _column(f"{language}/{name}", split.columns, "language", data.columns.language)
+    values = _strings(f"{language}/{name}", "language", column).to_pylist()
+    wanted = data.configs.get(language, language)
     if wanted not in values:
-        if _optional(data, name):
-            return None
-        found = ", ".join(sorted({*values} - {None, ""})[:10])
-        raise DataError(f"{where}: expected rows of {wanted!r} in the column of languages, found "
-                        f"{found or 'none'}; correct languages or data.configs in params.yaml")
+        return None
+    mask = pa.array([value == wanted for value in values])
     return split._replace(columns={key: read and partial(_filtered, read, mask)
                                    for key, read in split.columns.items()})
 
@@ -155,14 +163,6 @@ def _filtered(read: Callable[[], pa.ChunkedArray], mask: pa.Array) -> pa.Chunked
 def _path(data: Data, language: str, split: str) -> Path:
     name = data.configs.get(language, language)
     return Path(data.path) / data.files.format(language=name, split=split)
-
-
-def _file(data: Data, language: str, split: str) -> Split:
-    path = _path(data, language, split)
-    if not path.is_file():
-        raise DataError(f"{path}: expected {language}'s split {split!r}, found no file; correct "
-                        "data.path or data.files in params.yaml, or set data.splits.missing: cut")
-    return read_file(path, data.columns.label)
 
 
 def read_file(path: Path, labels: Sequence[str]) -> Split:
@@ -194,11 +194,9 @@ def _dataset(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, 
                         "correct data.path in params.yaml")
     where = f"data set {data.hub if data.path == 'data' else folder}, config {config!r}"
     present = hub_folder.read(folder, config, where, data.columns.label)
-    splits = {}
+    splits = {split: present[name] for split, name in wanted.items() if name in present}
     for split, name in wanted.items():
-        if name in present:
-            splits[split] = present[name]
-        elif not _optional(data, split):
+        if split not in splits and split not in _optional(data, splits):
             raise DataError(f"{where}: expected a split {name!r}, found {', '.join(present)}; "
                             "correct data.splits in params.yaml")
     return splits
@@ -218,8 +216,8 @@ def _class_names(data: Data, split: Split) -> tuple[str, ...] | None:
 
 def _shared(splits: dict[str, Split]) -> set[str]:
     """Columns that all labelled splits have: they come before those that one split alone has."""
-    return set.intersection(*(set(split.columns) for name, split in splits.items()
-                              if name != "unlabelled"))
+    labelled = [set(split.columns) for name, split in splits.items() if name != "unlabelled"]
+    return set.intersection(*labelled) if labelled else set()
 
 
 def _canonical(data: Data, where: str, columns: Columns, shared: set[str],

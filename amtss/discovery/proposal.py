@@ -63,7 +63,7 @@ class Proposal:
         """Language -> split -> rows, those included that are cut off train, about."""
         made = {}
         for code, rows in self.rows.items():
-            cut = {split: cutting.size(rows["train"]) for split in cutting.CUT if split not in rows}
+            cut = {split: cutting.size(rows["train"]) for split in sources.CUT if split not in rows}
             made[code] = rows | cut | {"train": rows["train"] - sum(cut.values())}
         return made
 

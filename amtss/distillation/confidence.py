@@ -29,8 +29,13 @@ def settle(lesson: "Lesson", special: Sequence[int]) -> Recogniser | None:
     config = lesson.learner.model.config
     logits = lesson.learner.predict(validation)
     heads = np.minimum(validation.language, len(config.languages) - 1)  # X-LM-Tiny has but one
+    labelled = np.array([members.labelled for members in lesson.teachers.values()])
     for index, head in enumerate(config.languages):
-        own, gold = logits[heads == index], validation.labels[heads == index]
+        rows = np.flatnonzero((heads == index) & labelled[validation.language])
+        if not len(rows):  # to agree with teachers is not to be right: no accuracy is promised
+            config.temperatures[head], config.thresholds[head] = 1.0, []
+            continue
+        own, gold = logits[rows], validation.labels[rows]
         config.temperatures[head] = calibration.temperature(own, gold)
         config.thresholds[head] = calibration.thresholds(
             softmax(own, config.temperatures[head]), gold)

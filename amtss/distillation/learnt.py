@@ -13,7 +13,7 @@ from amtss.config.schema import Distil, Params
 from amtss.distillation.remedy import History, remedy, rose, smaller_steps
 from amtss.errors import CheckpointError
 from amtss.logits.pool import Pool
-from amtss.logits.skill import Skill, skill, total
+from amtss.logits.skill import FEWEST, Skill, skill, total
 from amtss.processes import warn
 
 if TYPE_CHECKING:
@@ -74,16 +74,25 @@ def warn_of_loss(params: Params, history: History, name: str) -> None:
 
 
 def check_teachers(params: Params, teachers: Pool) -> None:
-    """Check the pool's teachers on validation rows of the languages that the student is to learn.
+    """Check the pool's teachers on validation rows of the languages that the student is to learn,
+    or, where none of these has labels, of all that have.
 
     Raises:
-        CheckpointError: none of them has learnt anything.
+        CheckpointError: none of them has learnt anything, or their mixture gives one answer to all
+            texts of a language without labels.
     """
-    skills = {name: total(_new(params, {
-        code: skill(members.logits["validation"][members.teachers.index(name)].argmax(axis=-1),
-                    members.gold)
-        for code, members in teachers.items() if name in members.teachers}))
-        for name in params.pool}
+    for code, members in teachers.items():
+        if not members.labelled and len(members.gold) >= FEWEST and len(set(members.gold)) == 1:
+            raise CheckpointError("teachers: expected different answers to the validation texts of "
+                                  f"{code}, which has no labels, found one label for all of them; "
+                                  f"add a teacher that can read {code}, such as a probe of "
+                                  "intfloat/multilingual-e5-small")
+    labelled = {code: members for code, members in teachers.items() if members.labelled}
+    new = {code: labelled[code] for code in params.newcomers if code in labelled} or labelled
+    skills = {name: total(
+        skill(members.logits["validation"][members.teachers.index(name)].argmax(axis=-1),
+              members.gold)
+        for members in new.values() if name in members.teachers) for name in params.pool}
     useless = {name: found for name, found in skills.items() if found.nothing}
     fix = ("raise its training.epochs or change its training.learning_rate, compare its `labels` "
            "if it was not fine-tuned here, or add a teacher of kind linear")

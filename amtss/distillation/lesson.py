@@ -1,7 +1,7 @@
 """What the student's training and X-LM-Tiny's start from: model, examples, teachers' logits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from amtss import records
 from amtss.config.schema import Params
 from amtss.data import corpus
+from amtss.data.corpus import Corpus
 from amtss.distillation import importance
+from amtss.errors import ParamsError
 from amtss.files import SEAL, fingerprint, verify
 from amtss.logits import pool
 from amtss.logits.pool import Pool, Weights
@@ -55,14 +57,17 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
 
     labels = records.labels(layout)
     corpora = [corpus.load(layout, language) for language in params.languages]
-    members = pool.load(params, layout, corpora, labels, teachers)
+    _check_labels(params, corpora)
+    members = _with_stand_ins(params, pool.load(params, layout, corpora, labels, teachers))
     verify(layout.tokenizer, "dvc repro start")
     tokenizer = load_tokenizer(str(layout.tokenizer))
     hardware.deterministic(params.distil.seed)
     cache = tokens.Cache(layout.tokens(), tokenizer, params.student.max_length)
     with hardware.accelerator(params.schedule.precision).main_process_first():
         train = examples(cache, corpora, ("train", "unlabelled"), labels)
-        validation = examples(cache, corpora, ("validation",), labels)
+        validation = replace(
+            examples(cache, corpora, ("validation",), labels),
+            labels=np.concatenate([members[code].gold for code in params.languages]))
     if params.onboarding is not None:
         model = _extended_student(params, layout, labels, len(tokenizer), train, members)
     else:
@@ -73,6 +78,26 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     progress = learner.resume(layout.checkpoints(stage), _fingerprint(
         params, layout, teachers, budget, len(learner.rows)))
     return Lesson(learner, progress, members, train, validation)
+
+
+def _check_labels(params: Params, corpora: Sequence[Corpus]) -> None:
+    """Check that the student can learn every language.
+
+    Raises:
+        ParamsError: it is to learn from labels alone where there are none.
+    """
+    settings = params.schedule
+    mute = [corpus.language for corpus in corpora if corpus.without_labels]
+    if mute and (settings.labels_only or not settings.kd_weight):
+        key = "labels_only: expected false" if settings.labels_only else "kd_weight: expected > 0"
+        raise ParamsError(f"distil.{key}, as {', '.join(mute)} has no labels, found "
+                          f"{'true' if settings.labels_only else '0'}; change it")
+
+
+def _with_stand_ins(params: Params, teachers: Pool) -> Pool:
+    """The pool with the teachers' own answers where validation has no labels."""
+    weights = importance.fit(teachers, params.schedule.weights)
+    return {code: members.with_stand_ins(weights[code]) for code, members in teachers.items()}
 
 
 def _extended_student(params: Params, layout: Layout, labels: Sequence[str], tokens: int,

@@ -1,5 +1,9 @@
 """Stage `evaluate`: read the test split once, for the student, X-LM-Tiny, every teacher, the
-mixture of the teachers weighted by W, and the linear floor."""
+mixture of the teachers weighted by W, and the linear floor.
+
+Where test has no labels, only the student's agreement with that mixture is measured, and it is kept
+apart from accuracies.
+"""
 
 import csv
 import io
@@ -35,7 +39,8 @@ from amtss.paths import Layout
 Probabilities = dict[str, Array]
 """Language -> probabilities of its test examples, *Shape:* (N, C)"""
 Gold = dict[str, NDArray[np.int64]]
-"""Language -> label index of its test examples, *Shape:* (N,)"""
+"""Language -> label index of its test examples, *Shape:* (N,); languages whose test has no labels
+are missing."""
 
 
 def evaluate(params: Params, layout: Layout) -> None:
@@ -47,21 +52,28 @@ def evaluate(params: Params, layout: Layout) -> None:
     """
     labels = records.labels(layout)
     corpora = [load(layout, language) for language in params.languages]
-    gold = {corpus.language: corpus.label_ids("test", labels) for corpus in corpora}
+    gold = {corpus.language: corpus.label_ids("test", labels) for corpus in corpora
+            if corpus.has_labels("test")}
     teachers = pool.load(params, layout, corpora, labels, list(params.teachers))
     history = records.history(layout, "distil")
     kept = [epoch for epoch in history if epoch["best"]][-1]
     weights = _weights(kept)
+    teachers = {language: members.with_stand_ins(_column(members, weights, language))
+                for language, members in teachers.items()}
+    mixture = {language: members.soft_targets("test", _column(members, weights, language))
+               for language, members in teachers.items()}
     predictor = PytorchPredictor(layout.student)
     student = _predicted(predictor, corpora)
-    check_student(params, {language: skill(probabilities.argmax(axis=-1), gold[language])
+    answered = {language: probabilities.argmax(axis=-1)
+                for language, probabilities in mixture.items() if language not in gold}
+    check_student(params, {language: skill(probabilities.argmax(axis=-1),
+                                           (gold | answered)[language])
                            for language, probabilities in student.items()}, "test", history,
                   {language: Skill(*figures) for language, figures in kept["skill"].items()})
     # In an onboarding the baseline is the version that it started from: no heads for newcomers.
     served = [corpus for corpus in corpora if params.onboarding is None
               or corpus.language not in params.newcomers]
     baseline = predict_test(layout.baseline, served)
-    mixture = {language: _mixture(teachers, weights, language) for language in params.languages}
     settings = params.evaluation
     metrics: dict[str, Any] = {
         "student": measure(student, gold, settings), "baseline": measure(baseline, gold, settings),
@@ -83,6 +95,10 @@ def evaluate(params: Params, layout: Layout) -> None:
         metrics["selective"] = selective.abstaining(predictor, student, gold)
     if predictor.recognises and len(predictor.languages) > 1:
         metrics["untold"] = selective.untold(predictor, corpora, student, gold)
+    if mute := [corpus.language for corpus in corpora if corpus.without_labels]:
+        metrics["without_labels"] = {
+            language: agreement(student[language], answered[language], settings)
+            if language in answered else None for language in mute}
     write_predictions(layout, corpora, labels, student, baseline)
     suspects.write(params, layout, corpora, labels, teachers)
     selective.write_curves(layout, student, gold)
@@ -101,11 +117,16 @@ def _predicted(predictor: PytorchPredictor, corpora: Sequence[Corpus]) -> Probab
 
 
 def measure(predictions: Probabilities, gold: Gold, settings: Evaluation) -> dict[str, Any]:
-    """Accuracy with its 95% interval, macro-F1 and calibration error: per language and average."""
+    """Accuracy with its 95% interval, macro-F1 and calibration error: per language of `gold` and
+    average; nothing where there are no predictions of one."""
+    measured = [language for language in predictions if language in gold]
+    if not measured:
+        return {"accuracy": {}, "macro_f1": {}, "ece": {}, "low": {}, "high": {}}
     metrics: dict[str, dict[str, float]] = {
         key: {"average": 0.0} for key in ("accuracy", "macro_f1", "ece", "low", "high")}
     correct = []
-    for language, probabilities in predictions.items():
+    for language in measured:
+        probabilities = predictions[language]
         actual, chosen = gold[language], probabilities.argmax(axis=-1)
         correct.append(chosen == actual)
         metrics["accuracy"][language] = accuracy(chosen, actual)
@@ -114,11 +135,24 @@ def measure(predictions: Probabilities, gold: Gold, settings: Evaluation) -> dic
         metrics["low"][language], metrics["high"][language] = interval(
             correct[-1:], settings.bootstrap, settings.seed)
     for key in ("accuracy", "macro_f1", "ece"):
-        total = sum(metrics[key][language] for language in predictions)
-        metrics[key]["average"] = total / len(predictions)
+        total = sum(metrics[key][language] for language in measured)
+        metrics[key]["average"] = total / len(measured)
     metrics["low"]["average"], metrics["high"]["average"] = interval(
         correct, settings.bootstrap, settings.seed)
     return metrics
+
+
+def agreement(student: Array, answered: NDArray[np.int64],
+              settings: Evaluation) -> records.Agreement:
+    """How often the student answers what the mixture of its teachers answers.
+
+    Args:
+        student: its probabilities. *Shape:* (N, C)
+        answered: by the mixture. *Shape:* (N,)
+    """
+    agree = student.argmax(axis=-1) == answered
+    low, high = interval([agree], settings.bootstrap, settings.seed)
+    return {"agreement": 100.0 * float(agree.mean()), "low": low, "high": high}
 
 
 def _correct(predictions: Probabilities, gold: Gold, language: str) -> NDArray[np.bool_]:
@@ -129,18 +163,16 @@ def _paired(settings: Evaluation, student: Probabilities, baseline: Probabilitie
             gold: Gold) -> dict[str, dict[str, float]]:
     """Student minus baseline on the same examples, of each language and on average."""
     pairs = {language: (_correct(student, gold, language), _correct(baseline, gold, language))
-             for language in baseline}
+             for language in baseline if language in gold}
     groups = {"average": ([a for a, _ in pairs.values()], [b for _, b in pairs.values()])}
     groups |= {language: ([a], [b]) for language, (a, b) in pairs.items()}
     return {name: paired_test(a, b, settings.bootstrap, settings.seed)._asdict()
             for name, (a, b) in groups.items()}
 
 
-def _mixture(teachers: Pool, weights: Weights, language: str) -> Array:
-    """Equation 4 on test, with the W of the epoch that was kept."""
-    members = teachers[language]
-    column = {name: weights[language].get(name, 0.0) for name in members.teachers}
-    return members.soft_targets("test", column)
+def _column(members: pool.LanguagePool, weights: Weights, language: str) -> dict[str, float]:
+    """The language's column of W of the epoch that was kept; 0 for teachers outside the pool."""
+    return {name: weights[language].get(name, 0.0) for name in members.teachers}
 
 
 def _of_teacher(teachers: Pool, name: str) -> Probabilities:
@@ -149,7 +181,8 @@ def _of_teacher(teachers: Pool, name: str) -> Probabilities:
 
 
 def _best(members: pool.LanguagePool) -> str:
-    """The best single teacher of a language by validation accuracy."""
+    """The best single teacher of a language by validation accuracy, or, without labels there, by
+    agreement with the mixture."""
     return members.teachers[int(members.accuracy().argmax())]
 
 

@@ -1,6 +1,7 @@
 """Stage `floor`: the linear floor, what a user would try first and every student is held against.
 
 A linear model of words and pieces of words is taught for each language, on its labelled rows alone.
+A language without labels has none.
 """
 
 import time
@@ -31,7 +32,7 @@ def teach(params: Params, layout: Layout) -> None:
         AmtssError: a language's corpus is missing, altered or too small.
     """
     labels = records.labels(layout)
-    corpora = [load(layout, language) for language in params.languages]
+    corpora = _labelled([load(layout, language) for language in params.languages])
     started = time.process_time()
     rows = {corpus.language: _rows(corpus) for corpus in corpora}
     models = {corpus.language: linear.fit(corpus, labels, CANDIDATES, rows[corpus.language])
@@ -55,14 +56,20 @@ def _rows(corpus: Corpus) -> NDArray[np.int64]:
     return np.sort(np.argsort(corpus["train"]["key"].to_numpy())[:MAX_ROWS])
 
 
+def _labelled(corpora: Sequence[Corpus]) -> list[Corpus]:
+    return [corpus for corpus in corpora if not corpus.without_labels]
+
+
 def predict_test(layout: Layout, corpora: Sequence[Corpus]) -> dict[str, Array]:
-    """The floor's probabilities of every language's test rows. *Shape:* (N, C) each
+    """The floor's probabilities of the test rows of every language with labels. *Shape:* (N, C)
+    each
 
     Raises:
         AmtssError: the floor is missing, damaged, or of other languages.
     """
     verify(layout.floor, "dvc repro floor")
     models = linear_model.load(layout.floor, "dvc repro floor")
+    corpora = _labelled(corpora)
     missing = [corpus.language for corpus in corpora if corpus.language not in models]
     if missing:
         raise CheckpointError(f"{layout.floor}: expected a model of {', '.join(missing)}, found "

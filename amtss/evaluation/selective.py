@@ -18,6 +18,7 @@ from amtss.paths import Layout
 
 Probabilities = Mapping[str, Array]
 Gold = Mapping[str, NDArray[np.int64]]
+"""Languages whose test has no labels are missing."""
 ASKED = (0.90, 0.95, 0.99)
 """Accuracies of the table of coverage."""
 POINTS = 100
@@ -35,7 +36,8 @@ def abstaining(student: Predictor, probabilities: Probabilities,
     found = {}
     for asked in ASKED:
         coverage, right = {}, {}
-        for code, rows in probabilities.items():
+        for code in gold:
+            rows = probabilities[code]
             answered = rows.max(axis=1) >= student.least_confidence(code, asked)
             coverage[code] = 100.0 * float(answered.mean())
             if answered.any():
@@ -50,7 +52,8 @@ def untold(student: Predictor, corpora: Sequence[Corpus], probabilities: Probabi
     """How many test texts the student finds the language of, and its accuracy by what it finds."""
     languages, right = {}, {}
     for corpus in corpora:
-        code = corpus.language
+        if (code := corpus.language) not in gold:
+            continue
         texts, pairs = corpus.texts("test")
         found = np.array(student.recognise(texts, pairs))
         other = np.flatnonzero(found != code)
@@ -77,8 +80,8 @@ def write_curves(layout: Layout, probabilities: Probabilities, gold: Gold) -> No
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["language", "coverage", "error"])
-    for code, rows in probabilities.items():
-        _, answered, right = curve(rows, gold[code])
+    for code in gold:
+        _, answered, right = curve(probabilities[code], gold[code])
         wanted = np.linspace(0, answered[-1], POINTS + 1)[1:]
         kept = np.unique(np.searchsorted(answered, wanted))
         writer.writerows((code, f"{100 * answered[at] / answered[-1]:.2f}",

@@ -89,6 +89,8 @@ def _results(facts: Facts, languages: Sequence[str]) -> "Iterator[EvalResult]":
     from huggingface_hub import EvalResult
 
     for code in languages:
+        if not facts["languages"][code]["accuracy"]:
+            continue
         yield EvalResult(
             task_type="text-classification", dataset_type=facts["hub"] or facts["project"],
             dataset_name=facts["project"], dataset_config=code, dataset_split="test",
@@ -108,8 +110,9 @@ def _accuracies(facts: Facts, languages: Sequence[str]) -> Table:
     for code in languages:
         figures = facts["languages"][code]
         others = [figures["accuracy"].get(name) for name in NAMES]
-        rows.append((code, f"{figures['accuracy']['student']:.2f}",
-                     f"{figures['low']:.1f} to {figures['high']:.1f}",
+        known = "student" in figures["accuracy"]
+        rows.append((code, f"{figures['accuracy']['student']:.2f}" if known else NONE,
+                     f"{figures['low']:.1f} to {figures['high']:.1f}" if known else NONE,
                      *(NONE if other is None else f"{other:.2f}" for other in others)))
     old = f"version {facts['onboarded']['version']}" if "onboarded" in facts else NAMES["baseline"]
     return Table("", ("Language", "This student", "95% interval", NAMES["floor"], NAMES["mixture"],
@@ -145,7 +148,9 @@ def _limits(model: Model) -> Iterator[str]:
     shown = model.facts["languages"] if model.facts else {}
     figures = {code: shown[code] for code in model.languages if code in shown}
     gaps = {code: of["accuracy"]["student"] - of["accuracy"]["floor"]
-            for code, of in figures.items()}
+            for code, of in figures.items() if "floor" in of["accuracy"]}
+    if unknown := [code for code, of in figures.items() if not of["accuracy"]]:
+        yield f"It has learnt {', '.join(unknown)} without labels: its accuracy there is unknown."
     if below := [f"{code} ({gap:+.2f} points)" for code, gap in gaps.items() if gap < 0]:
         yield (f"It is below the linear floor in {', '.join(below)}: there a linear model would do "
                "better.")
@@ -156,7 +161,8 @@ def _limits(model: Model) -> Iterator[str]:
     if lost := _shares(figures, "unknown", "of the tokens of test"):
         yield f"It does not know every character: unknown are {lost.removeprefix(': ')}."
     yield ("It gives one of its labels to every text, also to one that none of them fits or that is"
-           " in a language that it has not learnt.")
+           " in a language that it has not learnt"
+           f"{'' if model.kind == 'transformers' else ', unless `min_accuracy` is asked for'}.")
     if model.kind in ("onnx-int8", "onnx-int4"):
         yield (f"Its weights are rounded to {model.kind.removeprefix('onnx-int')} bits: some "
                "answers differ from those that were measured.")

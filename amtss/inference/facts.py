@@ -41,7 +41,8 @@ class Language(TypedDict):
     """One language of a student."""
 
     accuracy: dict[str, float]
-    """Test accuracy in percent of those of `MODELS` that serve it."""
+    """Test accuracy in percent of those of `MODELS` that serve it; empty if the test has no labels.
+    """
     low: float
     high: float
     """95% interval of the student's accuracy, in percent."""
@@ -101,7 +102,8 @@ def gather(params: Params, layout: Layout, student: Path) -> Facts:
     languages = {code: Language(
         accuracy={name: of["accuracy"][code] for name, of in figures.items()
                   if code in of["accuracy"]},
-        low=metrics["student"]["low"][code], high=metrics["student"]["high"][code],
+        low=metrics["student"]["low"].get(code, 0.0),
+        high=metrics["student"]["high"].get(code, 0.0),
         texts=_texts(corpus.load(layout, code), own, limit) if layout.corpus(code).is_dir()
         else None) for code in metrics["measured"]["test"]}
     source, hub = _source(params)

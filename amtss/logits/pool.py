@@ -6,7 +6,7 @@ Shapes: T teachers of the pool, T_l those that score language l, N examples, C c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,10 +35,14 @@ class LanguagePool:
     """Label index of each validation example. *Shape:* (N,)"""
     mixing: str
     """One of `MIXINGS`."""
+    labelled: bool = True
+    """Whether validation has labels; where it has none, `gold` may be stand-ins."""
 
     def soft_targets(self, split: str, column: Mapping[str, float],
                      temperature: float = 1.0) -> Array:
         """Equation 4, or the pool's other mixing, on a split.
+
+        Without labels to fit it on, `stacked` is the geometric mean.
 
         Args:
             column: this language's column of W, by teacher.
@@ -47,7 +51,20 @@ class LanguagePool:
         """
         weights = np.array([column[name] for name in self.teachers])
         validation = Validation(self.logits["validation"], self.gold)
-        return MIXINGS[self.mixing](self.logits[split], weights, temperature, validation)
+        fitted = self.mixing == "stacked" and not self.labelled
+        mix = MIXINGS["geometric" if fitted else self.mixing]
+        return mix(self.logits[split], weights, temperature, validation)
+
+    def with_stand_ins(self, column: Mapping[str, float]) -> "LanguagePool":
+        """The same, with the mixture's answers where validation has no labels, so that a student's
+        accuracy there is its agreement with its teachers.
+
+        Args:
+            column: as in `soft_targets`.
+        """
+        if self.labelled:
+            return self
+        return replace(self, gold=self.soft_targets("validation", column).argmax(axis=-1))
 
     def gold_probabilities(self) -> Array:
         """Each teacher's probability of each validation example's label. *Shape:* (T_l, N)"""
@@ -83,5 +100,5 @@ def load(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Sequ
                        for name in names)
         pool[language] = LanguagePool(names, taught, logits,
                                       corpus.label_ids("validation", labels),
-                                      params.distil.mixing)
+                                      params.distil.mixing, corpus.has_labels("validation"))
     return pool

@@ -29,5 +29,6 @@ def _row(version: Version) -> tuple[str, ...]:
     floor, registered = version.floor, version.registered
     return (str(version.number), ", ".join(version.aliases) or NONE, f"{version.average:.2f}",
             f"{sum(floor.values()) / len(floor):.2f}" if floor else NONE,
-            ", ".join(f"{code} {version.accuracy[code]:.1f}" for code in version.languages),
+            ", ".join(f"{code} {version.accuracy[code]:.1f}" if code in version.accuracy else
+                      f"{code} –" for code in version.languages),
             f"{registered:%Y-%m-%d %H:%M}" if registered else NONE)

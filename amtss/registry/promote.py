@@ -145,7 +145,7 @@ def _judge(params: Params, layout: Layout, candidate: Version, against: int | No
 def _measured(params: Params, layout: Layout, champion: Version, candidate: Version) -> Version:
     """`champion`, evaluated again on the candidate's test rows where these have changed and
     artifacts/data holds them."""
-    codes = [code for code in champion.languages if code in candidate.languages
+    codes = [code for code in champion.accuracy if code in candidate.accuracy
              and candidate.test[code] != champion.test[code]
              and candidate.test[code] == corpus.test_fingerprint(layout, code)]
     if not codes or {*champion.labels} != {*candidate.labels}:

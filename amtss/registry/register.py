@@ -67,20 +67,23 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         raise RegistryError(f"{layout.metrics}: expected figures of the student {fingerprint}, "
                             f"found {measured['student']}; run `dvc repro`")
     verify(layout.student, "dvc repro distil")
-    languages, floor = tuple(measured["test"]), metrics["floor"]["accuracy"]
+    languages, accuracy = tuple(measured["test"]), metrics["student"]["accuracy"]
+    floor, without_labels = metrics["floor"]["accuracy"], metrics.get("without_labels", {})
     config = read_json(layout.student / "config.json", records.Student, "dvc repro distil",
                        ours=False)
     return Version(
         number=0, fingerprint=fingerprint,
         parent=metrics["onboarded"]["version"] if "onboarded" in metrics else None,
         languages=languages, labels=tuple(config["id2label"].values()),
-        accuracy={code: metrics["student"]["accuracy"][code] for code in languages},
+        accuracy={code: accuracy[code] for code in languages if code in accuracy},
         test=measured["test"],
         errors={code: records.validation(layout, code)["errors"] for code in languages},
         commit=git.head(layout.root), lock=tracking.lock(layout),
         dirty=", ".join(git.changed(layout.root, LINEAGE)) or None,
         runtime=params.serving.runtime, min_accuracy=params.serving.min_accuracy,
-        floor={code: floor[code] for code in languages})
+        floor={code: floor[code] for code in languages if code in floor},
+        without_labels={code: found and found["agreement"]
+                        for code, found in without_labels.items()})
 
 
 def _check_status(params: Params, layout: Layout) -> None:
@@ -160,7 +163,9 @@ def _artifacts(params: Params, layout: Layout, student: Version) -> Iterator[dic
 
 def _description(version: Version) -> str:
     """For MLflow's pages, in Markdown."""
-    rows = "\n".join(f"| {code} | {version.accuracy[code]:.2f} |" for code in version.languages)
+    rows = "\n".join(f"| {code} | {figure:.2f} |" for code, figure in version.accuracy.items())
+    rows += "".join(f"\n| {code}, without labels | agrees with its teachers: {figure:.2f} |"
+                    for code, figure in version.without_labels.items() if figure is not None)
     return (f"One student for {len(version.languages)} languages and {len(version.labels)} labels; "
             f"{version.average:.2f} points of test accuracy on average. Its report is an artifact "
             f"of its source run. Its runtime is {version.runtime}; its figures are PyTorch's, fp32."

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 AVERAGE_DROP, LANGUAGE_DROP = "max_average_drop", "max_language_drop"
 REQUIRED, VALIDATION, LABELS, TEST = "required", "validation", "labels", "test"
-FLOOR = "floor"
+FLOOR, AGREEMENT = "floor", "min_agreement"
 
 
 class Check(NamedTuple):
@@ -25,9 +25,11 @@ class Check(NamedTuple):
     passed: bool
     candidate: float | None = None
     champion: float | None = None
-    """Points of test accuracy, if the rule is about accuracy."""
+    """Points of test accuracy, if the rule is about accuracy; of agreement, if about that."""
     allowed: float | None = None
     """How many points the candidate may be worse."""
+    least: float | None = None
+    """What the candidate must reach, if the rule is about agreement."""
     only_warns: bool = False
     """Whether the candidate may become champion even if it breaks the rule."""
 
@@ -84,27 +86,43 @@ def compare(candidate: "Version", champion: "Version | None", params: Params) ->
               for code in dict.fromkeys([*old, *params.languages, *rules.required])]
     checks += [Check(VALIDATION, code, not errors) for code, errors in candidate.errors.items()]
     if champion:
-        shared = [code for code in old if code in candidate.languages]
+        # Without a test that has labels, a language has no accuracy to compare.
+        shared = [code for code in champion.accuracy if code in candidate.languages]
         checks.append(Check(LABELS, ALL, {*candidate.labels} == {*champion.labels}))
-        checks += [Check(TEST, code, candidate.test[code] == champion.test[code])
-                   for code in shared]
+        checks += [Check(TEST, code, code in candidate.accuracy
+                         and candidate.test[code] == champion.test[code]) for code in shared]
+        shared = [code for code in shared if code in candidate.accuracy]
         if shared:
             checks.append(_drop(AVERAGE_DROP, ALL, _mean(candidate, shared),
                                 _mean(champion, shared), rules.max_average_drop))
         checks += [_drop(LANGUAGE_DROP, code, candidate.accuracy[code], champion.accuracy[code],
                          rules.max_language_drop) for code in shared]
-    notes: tuple[str, ...] = ()
+    checks += [Check(AGREEMENT, code, own >= rules.min_agreement, own, least=rules.min_agreement)
+               for code, own in candidate.without_labels.items() if own is not None]
+    notes = _notes(candidate)
     if rules.floor != "off" and candidate.floor is None:
-        notes = (f"The linear floor of version {candidate.number} is unknown: it was registered "
-                 "before versions had one.",)
+        notes += (f"The linear floor of version {candidate.number} is unknown: it was registered "
+                  "before versions had one.",)
     elif rules.floor != "off":
         checks += _above_floor(candidate, only_warns=rules.floor == "warn")
     return Verdict(candidate, champion, tuple(checks), notes)
 
 
+def _notes(candidate: "Version") -> tuple[str, ...]:
+    """A sentence about each language that was learnt without labels."""
+    return tuple(
+        f"{code} was learnt without labels and has no linear floor; its test has labels."
+        if own is None else
+        f"{code} has no labels: {own:.2f} is the student's agreement with its teachers, which "
+        "promotion.min_agreement judges; no rule of accuracy holds for it."
+        for code, own in candidate.without_labels.items())
+
+
 def _above_floor(candidate: "Version", only_warns: bool) -> list[Check]:
-    """A check of the average over its languages, then one of each language."""
-    figures = {ALL: candidate.average, **candidate.accuracy}
+    """A check of the average over its languages that have a floor, then one of each of them."""
+    assert candidate.floor is not None
+    own = {code: candidate.accuracy[code] for code in candidate.floor}
+    figures = {ALL: sum(own.values()) / len(own), **own}
     return [Check(FLOOR, code, own - _floor(candidate, code) >= -metrics.ROUNDING, own,
                   only_warns=only_warns) for code, own in figures.items()]
 
@@ -147,12 +165,22 @@ def _explain(check: Check, verdict: Verdict) -> tuple[str, str]:
         return (f"expected at least the linear floor's {floor:.2f} {what}, found {own:.2f} "
                 f"({own - floor:+.2f})",
                 "try what its report advises, or change promotion.floor in params.yaml")
+    if check.rule == AGREEMENT:
+        return (f"expected the student to agree with its teachers on at least "
+                f"{check.least:.2f}% of the test texts of {code}, which have no labels, found "
+                f"{check.candidate:.2f}",
+                "distil longer, give it a labelled test, or lower promotion.min_agreement in "
+                "params.yaml")
     assert champion is not None
     if check.rule == LABELS:
         others = sorted({*candidate.labels} ^ {*champion.labels})
         return (f"expected the labels of version {champion.number}, found {', '.join(others)} in "
                 "only one of the two", "register a student with the same labels")
     if check.rule == TEST:
+        if code not in candidate.accuracy:
+            return (f"expected labels in the test of {code}, as version {champion.number} had, "
+                    "found none", "give it a labelled test, then run `dvc repro` and "
+                    "`amtss register`")
         return (f"expected version {champion.number} to be measured on the test rows of {code} "
                 f"that this one was measured on ({candidate.test[code]}), found others "
                 f"({champion.test[code]}), and artifacts/data has neither",
@@ -169,13 +197,17 @@ def verdict_table(verdict: Verdict) -> Table:
     rows = []
     for code in dict.fromkeys([ALL, *(check.language for check in verdict.checks)]):
         checks = [check for check in verdict.checks if check.language == code]
-        own = candidate.average if code == ALL else candidate.accuracy.get(code)
+        own, name = candidate.accuracy.get(code), code
+        if code == ALL:
+            own, name = candidate.average, "average"
+        elif (agreement := candidate.without_labels.get(code)) is not None:
+            own, name = agreement, f"{code} (agreement)"
         figures = next((check for check in checks if check.champion is not None),
                        Check("", code, True, own))
         failed = ", ".join(check.rule for check in checks if check.fails)
         warns = ", ".join(check.rule for check in checks if check.warns)
         outcome = f"fails: {failed}" if failed else f"warns: {warns}" if warns else "passes"
-        rows.append(("average" if code == ALL else code, _points(figures.champion),
+        rows.append((name, _points(figures.champion),
                      _points(figures.candidate), _points(figures.difference, "+"),
                      _points(figures.allowed), outcome))
     return Table(f"Version {candidate.number} against {against if champion else 'no champion yet'}",

@@ -117,6 +117,8 @@ class Run:
         """Log the figures of the student, X-LM-Tiny and the floor in `metrics.json`."""
         self._metrics({model: {key: metrics[model][key] for key in ("accuracy", "macro_f1", "ece")}
                        for model in ("student", "baseline", "floor")})
+        self._metrics({"agreement": {code: found["agreement"] for code, found
+                                     in metrics.get("without_labels", {}).items() if found}})
         fingerprint = metrics["measured"]["student"]
         self._log(lambda client: client.set_tag(self._id, "student", fingerprint))
 

@@ -38,7 +38,7 @@ class Version:
     languages: tuple[str, ...]
     labels: tuple[str, ...]
     accuracy: dict[str, float]
-    """Test accuracy in points, by language."""
+    """Test accuracy in points, by language; without those whose test has no labels."""
     test: dict[str, str]
     """`corpus.test_fingerprint` of the rows that it was evaluated on, by language."""
     errors: dict[str, int]
@@ -54,13 +54,17 @@ class Version:
     min_accuracy: float | None = None
     """`serving.min_accuracy` when it was registered."""
     floor: dict[str, float] | None = None
-    """Test accuracy of the linear floor in points, by language; None if it is unknown."""
+    """Test accuracy of the linear floor in points, by language with labels in train; None if it is
+    unknown."""
+    without_labels: dict[str, float | None] = field(default_factory=dict)
+    """Languages that were learnt without labels. None where the test has labels; else the student's
+    agreement with its teachers on test, in points."""
     registered: datetime | None = field(default=None, compare=False)
     """When, in UTC."""
 
     @property
     def average(self) -> float:
-        """Mean accuracy over its languages."""
+        """Mean accuracy over its languages, as far as it is known."""
         return sum(self.accuracy.values()) / len(self.accuracy)
 
 
@@ -209,6 +213,7 @@ def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> V
             runtime=tags.get("runtime", "pytorch"),
             min_accuracy=json.loads(tags.get("min_accuracy", "null")),
             floor=json.loads(tags.get("floor", "null")),
+            without_labels=json.loads(tags.get("without_labels", "{}")),
             registered=datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC))
     except (KeyError, json.JSONDecodeError) as error:
         raise RegistryError(f"{name(params)} version {number}: expected the tags of `amtss "

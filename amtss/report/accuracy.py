@@ -6,7 +6,7 @@ Accuracies are in percent, differences in points; `metrics` is the content of me
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from amtss.report import floor, paper
+from amtss.report import floor, paper, without_labels
 from amtss.table import NONE, Best, Table
 
 Metrics = Mapping[str, Any]
@@ -55,7 +55,9 @@ def results(metrics: Metrics, languages: Sequence[str]) -> Table:
     rows = _results(metrics, (*languages, AVERAGE))
     if len(languages) > MAX_COLUMNS:
         rows = rows[:-2]
-    return _turned(Table("Accuracy on test, %", ("", *languages, AVERAGE), rows))
+    rows += without_labels.row(metrics, (*languages, AVERAGE))
+    return _turned(Table("Accuracy on test, %", ("", *languages, AVERAGE), rows,
+                         without_labels.notes(metrics)))
 
 
 def comparison(metrics: Metrics, languages: Sequence[str],
@@ -65,10 +67,12 @@ def comparison(metrics: Metrics, languages: Sequence[str],
     architectures = (metrics["sizes"][f"teachers.{best[code]}"]["architecture"]
                      for code in languages)
     rows = (("Best teacher", *(best[code] for code in languages), NONE),
-            ("Its architecture", *architectures, NONE), *_results(metrics, columns))
+            ("Its architecture", *architectures, NONE), *_results(metrics, columns),
+            *without_labels.row(metrics, columns))
     notes: tuple[str, ...] = (
         "The best single teacher of a language is the best on validation; all accuracies are on "
-        f"test. Bold: the better of {STUDENT} and {rival(metrics)}.",)
+        f"test. Bold: the better of {STUDENT} and {rival(metrics)}.",
+        *without_labels.notes(metrics))
     if published is not None:
         rows += _paper(published, columns)
         notes += (f"The paper's rows are its {published.name}: {published.data} with large "
@@ -85,12 +89,12 @@ def _turned(table: Table) -> Table:
 
 
 def _results(metrics: Metrics, columns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    student, baseline = (metrics[key]["accuracy"] for key in ("student", "baseline"))
-    if baseline.keys() != student.keys():  # Their averages are over different languages.
-        baseline = {code: value for code, value in baseline.items() if code != AVERAGE}
+    student = metrics["student"]["accuracy"]
+    baseline, below = (_comparable(metrics[key]["accuracy"], student)
+                       for key in ("baseline", "floor"))
     pairs = [metrics["paired"][code] if code in baseline else None for code in columns]
     return (
-        (floor.NAME, *_accuracies(metrics["floor"]["accuracy"], columns)),
+        (floor.NAME, *_accuracies(below, columns)),
         ("Best single teachers", *_accuracies(_best_single(metrics), columns)),
         (MIXTURE, *_accuracies(metrics["mixture"]["accuracy"], columns)),
         (rival(metrics), *_accuracies(baseline, columns, than=student)),
@@ -99,6 +103,12 @@ def _results(metrics: Metrics, columns: Sequence[str]) -> tuple[tuple[str, ...],
           for name, key in ((f"minus {rival(metrics)}", "difference"),
                             ("95% interval from", "low"), ("to", "high"))),
     )
+
+
+def _comparable(row: Mapping[str, float], student: Mapping[str, float]) -> Mapping[str, float]:
+    """`row` without its average, if that is over other languages than the student's."""
+    return row if row.keys() == student.keys() else {
+        code: value for code, value in row.items() if code != AVERAGE}
 
 
 def _paper(published: paper.Results, columns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -119,7 +129,7 @@ def detail(metrics: Metrics, languages: Sequence[str]) -> Table:
     for code in (AVERAGE, *languages):
         best = f"teacher {metrics['best_teacher'].get(code)}"
         for name, model in models.items():
-            covered = languages if code == AVERAGE else (code,)
+            covered = metrics["student"]["accuracy"] if code == AVERAGE else (code,)
             if set(covered) <= set(model["accuracy"]):
                 cells = (name, f"{model['accuracy'][code]:.2f}",
                          _between({"low": model["low"][code], "high": model["high"][code]}),
@@ -128,7 +138,8 @@ def detail(metrics: Metrics, languages: Sequence[str]) -> Table:
     return Table("Every metric on test, %",
                  ("", "Model", "Accuracy", "95% interval", "Macro-F1", "ECE"), tuple(rows),
                  ("Bold: the language's best single teacher by validation accuracy. ECE: expected "
-                  "calibration error. A teacher has an average only if it scores every language.",))
+                  "calibration error. A model has an average only if it serves every language.",
+                  *without_labels.notes(metrics)))
 
 
 def paired(metrics: Metrics, languages: Sequence[str]) -> Table:
@@ -156,15 +167,16 @@ def adapted(metrics: Metrics, beside_paper: bool) -> Table:
         for code in new)
     rows: tuple[tuple[str, ...], ...] = (
         ("Architecture", *architectures, NONE),
-        (floor.NAME, *_accuracies(metrics["floor"]["accuracy"], columns)),
+        (floor.NAME, *_accuracies(_comparable(metrics["floor"]["accuracy"], student), columns)),
         ("Best single teachers", *_accuracies(best, columns)),
         (STUDENT, *_accuracies(student, columns)),
-        ("minus the teacher", *(f"{student[code] - best[code]:+.2f}" for code in columns)))
+        ("minus the teacher", *(f"{student[code] - best[code]:+.2f}" if code in student else NONE
+                                for code in columns)), *without_labels.row(metrics, columns))
     if beside_paper:
         rows += (("Paper: teacher", *_accuracies(paper.TABLE_4.teacher, columns)),
                  ("Paper: AMTSS", *_accuracies(paper.TABLE_4.student, columns)))
     return Table("Table 4. After onboarding, accuracy on test, %",
-                 ("", *new, "average of all"), rows)
+                 ("", *new, "average of all"), rows, without_labels.notes(metrics))
 
 
 def forgetting(metrics: Metrics) -> Table:
@@ -181,7 +193,8 @@ def forgetting(metrics: Metrics) -> Table:
 def _best_single(metrics: Metrics) -> dict[str, float]:
     """Test accuracy of each language's best single teacher, and the average of these."""
     accuracies = {code: float(metrics["teachers"][name]["accuracy"][code])
-                  for code, name in metrics["best_teacher"].items()}
+                  for code, name in metrics["best_teacher"].items()
+                  if code in metrics["student"]["accuracy"]}
     return accuracies | {AVERAGE: sum(accuracies.values()) / len(accuracies)}
 
 

@@ -16,7 +16,16 @@ from amtss.config.schema import Params
 from amtss.errors import AmtssError
 from amtss.files import read_json, read_text, replacing, verify
 from amtss.paths import Layout
-from amtss.report import accuracy, figures, page, paper, selective, suspects, training
+from amtss.report import (
+    accuracy,
+    figures,
+    page,
+    paper,
+    selective,
+    suspects,
+    training,
+    without_labels,
+)
 from amtss.report.page import Fold, Picture, Section
 from amtss.table import Table
 
@@ -42,7 +51,8 @@ class Run:
     suspects: Counts
     """Rows of train whose labels are suspicious, of the languages where that is known."""
     confusions: Mapping[str, NDArray[np.int64]]
-    """Test rows of each language: actual label by the student's prediction. *Shape:* (C, C)"""
+    """Test rows of each language with labels: actual label by the student's prediction.
+    *Shape:* (C, C)"""
     curves: Mapping[str, NDArray[np.float64]]
     """Risk-coverage curves of each language: coverage and error. *Shape:* (K, 2)"""
     distribution: Mapping[str, Any]
@@ -78,7 +88,8 @@ def read(params: Params, layout: Layout) -> Run:
     """
     labels = records.labels(layout)
     metrics = records.metrics(layout)
-    missing = set(params.languages) - set(metrics["student"]["accuracy"])
+    unknown = without_labels.agreements(metrics)
+    missing = set(params.languages) - set(metrics["student"]["accuracy"]) - set(unknown)
     if missing:
         raise AmtssError(f"{layout.metrics}: expected metrics of {', '.join(params.languages)}, "
                          f"found none of {', '.join(sorted(missing))}; run `dvc repro evaluate`")
@@ -95,10 +106,10 @@ def read(params: Params, layout: Layout) -> Run:
         suspects=_counts(suspicious, [code for code in params.languages if code in {
             row["language"] for row in suspicious}]),
         confusions={code: _confusion((row for row in predicted if row["language"] == code), labels)
-                    for code in params.languages},
+                    for code in params.languages if code not in unknown},
         curves={code: np.array([(row["coverage"], row["error"]) for row in points
                                 if row["language"] == code], dtype=np.float64)
-                for code in params.languages},
+                for code in params.languages if code not in unknown},
         distribution=read_json(layout.gate / "distribution.json", records.Distribution,
                                "dvc repro gate"),
     )
@@ -153,7 +164,8 @@ def _sections(params: Params, run: Run) -> list[Section]:
         Section("Learning", (
             _picture(figures.learning_curves(run.student, run.baseline, languages), "learning",
                      "Validation accuracy per epoch. The frames in the next figure show which "
-                     "languages each epoch of the student trained on."),
+                     "languages each epoch of the student trained on."
+                     f"{without_labels.caption(metrics)}"),
             _picture(figures.margins(run.student, languages), "margins",
                      "Margins and their ranks after each epoch. Framed: the epoch trained on the "
                      "language."),
@@ -181,11 +193,12 @@ def _sections(params: Params, run: Run) -> list[Section]:
 def _unsure(run: Run, languages: Sequence[str]) -> Section:
     """What becomes of texts that the student is not sure of."""
     metrics = run.metrics
+    measured = [code for code in languages if code in metrics["student"]["accuracy"]]
     return Section("Unsure answers", (
-        *((selective.coverage(metrics, languages),) if "selective" in metrics else ()),
+        *((selective.coverage(metrics, measured),) if "selective" in metrics else ()),
         _picture(figures.risk_coverage(run.curves), "coverage",
                  "Errors among the surest answers on test, by how many are answered."),
-        *((selective.untold(metrics, languages),) if "untold" in metrics else ())))
+        *((selective.untold(metrics, measured),) if "untold" in metrics else ())))
 
 
 def _data(run: Run, languages: Sequence[str]) -> Section:

@@ -49,14 +49,14 @@ class Check:
         return min(self.warn, self.error)
 
 
-def of_schema(split: str, columns: Sequence[str]) -> Iterator[Check]:
+def of_schema(columns: Sequence[str], labelled: bool) -> Iterator[Check]:
     """The split has `columns` of strings; a labelled split has rows."""
     yield Check("schema", f"the columns id, {', '.join(columns)}", "ExpectTableColumnsToMatchSet",
                 {"column_set": ["id", *columns], "exact_match": False}, "fact", fix=COLUMNS)
     for name in columns:
         yield Check("schema", f"strings in {name}", "ExpectColumnValuesToBeOfType",
                     {"column": name, "type_": "str"}, "fact", fix=COLUMNS)
-    if split in LABELLED:
+    if labelled:
         yield Check("rows", "at least one row", "ExpectTableRowCountToBeBetween", {"min_value": 1},
                     "fact", fix="add rows to the source or fix data.splits in params.yaml")
 

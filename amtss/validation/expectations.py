@@ -55,10 +55,13 @@ def _report(corpus: corpora.Corpus, settings: Validation, docs: Path) -> Report:
     run = _Run(corpus.language, docs, settings.examples, seen)
     findings: list[Finding] = []
     for split, table in tables.items():
-        planned = list(checks.of_schema(split, columns))
+        labelled = _should_have_labels(corpus, split)
+        planned = list(checks.of_schema(columns, labelled))
         if split in usable and len(table):
             table = duplicates.marked(split, table, seen)
-            planned += _of_rows(split, table, counts, corpus.labels, settings)
+            planned += _of_texts(table, settings)
+            if labelled:
+                planned += checks.of_label(split, counts, corpus.labels, settings)
         findings += run(split, split, table, planned)
     labels = corpus.labels or sorted({name for split in counts.values() for name in split})
     if counts.get("train", {}).keys() & set(labels):
@@ -78,14 +81,17 @@ def _is_usable(table: pa.Table, columns: Iterable[str]) -> bool:
         name in table.column_names and is_text(table.schema.field(name).type) for name in columns)
 
 
-def _of_rows(split: str, table: pa.Table, counts: dict[str, label_distribution.Counts],
-             known: tuple[str, ...] | None, settings: Validation) -> Iterator[Check]:
+def _should_have_labels(corpus: corpora.Corpus, split: str) -> bool:
+    """Whether a split without labels is an error. A language without labels may have them in test.
+    """
+    return split in LABELLED and (not corpus.without_labels or corpus.has_labels(split))
+
+
+def _of_texts(table: pa.Table, settings: Validation) -> Iterator[Check]:
     texts = [name for name in ("text", "pair") if name in table.column_names]
     for name in texts:
         yield from checks.of_text(name, settings)
     yield from checks.of_duplicates(texts, table.column_names, settings)
-    if split in LABELLED:
-        yield from checks.of_label(split, counts, known, settings)
 
 
 @dataclass

@@ -4,10 +4,11 @@ reads."""
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from amtss import records
 from amtss.config.schema import Params, Validation
-from amtss.data.corpus import Corpus, load
+from amtss.data.corpus import UNLABELLED, Corpus, load
 from amtss.errors import DataError
 from amtss.files import fingerprint, replacing, seal, write_json
 from amtss.lookalikes import alike, printed, shown
@@ -30,6 +31,7 @@ def gate(params: Params, layout: Layout) -> None:
     """
     corpora = {code: load(layout, code) for code in params.languages}
     validations = {code: _validation(layout, corpus) for code, corpus in corpora.items()}
+    _check_taught(params, corpora)
     labels = _settle_labels(params, corpora)
     _check_learnable(corpora, labels)
     _check_spelling(labels)
@@ -73,6 +75,21 @@ def _validation(layout: Layout, corpus: Corpus) -> records.Validation:
     return report
 
 
+def _check_taught(params: Params, corpora: dict[str, Corpus]) -> None:
+    """Check that no teacher is to be taught on a language without labels.
+
+    Raises:
+        DataError: one is.
+    """
+    for name in params.teachers:
+        for code in params.taught_on(name):
+            if corpora[code].without_labels:
+                raise DataError(f"teachers.{name}.languages: expected languages with labelled "
+                                f"training rows, found {code}, which has texts without labels "
+                                f"alone; give it a train split, or name {code} in the `scores` of "
+                                "teachers of other languages instead")
+
+
 def _settle_labels(params: Params, corpora: dict[str, Corpus]) -> tuple[str, ...]:
     """The label list of params.yaml, else that of the sources, else the labels of all train splits.
 
@@ -101,7 +118,8 @@ def _shortened(labels: tuple[str, ...]) -> str:
 
 
 def _names(corpus: Corpus, split: str) -> list[str]:
-    return [str(name) for name in corpus[split]["label"].to_pylist()]
+    """A split's labels; none where it is without labels."""
+    return [str(name) for name in corpus[split]["label"].to_pylist() if name is not None]
 
 
 def _check_learnable(corpora: dict[str, Corpus], labels: tuple[str, ...]) -> None:
@@ -140,18 +158,25 @@ def _check_spelling(labels: tuple[str, ...]) -> None:
 
 def _measure(corpora: dict[str, Corpus], validations: dict[str, records.Validation],
              labels: tuple[str, ...]) -> list[Language]:
-    counts = {code: {split: np.bincount(corpus.label_ids(split, labels), minlength=len(labels))
+    counts = {code: {split: _counts(corpus.label_ids(split, labels), len(labels))
                      for split in LABELLED} for code, corpus in corpora.items()}
-    mean = mean_distribution(splits["train"] for splits in counts.values())
-    return [Language(code, validations[code], splits, divergence(splits["train"], mean),
+    mean = mean_distribution(splits["train"] for splits in counts.values()
+                             if splits["train"].any())
+    return [Language(code, validations[code], splits,
+                     divergence(splits["train"], mean) if splits["train"].any() else None,
                      corpora[code].unlabelled()) for code, splits in counts.items()]
+
+
+def _counts(ids: NDArray[np.int64], labels: int) -> NDArray[np.int64]:
+    """Rows per label; those without a label do not count. *Shape:* (K,)"""
+    return np.bincount(ids[ids != UNLABELLED], minlength=labels)
 
 
 def _warnings(languages: list[Language], labels: tuple[str, ...],
               settings: Validation) -> list[str]:
     """What a person should know before training; warnings do not stop it."""
-    nowhere = set(labels).intersection(
-        *[language.without_examples(labels) for language in languages])
+    nowhere = set(labels).intersection(*[language.without_examples(labels) for language in languages
+                                         if not language.without_labels])
     warnings = [f"all: no training example of {label}, so it cannot be learnt"
                 for label in sorted(nowhere)]
     warnings += [f"all: labels that may be one: {' and '.join(map(shown, group))}"
@@ -159,9 +184,13 @@ def _warnings(languages: list[Language], labels: tuple[str, ...],
     for language in languages:
         code, limit = language.code, settings.warn_language_divergence
         missing = [label for label in language.without_examples(labels) if label not in nowhere]
-        if missing:
+        if language.without_labels:
+            warnings.append(f"{code}: no labels to learn from; the student learns it from what its "
+                            "teachers answer, and its validation is agreement with them" + (
+                                "" if language.counts["test"].any() else ", and so is its test"))
+        elif missing:
             warnings.append(f"{code}: no training example of {', '.join(missing)}")
-        if language.divergence > limit:
+        if language.divergence is not None and language.divergence > limit:
             warnings.append(f"{code}: its label distribution differs from the mean of all "
                             f"languages: KL {language.divergence:.2f} nats, above {limit:g}")
         if own := language.validation["warnings"]:

@@ -31,8 +31,8 @@ class Language:
     """Its validation.json."""
     counts: dict[str, NDArray[np.int64]]
     """Rows per label of each labelled split. *Shape:* (K,) each"""
-    divergence: float
-    """KL(its train || mean of all languages' train) in nats."""
+    divergence: float | None
+    """KL(its train || mean of all languages' train) in nats; None where there are no labels."""
     unlabelled: tuple[int, int]
     """Texts without labels: of the source, and mixed from training texts (`data.mixed`)."""
 
@@ -42,11 +42,18 @@ class Language:
         return np.asarray(sum(self.counts[split] for split in LABELLED), dtype=np.int64)
 
     @property
+    def without_labels(self) -> bool:
+        """Whether no training row has a label."""
+        return not self.counts["train"].any()
+
+    @property
     def imbalance(self) -> float:
         return label_distribution.imbalance(self.counts["train"])
 
-    def split_divergence(self, split: str) -> float:
-        """KL(`split` || train) in nats."""
+    def split_divergence(self, split: str) -> float | None:
+        """KL(`split` || train) in nats; None where one of them has no labels."""
+        if self.without_labels or not self.counts[split].any():
+            return None
         return label_distribution.divergence(self.counts[split], self.counts["train"])
 
     def without_examples(self, labels: Sequence[str]) -> list[str]:

@@ -154,6 +154,41 @@ def test_a_probe_of_no_encoder(like: str) -> None:
         pinned("ko", like=like)
 
 
+class TestWithoutLabels:
+    def pinned(self, like: str | None = None, text: str = BASE) -> Params:
+        return read(edit.pinned(text, read(text), onboarding("ko", "pl"), None, like, ["ko"]))
+
+    def test_teachers_of_several_languages_score_it(self) -> None:
+        after = self.pinned()
+        assert "ko" not in after.teachers
+        assert after.taught_on("pl") == ("pl",)
+        assert after.scored_by("both") == ("en", "fr", "ko")
+        assert after.taught_on("both") == ("en", "fr")
+        assert all("ko" not in after.scored_by(name) for name in ("large", "fr", "fr2", "pl"))
+
+    def test_or_the_one_that_is_named(self) -> None:
+        after = self.pinned(like="fr")
+        assert after.scored_by("fr") == ("fr", "ko")
+        assert "ko" not in after.scored_by("both")
+
+    def test_or_a_new_one_that_is_taught_on_the_others(self) -> None:
+        after = self.pinned(like="probe:hub/e5")
+        assert after.teachers["ko"].kind == "probe"
+        assert after.taught_on("ko") == ("en", "fr")
+        assert after.scored_by("ko") == ("en", "fr", "ko")
+        assert after.distil.teachers == ("both", "fr", "ko", "pl")
+
+    def test_a_new_one_that_knows_only_what_it_is_taught(self) -> None:
+        with pytest.raises(ParamsError, match="--teacher: expected, as there are no labels, one "
+                                              "that can score a language untaught, found a linear"):
+            self.pinned(like="linear")
+
+    def test_linear_teachers_cannot_score_it(self) -> None:
+        linear = read("languages: [en, fr]\nteachers: {all: {kind: linear, languages: [all]}}\n"
+                      "distil: {top_k: 1}\nbaseline: {teacher: all}\n")
+        assert edit.scorers(linear, None) == edit.scorers(linear, "all") == []
+
+
 def test_the_new_languages_data_has_another_name() -> None:
     assert read(pinned("ko", data="ko-KR")).data.configs == {"ko": "ko-KR"}
     assert read(pinned("nb", data="no")).data.configs == {"nb": "no"}

@@ -149,6 +149,30 @@ def test_a_file_of_several_languages(project: Project) -> None:
         sources.read(data, "ko")
 
 
+@pytest.mark.parametrize("source", ["files", "dataset"])
+@pytest.mark.parametrize("given", [(), ("test",)])
+def test_a_language_may_have_logs_alone(project: Project, source: str,
+                                        given: tuple[str, ...]) -> None:
+    for split in given:
+        project.write(f"data/mine/pt/{split}.csv", csv_of(examples("en", split)))
+    project.write("data/mine/pt/logs.csv", b"text\nbom dia\n")
+    files = "".join(f"  - {{split: {split}, path: pt/{split}.csv}}\n" for split in (*given, "logs"))
+    project.write("data/mine/README.md",
+                  f"---\nconfigs:\n- config_name: pt\n  data_files:\n{files}---\n")
+    settings = Data(source=source, path="data/mine", splits=Splits(unlabelled="logs"))
+    tables = sources.read(settings, "pt").tables
+    assert set(tables) == {*given, "unlabelled"}
+    assert tables["unlabelled"]["label"].to_pylist() == [None]
+
+
+def test_labels_in_train_need_them_in_validation(project: Project) -> None:
+    project.rows("data/en/logs.jsonl", [{"text": "a"}])
+    Path("data/en/validation.jsonl").unlink()
+    with pytest.raises(DataError, match="expected en's split 'validation', found no file"):
+        sources.read(Data(source="files", files="{language}/{split}.jsonl",
+                          splits=Splits(unlabelled="logs")), "en")
+
+
 def test_splits_by_the_source_s_names(project: Project) -> None:
     Path("data/en/validation.jsonl").rename("data/en/dev.jsonl")
     source = sources.read(Data(source="files", files="{language}/{split}.jsonl",

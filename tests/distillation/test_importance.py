@@ -17,7 +17,7 @@ from amtss.distillation import importance
 from amtss.distillation.importance import fit
 from amtss.logits import pool
 from amtss.logits.mixing import MIXINGS, arithmetic
-from amtss.logits.pool import Pool
+from amtss.logits.pool import LanguagePool, Pool
 from amtss.logits.softmax import Array, softmax
 
 shares = st.floats(0.01, 1)
@@ -270,3 +270,32 @@ class TestUpdate:
         after = importance.update(before, teachers, strategy, losses)
         assert after == fit(teachers, strategy, losses)
         assert (after is before) == (strategy != "boosted")
+
+
+class TestWithoutLabels:
+    """A language whose validation has no labels to fit weights on."""
+
+    def members(self, *teachers: str, taught: tuple[int, ...],
+                labelled: bool = True) -> LanguagePool:
+        logits = np.random.default_rng(0).normal(size=(len(teachers), 6, 3)).astype(np.float32)
+        return LanguagePool(teachers, taught, {"validation": logits}, np.zeros(6, dtype=np.int64),
+                            "geometric", labelled)
+
+    @pytest.mark.parametrize(("teachers", "column"), [
+        (("a", "b", "c"), [1 / 3, 2 / 3, 0]), (("a", "c"), [1, 0]), (("c", "d"), [0.5, 0.5])])
+    def test_takes_the_mean_of_the_others_columns(self, teachers: tuple[str, ...],
+                                                  column: list[float]) -> None:
+        weights = fit({
+            "pt": self.members(*teachers, taught=(0,) * len(teachers), labelled=False),
+            "en": self.members("a", "b", taught=(1, 0)), "fr": self.members("b", taught=(1,)),
+            "es": self.members("b", taught=(1,))}, "own")
+        assert list(weights) == ["pt", "en", "fr", "es"]
+        assert [*weights["pt"].values()] == pytest.approx(column)
+        assert tuple(weights["pt"]) == teachers
+
+    def test_follows_the_others_when_they_change(self) -> None:
+        pools = {"en": self.members("a", "b", taught=(1, 1)),
+                 "pt": self.members("a", "b", taught=(0, 0), labelled=False)}
+        losses = {code: np.linspace(0, 3, 6) for code in pools}
+        weights = importance.update(fit(pools, "boosted"), pools, "boosted", losses)
+        assert weights["pt"] == pytest.approx(weights["en"])

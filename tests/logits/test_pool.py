@@ -11,7 +11,7 @@ from amtss.logits import cache as logits_cache
 from amtss.logits import pool
 from amtss.logits.cache import Logits
 from amtss.logits.mixing import MIXINGS, Validation
-from amtss.logits.pool import Pool
+from amtss.logits.pool import LanguagePool, Pool
 from amtss.logits.softmax import softmax
 
 
@@ -107,3 +107,29 @@ class TestGoldProbabilities:
         every = softmax(members.logits["validation"])
         expected = [[every[t, n, members.gold[n]] for n in range(24)] for t in range(2)]
         np.testing.assert_allclose(members.gold_probabilities(), expected)
+
+
+class TestStandIns:
+    COLUMN = {"a": 0.3, "b": 0.7}  # noqa: RUF012
+
+    def members(self, labelled: bool, mixing: str = "geometric") -> LanguagePool:
+        logits = np.random.default_rng(1).normal(size=(2, 40, 3)).astype(np.float32)
+        return LanguagePool(("a", "b"), (0, 0), {"validation": logits}, np.full(40, -1), mixing,
+                            labelled)
+
+    def test_are_what_the_mixture_answers(self) -> None:
+        members = self.members(labelled=False)
+        filled = members.with_stand_ins(self.COLUMN)
+        np.testing.assert_array_equal(
+            filled.gold, members.soft_targets("validation", self.COLUMN).argmax(axis=-1))
+        assert len(set(filled.gold.tolist())) == 3
+        assert filled.with_stand_ins({"a": 1.0, "b": 0.0}).gold.tolist() != filled.gold.tolist()
+
+    def test_are_not_put_over_labels(self) -> None:
+        members = self.members(labelled=True)
+        assert members.with_stand_ins(self.COLUMN) is members
+
+    def test_a_regression_has_nothing_to_be_fitted_on(self) -> None:
+        np.testing.assert_array_equal(
+            self.members(labelled=False, mixing="stacked").soft_targets("validation", self.COLUMN),
+            self.members(labelled=False).soft_targets("validation", self.COLUMN))

@@ -115,6 +115,56 @@ class TestFloor:
         assert verdict_table(verdict).rows[2][-1] == "fails: max_language_drop"
 
 
+class TestWithoutLabels:
+    """French was learnt without labels."""
+
+    TESTED = replace(version(2, floor={"en": 79.0}, en=80.0, fr=70.0), without_labels={"fr": None})
+    MUTE = replace(version(2, floor={"en": 79.0}, en=80.0), languages=("en", "fr"),
+                   test={"en": "same", "fr": "logs"}, without_labels={"fr": 91.0})
+
+    def test_with_a_labelled_test_it_is_compared_as_others_are(self) -> None:
+        assert failed(compare(self.TESTED, OLD, settings())) == []
+        worse = replace(self.TESTED, accuracy={"en": 80.0, "fr": 60.0})
+        assert failed(compare(worse, OLD, settings())) == [
+            ("max_average_drop", "all"), ("max_language_drop", "fr")]
+
+    def test_has_no_floor(self) -> None:
+        candidate = replace(self.TESTED, floor={"en": 79.0}, accuracy={"en": 80.0, "fr": 1.0})
+        verdict = compare(candidate, None, settings(floor="refuse"))
+        assert not verdict.failed
+        assert verdict.notes == ("fr was learnt without labels and has no linear floor; its test "
+                                 "has labels.",)
+
+    @pytest.mark.parametrize(("least", "broken"), [(91.0, []), (91.01, [("min_agreement", "fr")])])
+    def test_without_one_agreement_has_a_rule_of_its_own(
+            self, least: float, broken: list[tuple[str, str]]) -> None:
+        params = settings(min_agreement=least)
+        assert failed(compare(self.MUTE, None, params)) == broken
+        assert failed(compare(self.MUTE, self.MUTE, params)) == broken
+
+    def test_says_so(self) -> None:
+        verdict = compare(self.MUTE, None, settings(min_agreement=95.0))
+        with pytest.raises(RegistryError, match=(
+                r"min_agreement: expected the student to agree with its teachers on at least "
+                r"95\.00% of the test texts of fr, which have no labels, found 91\.00; ")):
+            verdict.enforce()
+        assert ("fr (agreement)", NONE, "91.00", NONE, NONE, "fails: min_agreement") in (
+            verdict_table(verdict).rows)
+        assert "91.00 is the student's agreement with its teachers" in verdict.notes[0]
+
+    def test_other_logs_are_no_other_test(self) -> None:
+        later = replace(self.MUTE, test={"en": "same", "fr": "more logs"})
+        assert failed(compare(later, self.MUTE, settings())) == []
+        assert failed(compare(self.TESTED, self.MUTE, settings())) == []
+
+    def test_a_labelled_test_is_not_given_up(self) -> None:
+        verdict = compare(self.MUTE, OLD, settings())
+        assert failed(verdict) == [("test", "fr")]
+        with pytest.raises(RegistryError, match=r"expected labels in the test of fr, as version 1 "
+                                                r"had, found none; give it a labelled test"):
+            verdict.enforce()
+
+
 CODES = ("ar", "en", "fr", "ru")
 POINTS = st.floats(0, 100).map(lambda value: round(value, 2))
 FIGURES = st.fixed_dictionaries({"en": POINTS, "fr": POINTS},

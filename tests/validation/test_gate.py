@@ -13,12 +13,13 @@ from amtss.config.schema import (
     Data,
     Distil,
     Params,
+    Sample,
     Splits,
     Student,
     TransformerTeacher,
     Validation,
 )
-from amtss.data import corpus, demo, mixing
+from amtss.data import corpus, demo, mixing, sampling
 from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.errors import CheckpointError, DataError
 from amtss.paths import SPLITS, Layout
@@ -278,6 +279,46 @@ def test_mixed_texts_are_told_apart_from_the_source_s_own(project: Project) -> N
         "ab: no unlabelled split 'logs'", "cd: no unlabelled split 'logs'"]
     assert ("Texts without labels, own and mixed from training rows (`data.mixed`): "
             "ab 0 and 22, cd 0 and 0.\n") in (project.layout.gate / "summary.md").read_text()
+
+
+class TestWithoutLabels:
+    def write(self, project: Project, labelled_test: bool) -> None:
+        """Two languages with labels, and pt with logs alone, but maybe with a labelled test."""
+        project.write("en")
+        project.write("fr")
+        logs = {"unlabelled": pa.table({"id": [str(i) for i in range(40)],
+                                        "text": [f"olá {i}" for i in range(40)],
+                                        "label": pa.nulls(40, pa.string())})}
+        if labelled_test:
+            logs["test"] = pa.table({"id": ["0", "1"], "text": ["a", "b"],
+                                     "label": ["pay", "chat"]})
+        corpus.write(project.layout, "pt", sampling.sample(logs, Sample(), "pt", 0), None)
+        expectations.validate(params_of("ab"), project.layout, "pt")
+
+    @pytest.mark.parametrize(("labelled_test", "rows", "note"), [
+        (True, 2, ""), (False, 0, ", and so is its test")])
+    def test_is_no_error_and_said(self, project: Project, labelled_test: bool, rows: int,
+                                  note: str) -> None:
+        self.write(project, labelled_test)
+        params = params_of("en", "fr", "pt")
+        teacher = TransformerTeacher(languages=("en", "fr"), scores=("all",))
+        project.gate(params.model_copy(update={"teachers": {"multilingual": teacher}}))
+        found = project.read("distribution.json")
+        assert found["warnings"] == [
+            "pt: no labels to learn from; the student learns it from what its teachers answer, and "
+            f"its validation is agreement with them{note}"]
+        own = found["languages"]["pt"]
+        assert own["rows"] == {"train": 0, "validation": 0, "test": rows}
+        assert own["divergence"] is own["split_divergence"]["test"] is None
+        summary = (project.layout.gate / "summary.md").read_text(encoding="utf-8")
+        assert f"| pt | 0 | 0 | {rows} | – | – | – | – | 0 |" in summary
+
+    def test_no_teacher_can_be_taught_on_it(self, project: Project) -> None:
+        self.write(project, labelled_test=True)
+        with pytest.raises(DataError, match=(
+                r"^teachers\.pt\.languages: expected languages with labelled training rows, found "
+                r"pt, which has texts without labels alone; ")):
+            project.gate(params_of("en", "fr", "pt"))
 
 
 def test_a_language_far_from_the_mean_is_a_warning(project: Project) -> None:
