@@ -1,5 +1,6 @@
 import csv
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -8,7 +9,7 @@ from support.project import Project, Row, inside, run
 from amtss.annotation import answers
 from amtss.annotation.answers import Applied
 from amtss.config.params import load_params
-from amtss.data import corrections, cutting, sources
+from amtss.data import corpus, corrections, cutting, sources
 from amtss.errors import DataError
 from amtss.files import write_json
 from amtss.paths import Layout
@@ -131,3 +132,21 @@ def test_a_row_of_a_split_that_is_cut_off_train(sheets: Project) -> None:
     corrected = corrections.correct(tables, Layout(Path()).corrections("en"))
     assert corrected["test"]["label"][0].as_py() == new
     assert corrected["train"].equals(tables["train"])
+
+
+def test_labelled_logs_are_what_a_language_without_labels_is_taught_on(sheets: Project) -> None:
+    def edit(values: dict[str, Any]) -> None:
+        values["languages"].append("ko")
+        values["data"]["splits"] = {"unlabelled": "logs"}
+
+    sheets.params(edit)
+    sheets.rows("data/ko/logs.jsonl", [{"id": str(number), "text": f"text {number}"}
+                                       for number in range(90)])
+    apply(*(line("ko", "unlabelled", row, label=("pay", "ship", "chat")[row % 3])
+            for row in range(60)))
+    for command in ("settings", "sources", "data ko"):
+        assert run(*command.split()) == 0
+    found = corpus.load(Layout(Path()), "ko")
+    assert {split: len(table) for split, table in found.splits.items()} == {
+        "train": 36, "validation": 12, "test": 12, "unlabelled": 30}
+    assert all(found.has_labels(split) for split in ("train", "validation", "test"))
