@@ -585,8 +585,6 @@ def test_wrong_command_line(project: Project, capfd: pytest.CaptureFixture[str],
 
 @pytest.mark.parametrize(("options", "stdin", "says"), [
     ("--lang de hi", b"", ("--lang", "en, fr", "'de'")),
-    ("hi", b"", ("--lang", "en, fr", "''")),
-    ("", b"hi\n", ("--lang", "en, fr", "''")),
     ("--lang en --model nowhere hi", b"", ("nowhere", "model.safetensors")),
     ("--lang en --model artifacts/teachers/en hi", b"", ("teachers/en", "'xlm-roberta'")),
     ("--lang en", b'{"text": "hi"\n', ("stdin:1", "JSON")),

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
+from pyarrow import compute
 
 from amtss import files, hub
 from amtss.config.schema import Data, Splits
@@ -129,35 +130,37 @@ def _optional(data: Data, present: Collection[str]) -> Collection[str]:
 def _files(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, Split]:
     """The `wanted` splits, those of them that the language has or must have."""
     paths = {split: _path(data, language, name) for split, name in wanted.items()}
-    files = {split: read_file(path, data.columns.label) for split, path in paths.items()
-             if path.is_file()}
-    present = files if not data.columns.language else {
-        split: own for split, file in files.items()
-        if (own := _of_language(data, language, split, file)) is not None}
-    for split, name in wanted.items():
+    here = [split for split, path in paths.items() if path.is_file()]
+    _check_present(data, language, paths, here, "no file")
+    files = {split: read_file(paths[split], data.columns.label) for split in here}
+    if not data.columns.language:
+        return files
+    languages = {split: _strings(language, "language", _column(
+        language, file.columns, "language", data.columns.language))
+        for split, file in files.items()}
+    own = data.configs.get(language, language)
+    has = [split for split in here if own in languages[split].to_pylist()]
+    others = {value for split in here for value in languages[split].to_pylist() if value}
+    found = ", ".join(sorted(others)[:10]) or "none"
+    _check_present(data, language, paths, has, f"rows of {found}")
+    masks = {split: compute.equal(languages[split], own).fill_null(False) for split in has}
+    return {split: files[split]._replace(columns={
+        name: column and partial(_filtered, column, masks[split])
+        for name, column in files[split].columns.items()}) for split in has}
+
+
+def _check_present(data: Data, language: str, paths: Mapping[str, Path], present: Collection[str],
+                   found: str) -> None:
+    for split, path in paths.items():
         if split not in present and split not in _optional(data, present):
-            found = "no row in the column of languages" if split in files else "no file"
-            raise DataError(f"{paths[split]}: expected {language}'s split {name!r}, found {found}; "
+            raise DataError(f"{path}: expected {language}'s split {split!r}, found {found}; "
                             "correct data.path, data.files or data.configs in params.yaml, set "
                             "data.splits.missing: cut, or name texts without labels in "
                             "data.splits.unlabelled")
-    return present
 
 
-def _of_language(data: Data, language: str, name: str, split: Split) -> Split | None:
-    """The rows of a split that are in `language`, by its column; None if there are none."""
-    column = _column(f"{language}/{name}", split.columns, "language", data.columns.language)
-    values = _strings(f"{language}/{name}", "language", column).to_pylist()
-    wanted = data.configs.get(language, language)
-    if wanted not in values:
-        return None
-    mask = pa.array([value == wanted for value in values])
-    return split._replace(columns={key: read and partial(_filtered, read, mask)
-                                   for key, read in split.columns.items()})
-
-
-def _filtered(read: Callable[[], pa.ChunkedArray], mask: pa.Array) -> pa.ChunkedArray:
-    return read().filter(mask)
+def _filtered(column: Callable[[], pa.ChunkedArray], mask: pa.Array) -> pa.ChunkedArray:
+    return column().filter(mask)
 
 
 def _path(data: Data, language: str, split: str) -> Path:

@@ -144,8 +144,8 @@ def test_a_file_of_several_languages(project: Project) -> None:
     assert {split: rows_of(table) for split, table in sources.read(data, "fr").tables.items()} == {
         "train": [{"id": "0", "text": "a", "label": "x"}, {"id": "1", "text": "c", "label": "y"}]}
     assert set(sources.read(data, "en").tables) == {"train", "test"}
-    with pytest.raises(DataError, match=r"^ko/train: expected rows of 'ko' in the column of "
-                                        r"languages, found en, fr-FR; correct languages or"):
+    with pytest.raises(DataError, match=r"train\.csv: expected ko's split 'train', found rows of "
+                                        r"en, fr-FR; correct data\.path, data\.files or data\."):
         sources.read(data, "ko")
 
 

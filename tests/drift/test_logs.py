@@ -89,7 +89,7 @@ class TestRead:
         with pytest.raises(DataError, match="expected strings in the column 'text', found list"):
             read(path)
 
-    @pytest.mark.parametrize(("name", "says"), [("log.txt", "ends in .csv, .jsonl"),
+    @pytest.mark.parametrize(("name", "says"), [("log.txt", "ends in .csv, .tsv, .jsonl"),
                                                 ("none.csv", "a file of logs, found none")])
     def test_files_that_cannot_be_read(self, tmp_path: Path, name: str, says: str) -> None:
         (tmp_path / "log.txt").touch()
