@@ -185,7 +185,6 @@ def read_file(path: Path, labels: Sequence[str]) -> Split:
 
 
 def _dataset(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, Split]:
-    """As `_files`."""
     config = data.configs.get(language, language)
     if data.path == "data":
         assert data.hub is not None  # ensured by Data's validator
