@@ -5,6 +5,8 @@ from pathlib import Path
 
 LINEAGE = ("params.yaml", "dvc.lock")
 """Files that a commit must hold to repeat the pipeline."""
+CORRECTIONS = "corrections"
+"""Folder of labels that annotators have corrected; it belongs into git too."""
 
 SPLITS = ("train", "validation", "test", "unlabelled")
 
@@ -29,8 +31,8 @@ class Layout:
         return self.artifacts / "settings.json"
 
     def corrections(self, language: str) -> Path:
-        """Labels that annotators have corrected, a file that belongs into git; often missing."""
-        return self.root / "corrections" / f"{language}.csv"
+        """Labels that annotators have corrected; often missing."""
+        return self.root / CORRECTIONS / f"{language}.csv"
 
     @property
     def sources(self) -> Path:

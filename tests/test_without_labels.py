@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from huggingface_hub import ModelCard
 from support.training import LABELS, ROWS, Project, onboarding, prepared, rewrite_logits, table
 
 from amtss import records
+from amtss.annotation import suspects
 from amtss.config.schema import Sample
 from amtss.data import corpus
 from amtss.data.sampling import sample
 from amtss.distillation import algorithm1
-from amtss.errors import CheckpointError, ParamsError
+from amtss.errors import AmtssError, CheckpointError, ParamsError
 from amtss.evaluation import evaluate
 from amtss.files import write_json
+from amtss.inference import card, facts
+from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
 from amtss.registry import register
 from amtss.report import accuracy
@@ -161,6 +165,28 @@ class TestWithoutOne:
         assert set(version.accuracy) == set(version.floor or {}) == {"en", "fr", "ru"}
         assert version.without_labels["pl"] == (
             records.metrics(mute.layout)["without_labels"]["pl"]["agreement"])
+
+
+    def test_no_accuracy_is_promised(self, mute: Project) -> None:
+        student = PytorchPredictor(mute.layout.student)
+        assert student.thresholds["pl"] == []
+        [answer] = student.predict(["enpay1"], "pl", min_accuracy=0.5)
+        assert answer.label is None
+        selective = records.metrics(mute.layout)["selective"]
+        assert all("pl" not in figures["coverage"] for figures in selective.values())
+        assert "pl" not in records.metrics(mute.layout)["untold"]["accuracy"]
+        assert student.recognise(["frship1 frship2"]) == ["fr"]
+
+    def test_its_card_says_so(self, mute: Project) -> None:
+        known = facts.gather(mute.params, mute.layout, mute.layout.student)
+        text = card.content(card.Model("student", LABELS, mute.params.languages, 16, known))
+        assert "It has learnt pl without labels: its accuracy there is unknown." in text
+        data = ModelCard(text).data
+        assert [result.dataset_config for result in data.eval_results] == ["en", "fr", "ru"]
+
+    def test_no_label_is_suspicious(self, mute: Project) -> None:
+        with pytest.raises(AmtssError, match=r"^pl/train: expected rows with labels, found none"):
+            suspects.suspects(mute.params, mute.layout, "pl", "train")
 
 
 @pytest.mark.parametrize(("codes", "message"), [

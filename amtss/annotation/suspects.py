@@ -31,13 +31,16 @@ def suspects(params: Params, layout: Layout, language: str, split: str,
     decided on; and how many there are.
 
     Raises:
-        AmtssError: the project has no such language, or an earlier stage's artifact is missing,
-            altered or stale.
+        AmtssError: the project has no such language, the split has no labels, or an earlier stage's
+            artifact is missing, altered or stale.
     """
     if language not in params.languages:
         raise AmtssError(f"--lang: expected one of {', '.join(params.languages)}, found "
                          f"{language!r}; name one of them")
     labels, corpus = records.labels(layout), load(layout, language)
+    if not corpus.has_labels(split):
+        raise AmtssError(f"{language}/{split}: expected rows with labels, found none; name another "
+                         f"--split, or label some that `amtss label-next --lang {language}` lists")
     found = find(corpus, split, labels,
                  evidence.probabilities(params, layout, corpus, labels, split))
     decided = {row.key for row in corrections.read(layout.corrections(language))}

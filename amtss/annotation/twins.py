@@ -46,7 +46,7 @@ def conflicts(splits: Mapping[str, pa.Table]) -> list[list[Place]]:
     for split, table in splits.items():
         rows = zip(forms(table), table["id"].to_pylist(), table["label"].to_pylist(), strict=True)
         for row, (form, name, label) in enumerate(rows):
-            if any(form):
+            if any(form) and label is not None:
                 groups[form].append(Place(split, row, name, label))
     return [group for group in groups.values() if len({place.label for place in group}) > 1]
 

@@ -13,7 +13,7 @@ from amtss.files import read_json, verify
 from amtss.inference import export, facts
 from amtss.locks import alone
 from amtss.models import checkpoint
-from amtss.paths import LINEAGE, Layout
+from amtss.paths import CORRECTIONS, LINEAGE, Layout
 from amtss.registry import cards, store, tracking, versions
 from amtss.registry.versions import CHALLENGER, CHAMPION, Version
 from amtss.temporary import temporary_folder
@@ -79,7 +79,7 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         test=measured["test"],
         errors={code: records.validation(layout, code)["errors"] for code in languages},
         commit=git.head(layout.root), lock=tracking.lock(layout),
-        dirty=", ".join(git.changed(layout.root, LINEAGE)) or None,
+        dirty=", ".join(git.changed(layout.root, (*LINEAGE, CORRECTIONS))) or None,
         runtime=params.serving.runtime, min_accuracy=params.serving.min_accuracy,
         floor={code: floor[code] for code in languages if code in floor},
         without_labels={code: found and found["agreement"]

@@ -50,7 +50,8 @@ def test_the_worst_comes_first_and_twins_stand_together() -> None:
 
 def test_of_twins_the_commonest_label_is_not_suspicious() -> None:
     train = rows(("hi", "chat"), ("hi!", "chat"), ("Hi", "pay"))
-    english = Corpus("en", {"train": train, "validation": train, "test": train}, "", None)
+    mute = train.set_column(2, "label", pa.nulls(3, pa.string()))
+    english = Corpus("en", {"train": train, "validation": train, "test": mute}, "", None)
     lines = suspects.find(english, "train", LABELS, answers(*[(0, 0.5)] * 3))
     assert [line.row for line in lines] == [2]
 

@@ -208,13 +208,15 @@ class TestDirty:
         monkeypatch.chdir(committed.layout.root)
         with open("params.yaml", "a") as file:
             file.write("# another\n")
+        write_text(committed.layout.corrections("en"), "split,id,key,old,new\n")
         assert run("register") == 0
         assert capfd.readouterr().out.splitlines()[1] == (
-            "params.yaml: not committed; `git add params.yaml && git commit`, so that a "
-            "later onboarding or `dvc repro` can repeat this run")
+            "params.yaml, corrections: not committed; `git add params.yaml corrections && git "
+            "commit`, so that a later onboarding or `dvc repro` can repeat this run")
         found = versions.find(committed.params, committed.layout, 1)
-        assert (found.commit, found.dirty) == (git(committed, "rev-parse", "HEAD"), "params.yaml")
-        assert entity(committed).tags["dirty"] == "params.yaml"
+        assert (found.commit, found.dirty) == (git(committed, "rev-parse", "HEAD"),
+                                               "params.yaml, corrections")
+        assert entity(committed).tags["dirty"] == "params.yaml, corrections"
         assert run("register") == 0
         assert "not committed" not in capfd.readouterr().out
 
