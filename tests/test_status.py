@@ -85,10 +85,10 @@ def test_states(reproduced: Pipeline, tmp_path: Path) -> None:
     before = states()
     assert set(before.values()) == {"done"}
     assert {*before} >= {"settings", "data@ko", "teach@multilingual", "score@en", "report"}
-    pipeline.set(demo("en", "fr", "ko", "ru", scores=None))
+    pipeline.set(demo("en", "fr", "ko", "ru", scores=["en", "fr", "ko", "ru"]))
     shutil.rmtree(layout.report)
     (layout.root / "amtss/evaluation/floor.py").write_text("# changed\n")
     after = states()
     assert {name: state for name, state in after.items() if state != before.get(name)} == {
-        "settings": "stale", "floor": "stale", "report": "not here",
+        "settings": "stale", "floor": "stale", "evaluate": "stale", "report": "not here",
         **dict.fromkeys(("data@ru", "validate@ru", "teach@ru", "score@ru"), "never run")}
