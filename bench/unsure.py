@@ -58,16 +58,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     corpora = [corpus.load(layout, code) for code in student.languages]
     for own in corpora:
         own.splits["test"] = own["test"].slice(0, options.rows or None)
-    gold = {own.language: own.label_ids("test", labels) for own in corpora}
+    gold = {own.language: own.label_ids("test", labels) for own in corpora
+            if own.has_labels("test")}
     rows = {own.language: student.probabilities(*own.texts("test"), own.language)
             for own in corpora}
     bins = params.evaluation.bins
     figures = {"told": {}, "calibration error": {}, "uncalibrated": {}}
-    for code, answers in rows.items():
-        hot = softmax(student.temperatures[code] * answers_log(answers))
-        figures["told"][code] = accuracy(answers.argmax(axis=1), gold[code])
-        figures["calibration error"][code] = calibration_error(answers, gold[code], bins)
-        figures["uncalibrated"][code] = calibration_error(hot, gold[code], bins)
+    for code, actual in gold.items():
+        raw = softmax(student.temperatures[code] * logarithm(rows[code]))
+        figures["told"][code] = accuracy(rows[code].argmax(axis=1), actual)
+        figures["calibration error"][code] = calibration_error(rows[code], actual, bins)
+        figures["uncalibrated"][code] = calibration_error(raw, actual, bins)
     untold = selective.untold(student, corpora, rows, gold)
     figures |= {"right language": untold["languages"], "not told": untold["accuracy"]}
     answered = selective.abstaining(student, rows, gold)
@@ -75,11 +76,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return {"languages": figures, "abstaining": answered, "left": left}
 
 
-def answers_log(answers: Any) -> Any:
-    """Logarithms of probabilities; of none, that of the least number."""
+def logarithm(probabilities: Any) -> Any:
+    """Finite also where a probability is 0."""
     import numpy as np
 
-    return np.log(np.maximum(answers, np.finfo(float).tiny))
+    return np.log(np.maximum(probabilities, np.finfo(float).tiny))
 
 
 def left_out(student: Any, folder: Path | None, asked: float) -> dict[str, float]:
