@@ -107,8 +107,10 @@ def table(found: dict[str, Any]) -> str:
     rows = []
     for asked, own in answered.items():
         right = [own["accuracy"][code] for code in codes if code in own["accuracy"]]
+        span = (f"{own['accuracy']['average']:.1f} ({min(right):.1f} to {max(right):.1f})"
+                if right else None)
         rows.append({"asked": asked, "answered": f"{own['coverage']['average']:.1f}",
-                     "right of these": measuring.spread(right, 1) if right else None,
+                     "right of these": span,
                      **{f"{kind} left": f"{share:.1f}"
                         for kind, share in found["left"][asked].items()}})
     return "\n".join([measuring.table("Languages", languages),
