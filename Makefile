@@ -24,14 +24,20 @@ check: $(VENV)/installed  ## style, types, and which package imports which
 # the project to measure, where `dvc repro` has ended; folders of other texts, if you have some
 PROJECT ?= .
 TEXTS ?=
+# MASSIVE and XNLI, {language}/{split}.jsonl and {language}/*.parquet, if you have them
+MASSIVE ?=
+XNLI ?=
 
-bench: $(VENV)/bench  ## run all benchmarks; PROJECT=FOLDER TEXTS="FOLDER ..."
+bench: $(VENV)/bench  ## run all benchmarks; PROJECT=FOLDER TEXTS="FOLDER ..." MASSIVE=FOLDER XNLI=FOLDER
 	python bench/training_profile.py $(PROJECT) --out bench/training_profile.json
 	python bench/training.py $(PROJECT) --out bench/training.json
 	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json
 	python bench/languages.py $(PROJECT) --out bench/languages.json
 	python bench/vocabulary.py $(PROJECT) $(if $(TEXTS),--texts $(TEXTS)) --sides \
 	  --out bench/vocabulary.json
+	python bench/unsure.py $(PROJECT) $(if $(XNLI),--foreign $(XNLI)) --out bench/unsure.json
+	python bench/drift.py $(PROJECT) $(if $(XNLI),--foreign $(XNLI)) --out bench/drift.json
+	$(if $(MASSIVE),python bench/labels.py $(MASSIVE) --out bench/labels.json)
 	python bench/serving.py $(PROJECT) --rounds 3 --out bench/serving.json
 	python bench/at_once.py --rounds 1 --out bench/at_once.json
 	python bench/scaling.py --languages 5 --out bench/scaling.json

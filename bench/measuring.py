@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 
-def parser(about: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that all benchmarks of training have."""
+def parser(about: str | None, folder: str = "a folder where `dvc repro` has ended"
+           ) -> argparse.ArgumentParser:
+    """A parser with the options that all benchmarks of training have; `folder` is what they read.
+    """
     parser = argparse.ArgumentParser(description=about,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("project", type=Path, nargs="?", default=Path(),
-                        help="a folder where `dvc repro` has ended")
+    parser.add_argument("project", type=Path, nargs="?", default=Path(), help=folder)
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)),
                         help="processes at once, each with one thread")
     parser.add_argument("--out", type=Path, default=None, help="write the figures to a JSON file")

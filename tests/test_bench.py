@@ -2,13 +2,14 @@
 
 import importlib
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from support.project import ROOT
-from support.training import LABELS, LANGUAGES, scored
+from support.training import LABELS, LANGUAGES, distilled, scored, table
 
 from amtss.data import corpus
 from amtss.paths import Layout
@@ -100,6 +101,38 @@ def test_a_trained_student_is_trimmed(task: Any, tmp_path: Path) -> None:
         same = ~side["otherwise"]
         assert np.array_equal(side["right"][same], full["right"][same])
     assert trimmed[-1]["side"] in bench.table({"trained": bench.compared([full, *trimmed])})
+
+
+def test_a_student_is_measured_where_it_is_unsure_and_where_texts_drift(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    distilled(tmp_path)
+    unsure, drift = (importlib.import_module(name) for name in ("unsure", "drift"))
+    unsure.main([str(tmp_path), "--out", str(tmp_path / "unsure.json")])
+    found = json.loads((tmp_path / "unsure.json").read_text(encoding="utf-8"))["found"]
+    assert set(found["languages"]["told"]) == {*LANGUAGES, "average"}
+    assert all(0 <= share <= 100 for left in found["left"].values() for share in left.values())
+    drift.main([str(tmp_path), "--sizes", "20", "--runs", "2", "--out",
+                str(tmp_path / "drift.json")])
+    found = json.loads((tmp_path / "drift.json").read_text(encoding="utf-8"))["found"]
+    kinds = {row["drift"]: row for row in found["drifts"]}
+    assert kinds["none: test"]["all"] == 0
+    assert kinds["keyboard noise"]["all"] == 100
+
+
+def test_most_of_the_first_suspects_are_swapped_labels(tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    (tmp_path / "en").mkdir()
+    for split, rows in (("train", 300), ("validation", 60), ("test", 60)):
+        found = table("en", split, rows)
+        (tmp_path / "en" / f"{split}.jsonl").write_text(
+            "".join(f"{json.dumps(row)}\n" for row in found.to_pylist()), encoding="utf-8")
+    labels = importlib.import_module("labels")
+    found = labels.swapped(tmp_path, "label", "en", 0, 0)
+    assert found["of the first 2%"] > 5 * 100 * labels.SWAPPED
+    curve = labels.next_rows(tmp_path, "label", "en", 0, 0, None)
+    assert all(0 <= curve[name] <= 100 for name in ("begin", "random 200", "chosen 200"))
 
 
 @pytest.mark.slow
