@@ -30,8 +30,6 @@ NAMES = {"train": ("train", "training", "trn"),
 """Split -> names that it has in files, whatever their case."""
 SPLITS = {name: split for split, names in NAMES.items() for name in names}
 SHARD = re.compile("-[0-9]{5}-of-(?!00001)[0-9]{5}")
-
-
 DOUBTFUL = re.compile("_[a-z]{2}$")
 """In my_fr the language may be Burmese, as spoken in France, or French."""
 
