@@ -96,6 +96,8 @@ def _check_labels(params: Params, corpora: Sequence[Corpus]) -> None:
 
 def _with_stand_ins(params: Params, teachers: Pool) -> Pool:
     """The pool with the teachers' own answers where validation has no labels."""
+    if all(members.labelled for members in teachers.values()):
+        return teachers
     weights = importance.fit(teachers, params.schedule.weights)
     return {code: members.with_stand_ins(weights[code]) for code, members in teachers.items()}
 
