@@ -35,9 +35,9 @@ class Request:
     """The new language's folder or config in the source, if that is not its code."""
     teacher: str | None = None
     """What its teacher is: a teacher's name for one with its settings, `linear`,
-    `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for the same as most teachers. Without
-    labels, teachers of other languages score it: the named one, or all that can; a new one is
-    taught on the languages that have labels."""
+    `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for one like each that most languages
+    have. Without labels, teachers of other languages score it: the named one, or all that can; a
+    new one is taught on the languages that have labels."""
     changes: tuple[str, ...] = ()
     """`key=value` for params.yaml."""
 
@@ -69,7 +69,7 @@ def prepare(layout: Layout, request: Request) -> Params:
         _check_scorers(params, request, without_labels)
         edited, planned = _planned(text, params, pin, request, without_labels)
     _check_data(planned, version, found)
-    _check_teachers(planned, request)
+    _check_teachers(planned, params, request)
     with temporary_folder(layout.artifacts, "onboarding") as folder:
         student = folder / "student"
         versions.fetch(params, layout, version.number, version.fingerprint, student)
@@ -161,10 +161,11 @@ def _check_new(params: Params, version: Version, request: Request) -> None:
             raise ParamsError(f"--lang: expected a language that version {version.number} of "
                               f"{versions.name(params)} does not serve, found {code!r}; name one "
                               f"besides {', '.join(version.languages)}")
-        name = edit.teacher_name(code)
-        if name in params.teachers and params.taught_on(name) != (code,):
-            raise ParamsError(f"params.yaml: teachers.{name}: expected no teacher of that name, "
-                              f"found one of {', '.join(params.taught_on(name))}; rename it")
+        for name in edit.new_teachers(params, code, request.teacher):
+            if name in params.teachers and params.taught_on(name) != (code,):
+                raise ParamsError(f"params.yaml: teachers.{name}: expected no teacher of that "
+                                  f"name, found one of {', '.join(params.taught_on(name))}; "
+                                  "rename it")
     missing = [code for code in params.languages
                if code not in (*version.languages, *request.languages)]
     if missing:
@@ -218,13 +219,14 @@ def _check_data(planned: Params, version: Version, found: Mapping[str, Source]) 
                                 "rename or drop those rows")
 
 
-def _check_teachers(planned: Params, request: Request) -> None:
+def _check_teachers(planned: Params, params: Params, request: Request) -> None:
     """Check that the checkpoints of the new languages' teachers exist."""
     for code in request.languages:
-        teacher = planned.teachers.get(edit.teacher_name(code))
-        if (teacher is not None and not isinstance(teacher, LinearTeacher)
-                and teacher.checkpoint is not None):
-            hub.check("model", teacher.checkpoint, teacher.revision)
+        for name in edit.new_teachers(params, code, request.teacher):
+            teacher = planned.teachers.get(name)
+            if (teacher is not None and not isinstance(teacher, LinearTeacher)
+                    and teacher.checkpoint is not None):
+                hub.check("model", teacher.checkpoint, teacher.revision)
 
 
 def _check_length(planned: Params, student: Path) -> None:

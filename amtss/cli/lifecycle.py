@@ -177,8 +177,8 @@ def onboard_language(
     teacher: Annotated[str | None, typer.Option(
         metavar="NAME|CHECKPOINT|probe:CHECKPOINT|linear",
         help="Its teacher: one with the settings of teacher NAME; a checkpoint to fine-tune; a "
-             "probe of an encoder; or a linear one. By default it is made as most others are. "
-             "Without labels, teachers of other languages score it, or NAME alone.",
+             "probe of an encoder; or a linear one. By default it gets one like each that most "
+             "languages have. Without labels, teachers of other languages score it, or NAME alone.",
     )] = None,
     change: Annotated[list[str] | None, typer.Option(
         "--set", metavar="KEY=VALUE", help="Setting to change in params.yaml, for example 'teachers"

@@ -1,6 +1,6 @@
 """Edits of params.yaml's text that keep its comments: new languages, and `--set KEY=VALUE`."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from ruamel.yaml.comments import CommentedSeq
 
 from amtss.config import yaml
-from amtss.config.schema import ALL, Onboarding, Params
+from amtss.config.schema import ALL, Onboarding, Params, TransformerTeacher
 from amtss.errors import ParamsError
 
 LINEAR, PROBE = "linear", "probe"
@@ -29,8 +29,8 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
         origin: the registered version that the student resumes from, and the new languages.
         data: the new language's config or folder in the source; None if that is its code.
         like: what the new teacher is: the name of a teacher for one with its settings, `linear`,
-            `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for one like most teachers of
-            one language.
+            `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for one like each teacher that
+            most languages have.
         without_labels: new languages that no teacher can be taught on. All `scorers` score them; a
             new teacher, if `like` is none of params.yaml, is taught on the languages with labels.
 
@@ -45,19 +45,21 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
                 section[key] = _flow(old)
     document["languages"] = _flow([*old, *(c for c in origin.languages if c not in old)])
     for code in origin.languages:
-        name = teacher_name(code)
         if code in without_labels and (like is None or like in params.teachers):
             for scorer in scorers(params, like):
                 section = document["teachers"][scorer]
                 known = section.get("scores") or section["languages"]
                 section["scores"] = _flow([*known, *({code} - {*known})])
-        elif name not in document["teachers"]:
-            teacher = _teacher(document, params, code, like)
-            if code in without_labels:
-                teacher |= _of_others(params, teacher, [*old, code])
-            document["teachers"][name] = teacher
-            if params.distil.teachers is not None:
-                document["distil"]["teachers"].append(name)
+        else:
+            for name, model in new_teachers(params, code, like).items():
+                if name in document["teachers"]:
+                    continue
+                teacher = _teacher(document, params, code, model)
+                if code in without_labels:
+                    teacher |= _of_others(params, teacher, [*old, code])
+                document["teachers"][name] = teacher
+                if params.distil.teachers is not None:
+                    document["distil"]["teachers"].append(name)
         if data is not None:
             document.setdefault("data", {}).setdefault("configs", {})[code] = data
     document["onboarding"] = {"version": origin.version, "fingerprint": origin.fingerprint,
@@ -65,12 +67,39 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
     return yaml.dump(document)
 
 
-def _teacher(document: Any, params: Params, code: str, like: str | None) -> Any:
+def new_teachers(params: Params, code: str, like: str | None) -> dict[str, str]:
+    """The teachers that `code` gets: their names, and what each is like."""
+    name = code.replace("-", "_")  # teachers' names have no hyphen
+    models = _usual(params) if like is None else [like]
+    if len(models) == 1:
+        return {name: models[0]}
+    return {f"{name}_{model}": model for model in models}
+
+
+def _usual(params: Params) -> list[str]:
+    """Teachers whose settings most languages have one with. One that several languages share from
+    scratch does not count, because it learns from the rows of all. If there is none: X-LM-Tiny's
+    teacher, which is multilingual."""
+    first: dict[str, str] = {}
+    languages: dict[str, set[str]] = defaultdict(set)
+    for name in params.pool:
+        teacher, taught = params.teachers[name], params.taught_on(name)
+        scratch = isinstance(teacher, TransformerTeacher) and teacher.checkpoint is None
+        if not (scratch and len(taught) > 1):
+            settings = teacher.model_dump_json(exclude={"languages", "scores"})
+            first.setdefault(settings, name)
+            languages[settings] |= {*taught}
+    usual = [first[settings] for settings, codes in languages.items()
+             if 2 * len(codes) > len(params.languages)]
+    return usual or [params.baseline.teacher]
+
+
+def _teacher(document: Any, params: Params, code: str, like: str) -> Any:
     """Settings of a teacher of `code`: those of the teacher `like`, or else those that most
     teachers of its kind and of one language have."""
     teacher: dict[str, Any] = {"languages": _flow([code])}
-    if like is None or like in params.teachers:
-        return teacher | _settings(document, like or _typical(params))
+    if like in params.teachers:
+        return teacher | _settings(document, like)
     kind, checkpoint = _asked(like)
     names = [name for name in params.teachers if params.teachers[name].kind == kind]
     if names:
@@ -121,25 +150,11 @@ def _asked(like: str) -> tuple[str, str | None]:
 def _commonest(params: Params, names: Sequence[str]) -> str:
     """The first teacher with the settings that most of `names` have; those of one language alone
     count, if there are any."""
-    single = _of_one_language(params, names)
+    single = [name for name in names if len(params.taught_on(name)) == 1]
     settings = {name: params.teachers[name].model_dump_json(exclude={"languages", "scores"})
                 for name in single or names}
     commonest = Counter(settings.values()).most_common(1)[0][0]
     return next(name for name in settings if settings[name] == commonest)
-
-
-def _of_one_language(params: Params, names: Iterable[str]) -> list[str]:
-    return [name for name in names if len(params.taught_on(name)) == 1]
-
-
-def _typical(params: Params) -> str:
-    """The teacher that a new language's is like, if nothing else is said: the commonest of those of
-    one language; X-LM-Tiny's where there is but one such, whose checkpoint may be of its language.
-    """
-    single = _of_one_language(params, params.teachers)
-    if len(single) == 1 < len(params.languages):
-        return params.baseline.teacher
-    return _commonest(params, list(params.teachers))
 
 
 def _settings(document: Any, name: str) -> dict[str, Any]:
@@ -171,11 +186,6 @@ def changed(text: str, changes: Sequence[str]) -> str:
                               "dot, found none; correct the key")
         section[last] = yaml.load_document(value, f"--set: {key}")
     return yaml.dump(document)
-
-
-def teacher_name(code: str) -> str:
-    """Name of the teacher of language `code`: teachers' names have no hyphen."""
-    return code.replace("-", "_")
 
 
 def _flow(codes: Iterable[str]) -> CommentedSeq:

@@ -113,6 +113,9 @@ def _extended_student(params: Params, layout: Layout, labels: Sequence[str], tok
     registered = new_languages.load(folder, old, labels, params.student.max_length)
     known = len(load_tokenizer(str(folder)))
     model = new_languages.extend(registered, params.languages, tokens)
+    if layout.start.is_dir():
+        new_languages.begin_embeddings(model, known, layout.start)
+        return model
     targets = soft_targets(params, teachers, importance.fit(teachers, params.distil.weights))
     new = np.isin(np.array(params.languages)[train.language], params.newcomers)
     new_languages.initialise_embeddings(model, known, train.tokens, targets, new)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.nn import functional
 
 from amtss import records
 from amtss.errors import CheckpointError, first_line
@@ -110,3 +111,26 @@ def principal(table: Tensor, width: int) -> tuple[Tensor, Tensor]:
     directions = torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :width]
     largest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
     return mean, directions * largest.sign()
+
+
+def carry(rows: Tensor, source: Tensor, student: Tensor) -> Tensor:
+    """`rows` of a pretrained table, as a student that started from it would have them by now.
+
+    What training and a reduced width have made of `source` is described by one affine map, that of
+    the least squared error; `rows` go the same way.
+
+    Args:
+        rows: of the pretrained table. *Shape:* (N, D)
+        source: rows of the pretrained table whose tokens the student has. *Shape:* (V, D)
+        student: the student's rows of these tokens. *Shape:* (V, d)
+
+    Returns: *Shape:* (N, d)
+    """
+    squares = torch.zeros(source.shape[1] + 1, source.shape[1] + 1, dtype=torch.float64)
+    products = torch.zeros(source.shape[1] + 1, student.shape[1], dtype=torch.float64)
+    for before, after in zip(source.split(CHUNK), student.split(CHUNK), strict=True):
+        inputs = functional.pad(before.double(), (0, 1), value=1.0)
+        squares.addmm_(inputs.T, inputs)
+        products.addmm_(inputs.T, after.double())
+    affine: Tensor = torch.linalg.pinv(squares, hermitian=True) @ products
+    return (functional.pad(rows.double(), (0, 1), value=1.0) @ affine).float()

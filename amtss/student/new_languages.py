@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import nn
 
 from amtss.errors import CheckpointError
@@ -60,7 +61,7 @@ def extend(student: StudentModel, languages: Sequence[str], tokens: int) -> Stud
     """The same student with heads for `languages` and embeddings for at least `tokens` token ids.
 
     A new head starts as the mean of the existing heads, a new embedding as the mean embedding
-    (`initialise_embeddings` improves on that). Logits for the old languages stay the same.
+    (the next two functions improve on that). Logits for the old languages stay the same.
     """
     embeddings = _embeddings(student)  # a table may have more rows than its tokenizer has tokens
     extended = StudentModel(_config(student.config, languages, max(tokens, len(embeddings))))
@@ -92,6 +93,17 @@ def _embeddings(student: StudentModel) -> torch.Tensor:
 def _set_to_mean(head: nn.Module, heads: Sequence[nn.Module]) -> None:
     for name, parameter in head.named_parameters():
         parameter.copy_(torch.stack([other.get_parameter(name) for other in heads]).mean(dim=0))
+
+
+def begin_embeddings(student: StudentModel, known: int, folder: Path) -> None:
+    """Set new tokens' embeddings to those that the stage `start` has written.
+
+    Args:
+        known: number of old tokens; ids from there on are new.
+    """
+    (rows,) = load_file(folder / "model.safetensors").values()
+    with torch.no_grad():
+        _embeddings(student)[known:known + len(rows)] = rows
 
 
 def initialise_embeddings(student: StudentModel, known: int, tokens: Tokens,

@@ -3,6 +3,7 @@
 Shapes: V tokens, d the student's width.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -13,19 +14,23 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from amtss.config.schema import Params, Student
+from amtss.config.schema import Params, Student, TransformerTeacher
 from amtss.data import corpus
+from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, first_line
 from amtss.files import replacing, seal, verify
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.student import embeddings, trimming
-from amtss.student.growth import grow_tokenizer
+from amtss.student.growth import Source, grow_tokenizer
 from amtss.tokenization import unknown
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
+STEMS = 0.95
+"""Share of a tokenizer's pieces that are another's too, if it was trimmed from that one."""
+
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def start(params: Params, layout: Layout) -> None:
@@ -43,29 +48,77 @@ def start(params: Params, layout: Layout) -> None:
     corpora = [corpus.load(layout, language) for language in params.languages]
     if settings.teacher is not None:
         verify(layout.teacher(settings.teacher), f"dvc repro teach@{settings.teacher}")
-    if params.onboarding is not None:
-        verify(layout.registered, "dvc repro fetch")
-        new = [texts for texts in corpora if texts.language in params.onboarding.languages]
-        tokenizer = grow_tokenizer(
-            load_tokenizer(str(layout.registered / "student")), new,
-            [texts for texts in corpora if texts not in new],
-            params.continuation.vocabulary * len(new), params.validation)
-    elif (source := origin(settings, layout) or settings.tokenizer) is not None:
+    with replacing(layout.tokenizer) as folder:
+        if params.onboarding is not None:
+            _grow(params, layout, corpora, folder)
+        else:
+            _begin(params, layout, corpora, folder)
+        seal(folder)
+
+
+def _begin(params: Params, layout: Layout, corpora: Sequence[Corpus], folder: Path) -> None:
+    """Write the first tokenizer and weights."""
+    settings = params.student
+    if (source := origin(settings, layout) or settings.tokenizer) is not None:
         tokenizer = load_tokenizer(source, settings.revision)
     else:
         tokenizer = train_tokenizer(corpora, settings.architecture.vocabulary)
     kept = np.arange(len(tokenizer))
-    if settings.vocabulary == "trimmed" and params.onboarding is None:
+    if settings.vocabulary == "trimmed":
         tokenizer, kept = trimming.trim(tokenizer, corpora, settings.trimming)
-    if params.onboarding is None:
-        unknown.check(tokenizer, corpora, params.validation, "the student's tokenizer of "
-                      f"{len(tokenizer):,} tokens", _readable(settings))
-    with replacing(layout.tokenizer) as folder:
-        tokenizer.save_pretrained(folder)
-        if params.onboarding is None:
-            write_weights(settings, origin(settings, layout), kept, tokenizer.pad_token_id,
-                          folder / layout.start.name)
-        seal(folder)
+    unknown.check(tokenizer, corpora, params.validation, "the student's tokenizer of "
+                  f"{len(tokenizer):,} tokens", _readable(settings))
+    tokenizer.save_pretrained(folder)
+    write_weights(settings, origin(settings, layout), kept, tokenizer.pad_token_id,
+                  folder / layout.start.name)
+
+
+def _grow(params: Params, layout: Layout, corpora: Sequence[Corpus], folder: Path) -> None:
+    """Write the registered student's tokenizer with pieces for the new languages. If the student
+    started from a pretrained encoder, they are pieces of that one, and their embeddings are written
+    beside them."""
+    verify(layout.registered, "dvc repro fetch")
+    registered = str(layout.registered / "student")
+    known = load_tokenizer(registered)
+    new = [texts for texts in corpora if texts.language in params.newcomers]
+    source = _source(params, layout, known, new)
+    grown = grow_tokenizer(
+        known, new, [texts for texts in corpora if texts not in new],
+        params.continuation.vocabulary * len(new), params.validation, source)
+    grown.save_pretrained(folder)
+    if source is not None and len(grown) > len(known):
+        rows = _carried(grown, len(known), registered, source, params.student.revision)
+        (folder / layout.start.name).mkdir()
+        save_file({embeddings.NAME: rows}, folder / layout.start.name / "model.safetensors")
+
+
+def _source(params: Params, layout: Layout, known: "PreTrainedTokenizerBase",
+            new: Sequence[Corpus]) -> Source | None:
+    """The pretrained encoder that the registered student started from, if its tokenizer reads the
+    new languages; else None, and also where the student's tokenizer was trained on texts."""
+    settings, folder = params.student, origin(params.student, layout)
+    teacher = params.teachers[settings.teacher] if settings.teacher is not None else None
+    scratch = isinstance(teacher, TransformerTeacher) and teacher.checkpoint is None
+    if folder is None or scratch:
+        return None
+    tokenizer = load_tokenizer(folder, settings.revision)
+    own = known.get_vocab().keys()
+    stems = len(own & tokenizer.get_vocab().keys()) > STEMS * len(own)
+    reads = all(unknown.share(tokenizer, texts) <= params.validation.warn_unknown for texts in new)
+    return Source(folder, tokenizer, settings.trimming.min_count) if stems and reads else None
+
+
+def _carried(grown: "PreTrainedTokenizerBase", known: int, registered: str,
+             source: Source, revision: str | None) -> Tensor:
+    """First embeddings of the tokens from `known` on: `source`'s, carried into the registered
+    student's table. *Shape:* (V' - V, d)"""
+    pieces = grown.convert_ids_to_tokens(list(range(len(grown))))
+    ids, special = source.tokenizer.get_vocab(), source.tokenizer.all_special_tokens
+    shared = [index for index, piece in enumerate(pieces[:known])
+              if piece in ids and piece not in special]
+    before, new = (embeddings.read(source.folder, revision, np.array([ids[piece] for piece in own]))
+                   for own in ([pieces[index] for index in shared], pieces[known:]))
+    return embeddings.carry(new, before, embeddings.read(registered, None, np.array(shared)))
 
 
 def origin(settings: Student, layout: Layout) -> str | None:

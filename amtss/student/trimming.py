@@ -42,7 +42,7 @@ def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
         raise CheckpointError(f"student: expected a Unigram or WordPiece tokenizer to trim, found "
                               f"{kind}; set student.vocabulary: full in params.yaml")
     pieces = cast(list[str], tokenizer.convert_ids_to_tokens(list(range(len(tokenizer)))))
-    counts = _counts(tokenizer, corpora)
+    counts = token_counts(tokenizer, corpora)
     used = _used(counts, settings)
     foreign = _foreign(pieces, used) & (settings.characters == "scripts")
     keep = used | _needed(pieces, foreign, tokenizer.pad_token_id or 0, state)
@@ -54,9 +54,9 @@ def trim(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus],
     return rebuilt(tokenizer, trimmed, len(tokenizer) - len(kept)), kept
 
 
-def _counts(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus]
-            ) -> NDArray[np.int64]:
-    """How often each language's texts use each token. *Shape:* (L, V)"""
+def token_counts(tokenizer: "PreTrainedTokenizerBase", corpora: Sequence[Corpus]
+                 ) -> NDArray[np.int64]:
+    """How often each language's training texts use each token. *Shape:* (L, V)"""
     counts = np.zeros((len(corpora), len(tokenizer)), dtype=np.int64)
     for count, corpus in zip(counts, corpora, strict=True):
         texts = training_texts([corpus])

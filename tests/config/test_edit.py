@@ -12,6 +12,10 @@ from amtss.config.schema import LinearTeacher, Onboarding, Params, ProbeTeacher
 from amtss.errors import ParamsError
 
 PRESETS = sorted((ROOT / "params").glob("*.yaml"))
+TEACHERS = {"ae": ["ar"], "demo": ["linear"], "massive": ["linear", "e5"],
+            "massive-logs": ["linear", "e5", "frozen"], "massive-scratch": ["ar"],
+            "massive-skewed": ["linear", "e5"], "xnli": ["ar"], "xnli-small": ["e5"]}
+"""The teachers that a new language's are like."""
 
 
 def onboarding(*codes: str) -> Onboarding:
@@ -41,9 +45,14 @@ class TestPresets:
             before.taught_on(name) for name in before.teachers]
         assert [after.scored_by(name) for name in before.teachers] == [
             before.scored_by(name) for name in before.teachers]
-        assert set(after.pool) == {*before.pool, "ko", "pl"}
-        like = "ar" if "ar" in before.teachers else before.baseline.teacher
-        assert after.made_with("ko") == before.made_with(like)
+        names = TEACHERS[preset.stem]
+        likes = dict(zip(("ko",) if len(names) == 1 else [f"ko_{name}" for name in names], names,
+                         strict=True))
+        assert set(after.pool) == {*before.pool, *likes, *(name.replace("ko", "pl")
+                                                           for name in likes)}
+        for name, like in likes.items():
+            assert after.made_with(name) == before.made_with(like)
+            assert after.taught_on(name) == ("ko",)
         changed = {"languages", "teachers", "onboarding", "distil"}
         assert after.model_dump(exclude=changed) == before.model_dump(exclude=changed)
 
@@ -78,10 +87,43 @@ def test_all_is_replaced_by_the_old_languages() -> None:
 
 
 def test_the_new_teacher_is_like_most_teachers() -> None:
-    after = read(pinned("ko"))
+    text = BASE.replace("fr2: {<<: *small, languages: [fr]}", "en: {<<: *small, languages: [en]}")
+    after = read(pinned("ko", text=text.replace("[both, fr]", "[both, fr, en]")))
     assert after.teachers["ko"].architecture.layers == 1
     assert after.teachers["ko"].checkpoint is None
-    assert after.distil.teachers == ("both", "fr", "ko")
+    assert after.distil.teachers == ("both", "fr", "en", "ko")
+
+
+EACH = """\
+languages: [ar, en, fr]
+teachers:
+  words: {kind: linear, languages: [all]}
+  e5: {languages: [all], checkpoint: hub/e5}
+  small: {languages: [all]}                   # from scratch
+  english: {languages: [en], checkpoint: hub/english}
+  more: {languages: [ar], checkpoint: hub/e5}
+distil: {teachers: [english, more, e5, words, small]}
+baseline: {teacher: e5}
+"""
+
+
+def test_a_new_language_has_a_teacher_like_each_that_most_have() -> None:
+    first = pinned("ko", text=EACH)
+    after = read(first)
+    assert after.distil.teachers == ("english", "more", "e5", "words", "small", "ko_more",
+                                     "ko_words")
+    assert after.teachers["ko_more"].checkpoint == "hub/e5"
+    assert after.taught_on("ko_more") == after.taught_on("ko_words") == ("ko",)
+    assert pinned("ko", text=first) == first
+    later = read(pinned("pl", text=first))
+    assert later.distil.teachers == (*after.distil.teachers, "pl_more", "pl_words")
+
+
+def test_or_like_x_lm_tiny_s_where_every_language_has_another() -> None:
+    text = "languages: [ar, en, fr]\nteachers:\n  all: {languages: [all]}\n" + "".join(
+        f"  {code}: {{languages: [{code}], checkpoint: hub/{code}}}\n"
+        for code in ("ar", "en", "fr")) + "baseline: {teacher: all}\n"
+    assert read(pinned("ko", text=text)).teachers["ko"].checkpoint is None
 
 
 def test_the_new_teacher_has_its_own_checkpoint() -> None:
@@ -104,7 +146,8 @@ def test_the_word_linear_makes_a_linear_teacher() -> None:
 def test_a_linear_teacher_is_like_most_linear_ones() -> None:
     teacher = read(pinned("ko", like="linear", text=LINEAR)).teachers["ko"]
     assert teacher == LinearTeacher(kind="linear", languages=("ko",), cross_fit=3)
-    assert read(pinned("ko", text=LINEAR)).teachers["ko"] == teacher  # the first of those alike
+    pool = LINEAR.replace("[both, fr]", "[both, words, more, fr]")
+    assert read(pinned("ko", text=pool)).teachers["ko"] == teacher  # the first of those alike
 
 
 def test_a_checkpoint_beside_linear_teachers() -> None:
@@ -198,7 +241,7 @@ def test_the_new_languages_data_has_another_name() -> None:
 def test_codes_that_need_care_in_yaml_or_dvc(code: str) -> None:
     after = read(pinned(code))
     assert after.newcomers == (code,)
-    assert after.teachers[edit.teacher_name(code)].languages == (code,)
+    assert after.teachers[code.replace("-", "_")].languages == (code,)
 
 
 def test_a_second_onboarding_follows_the_first() -> None:

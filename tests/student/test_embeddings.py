@@ -61,3 +61,21 @@ class TestReduce:
         whole = embeddings.reduce(table, 3)
         monkeypatch.setattr(embeddings, "CHUNK", 7)
         torch.testing.assert_close(embeddings.reduce(table, 3), whole)
+
+
+class TestCarry:
+    @given(tables(), st.integers(0, 2**32 - 1))
+    def test_rows_go_the_way_of_the_others(self, drawn: tuple[torch.Tensor, int],
+                                           seed: int) -> None:
+        table, width = drawn
+        torch.manual_seed(seed)
+        turn, shift = torch.randn(table.shape[1], width), torch.randn(width)
+        mixing = torch.rand(5, len(table))
+        rows = mixing / mixing.sum(dim=1, keepdim=True) @ table  # within the span of the others
+        carried = embeddings.carry(rows, table, table @ turn + shift)
+        torch.testing.assert_close(carried, rows @ turn + shift, rtol=1e-3, atol=1e-3)
+
+    def test_to_a_table_that_has_not_changed(self) -> None:
+        table = torch.randn(200, 8)
+        torch.testing.assert_close(embeddings.carry(table[:50], table[50:], table[50:]), table[:50],
+                                   rtol=1e-4, atol=1e-4)

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from support.training import table, write_checkpoint
 from transformers import PreTrainedTokenizerBase
 
-from amtss.config.schema import Validation
+from amtss.config.schema import Trimming, Validation
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
-from amtss.student.growth import grow_tokenizer
+from amtss.student import trimming
+from amtss.student.growth import Source, grow_tokenizer
 from amtss.tokenization import tokenizer as tokenization
 
 
@@ -38,6 +39,10 @@ def read(corpus: Corpus) -> list[str]:
 def ids(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
     rows: list[list[int]] = tokenizer(texts)["input_ids"]
     return rows
+
+
+def tokens(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[str]]:
+    return [tokenizer.convert_ids_to_tokens(row) for row in ids(tokenizer, texts)]
 
 
 def unknown(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> int:
@@ -95,6 +100,25 @@ class TestGrowTokenizer:
         grown = grow(known, [new], [old, logs], 300)
         assert unknown(grown, read(new)) == 0
         assert ids(grown, read(old)) == ids(known, read(old))
+
+    @pytest.mark.parametrize("code", ["ko", "pl"])
+    def test_pieces_of_the_tokenizer_it_was_trimmed_from(self, code: str) -> None:
+        old, new = of("en"), of(code)
+        source = tokenization.train_tokenizer([old, new], 400)
+        known, _ = trimming.trim(source, [old], Trimming(at_least=0, characters="scripts"))
+        grown = grow_tokenizer(known, [new], [old], 300, Validation(), Source("", source, 1))
+        assert set(grown.get_vocab()) < set(source.get_vocab())
+        assert ids(grown, read(old)) == ids(known, read(old))
+        assert tokens(grown, read(new)) == tokens(source, read(new))
+        assert any(len(piece) > 1 for piece in set(grown.get_vocab()) - set(known.get_vocab()))
+        for size, count in ((300, 1000), (len(set("".join(read(new)))), 1)):
+            spelt = grow_tokenizer(known, [new], [old], size, Validation(),
+                                   Source("", source, count))
+            assert len(known) <= len(spelt) <= len(known) + size
+            assert unknown(spelt, read(new)) == 0
+            if count > 1:
+                assert all(len(piece) == 1
+                           for piece in set(spelt.get_vocab()) - set(known.get_vocab()))
 
     @pytest.mark.parametrize("size", [20, 30, 300])
     def test_has_at_most_so_many_pieces_more(self, size: int) -> None:

@@ -4,11 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from support.training import LABELS, begun, write_checkpoint
 
 from amtss.config.schema import Architecture, Student
 from amtss.errors import CheckpointError
 from amtss.student import new_languages
+from amtss.student.embeddings import NAME
 from amtss.student.model import StudentModel, build_student
 from amtss.student.new_languages import NEAREST, SEEN
 from amtss.tokenization.tokens import Tokens
@@ -243,3 +245,13 @@ class TestInitialiseEmbeddings:
         new_languages.initialise_embeddings(extended, KNOWN, tokens(texts), targets,
                                             np.arange(10) >= 5)
         torch.testing.assert_close(table(extended)[KNOWN], table(extended)[7])
+
+
+class TestBeginEmbeddings:
+    def test_sets_the_new_rows_alone(self, tmp_path: Path) -> None:
+        model = new_languages.extend(registered(), [*OLD, "ko"], KNOWN + 3)
+        before = table(model).clone()
+        rows = torch.randn(3, before.shape[1])
+        save_file({NAME: rows}, tmp_path / "model.safetensors")
+        new_languages.begin_embeddings(model, KNOWN, tmp_path)
+        torch.testing.assert_close(table(model), torch.cat([before[:KNOWN], rows]))

@@ -10,12 +10,15 @@ from support import hub
 from support.training import (
     LABELS,
     LANGUAGES,
+    ROWS,
     Project,
     fill,
     onboarding,
     prepared,
     scored,
+    table,
     write_checkpoint,
+    write_corpus,
 )
 from transformers import (
     AutoModel,
@@ -344,6 +347,43 @@ class TestStage:
         project.set(student=TEACHER | {"start": "layers"})
         project.start()
         assert not project.layout.start.exists()
+        project.distil()
+
+    @pytest.mark.parametrize("student", [
+        {"start": "layers", "architecture": {"layers": 1}},
+        {"start": "pca", "architecture": {"layers": 0, "width": 16}}], ids=str)
+    def test_an_onboarding_takes_pieces_and_rows_of_what_the_student_started_from(
+            self, tmp_path: Path, student: dict[str, Any]) -> None:
+        texts = [text for code in (*LANGUAGES, "ko")
+                 for text in table(code, "train", 200)["text"].to_pylist()]
+        source = write_checkpoint(tmp_path / "big", "xlm-roberta", texts=texts)
+        project = scored(tmp_path / "project", student=student | {
+            "checkpoint": str(source), "vocabulary": "trimmed", "trimming": {"at_least": 0}})
+        project.start()
+        rate = 5e-3 if student["architecture"]["layers"] else 2e-2
+        project.distil(max_epochs=8, learning_rate=rate)
+        project.register()
+        write_corpus(project.layout, "ko", ROWS)
+        project.onboard("ko")
+        project.teach("ko")
+        project.score("ko")
+        project.start()
+        before, after, full = (load_tokenizer(str(folder)) for folder in (
+            project.layout.registered / "student", project.layout.tokenizer, source))
+        pieces = after.convert_ids_to_tokens(list(range(len(after))))
+        new = pieces[len(before):]
+        assert new
+        assert all(after.unk_token_id not in row for row in ids(after, project.corpora()[-1]))
+        vocabulary, theirs = full.get_vocab(), read(source, len(full)).double().numpy()
+        shared = [index for index, piece in enumerate(pieces[:len(before)])
+                  if piece in vocabulary and piece not in full.all_special_tokens]
+        own = read(project.layout.registered / "student", len(before)).double().numpy()
+        one = np.ones((len(full), 1))
+        affine = np.linalg.lstsq(np.hstack([theirs, one])[[vocabulary[pieces[i]] for i in shared]],
+                                 own[shared], rcond=1e-8)[0]
+        expected = np.hstack([theirs, one])[[vocabulary[piece] for piece in new]] @ affine
+        written = load_file(project.layout.start / "model.safetensors")[embeddings.NAME]
+        np.testing.assert_allclose(written.numpy(), expected, rtol=1e-2, atol=1e-3)
         project.distil()
 
     def test_needs_the_registered_one(self, tmp_path: Path) -> None:
