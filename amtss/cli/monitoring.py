@@ -19,13 +19,14 @@ DRIFTED = 3
 def drift(
     data: Annotated[list[Path], typer.Option(
         "--data", metavar="FILES", help="Files of new texts: CSV, JSONL or Parquet, with columns "
-        "as in the training data and `lang`.")],
+        "as in the training data and perhaps `lang`.")],
     more: Annotated[list[Path] | None, typer.Argument(
         metavar="[FILES]", help="More of them, so that --data logs/*.csv means all.")] = None,
     against: Annotated[list[Path] | None, typer.Option(
         metavar="FILE", help="File of earlier texts to compare with, instead of held-out rows of "
                              "the training data; may be repeated.")] = None,
-    lang: Annotated[str, typer.Option(help="Language of rows that name none.")] = "",
+    lang: Annotated[str, typer.Option(
+        help="Language of rows that name none; auto recognises it, text by text.")] = "auto",
     model: Annotated[Path, typer.Option(help="Folder of the student.")] = Path("artifacts/student"),
     version: Annotated[str, typer.Option(
         metavar="REF", help="Number or alias of a registered version, instead of --model.")] = "",

@@ -3,10 +3,12 @@
 The reference are held-out rows of the training data, or earlier logs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from amtss.config.schema import Params
 from amtss.data import corpus
@@ -16,6 +18,7 @@ from amtss.drift.comparison import FIGURES, Change
 from amtss.drift.logs import Texts
 from amtss.errors import DataError
 from amtss.files import fingerprint
+from amtss.inference.predictor import AUTO
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 from amtss.paths import Layout
@@ -29,8 +32,8 @@ class Request:
     """Files of new texts."""
     against: tuple[Path, ...] = ()
     """Files of earlier texts; none for held-out rows of the training data."""
-    language: str = ""
-    """Of rows that name none."""
+    language: str = AUTO
+    """Of rows that name none; `auto` where it is to be recognised."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Compared:
     changes: Mapping[str, Change]
     shares: Mapping[str, tuple[float, float]]
     """Label -> its share of the answers before and now."""
+    recognised: int = 0
+    """Of how many of the `of` texts the language was recognised."""
 
     @property
     def passed(self) -> list[str]:
@@ -63,12 +68,11 @@ def compare(params: Params, layout: Layout, model: Path, request: Request) -> di
     """
     student = PytorchPredictor(model)
     limits = params.drift
-    new = logs.read(request.data, params.data.columns, request.language, student.languages)
+    new = _read(params, student, request.data, request.language)
     if not new:
         raise DataError(f"{request.data[0]}: expected texts, found none; name other files by "
                         "--data")
-    old = (logs.read(request.against, params.data.columns, request.language, student.languages)
-           if request.against else {})
+    old = _read(params, student, request.against, request.language)
     compared = {}
     for code, texts in new.items():
         now = answer(student, code, texts.drawn(limits.rows, limits.seed))
@@ -77,9 +81,22 @@ def compare(params: Params, layout: Layout, model: Path, request: Request) -> di
         else:
             before = _held_out(params, layout, student, model, code)
         changes = comparison.compare(before, now, limits, len(new) * len(FIGURES))
-        compared[code] = Compared(before, now, len(texts.texts), changes,
-                                  comparison.shares(student.labels, before, now))
+        compared[code] = Compared(before, now, len(texts.texts), changes, comparison.shares(
+            student.labels, before, now), texts.recognised)
     return compared
+
+
+def _read(params: Params, student: PytorchPredictor, paths: Sequence[Path], language: str
+          ) -> dict[str, Texts]:
+    """Texts by language, in the order of the student's; the student recognises those of none."""
+    found = logs.read(paths, params.data.columns, language, student.languages)
+    if AUTO not in found:
+        return found
+    unknown = found.pop(AUTO)
+    codes = np.array(student.recognise(unknown.texts, unknown.pairs))
+    return {code: found.get(code, Texts([], unknown.pairs and [])).joined(unknown, rows)
+            for code in student.languages
+            if len(rows := np.flatnonzero(codes == code)) or code in found}
 
 
 def _earlier(params: Params, student: PytorchPredictor, code: str, texts: Texts | None, path: Path
@@ -109,7 +126,8 @@ def record(compared: Mapping[str, Compared], model: Path) -> dict[str, Any]:
             "passed": {code: language.passed for code, language in compared.items()
                        if language.passed},
             "languages": {code: {
-                "texts": len(language.now), "of": language.of, "reference": len(language.before),
+                "texts": len(language.now), "of": language.of,
+                "recognised": language.recognised, "reference": len(language.before),
                 "figures": {figure: asdict(change) for figure, change in language.changes.items()},
                 "labels": {label: {"before": old, "now": new}
                            for label, (old, new) in language.shares.items()}}

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from amtss.config.schema import Columns
 from amtss.data import formats
 from amtss.data.corpus import Corpus
 from amtss.data.sources import KINDS
 from amtss.errors import DataError, first_line
+from amtss.inference.predictor import AUTO
 from amtss.table import one_line
 from amtss.texts import check_text
 
@@ -32,6 +34,8 @@ class Texts:
     pairs: list[str] | None = None
     of: int = 0
     """From how many texts they were drawn; 0 where these are all."""
+    recognised: int = 0
+    """Of how many texts, before any were drawn, the language was recognised."""
 
     def drawn(self, rows: int, seed: int) -> "Texts":
         """At most `rows` of the texts, in order; the same for the same seed."""
@@ -40,7 +44,13 @@ class Texts:
             return self
         chosen = np.sort(np.random.default_rng(seed).choice(count, rows, replace=False)).tolist()
         return Texts([self.texts[row] for row in chosen],
-                     self.pairs and [self.pairs[row] for row in chosen], count)
+                     self.pairs and [self.pairs[row] for row in chosen], count, self.recognised)
+
+    def joined(self, others: "Texts", rows: NDArray[np.int64]) -> "Texts":
+        """These texts, then those `rows` of `others` that were recognised as of their language."""
+        return Texts([*self.texts, *(others.texts[row] for row in rows)],
+                     None if self.pairs is None or others.pairs is None else
+                     [*self.pairs, *(others.pairs[row] for row in rows)], recognised=len(rows))
 
 
 def held_out(corpus: Corpus) -> Texts:
@@ -65,8 +75,10 @@ def read(paths: Sequence[Path], columns: Columns, language: str, served: Sequenc
     Args:
         columns: the training data's; the text's column may also be called `text`, the pair's
             `pair`. A column `lang` or `language` names a row's language.
-        language: of rows that name none; empty if there is none.
+        language: of rows that name none; `auto` where it is to be recognised.
         served: the student's languages.
+
+    Returns: the texts of each language, and under `auto` those of unknown language.
 
     Raises:
         DataError: a file cannot be read, or a row has no text or no such language.
@@ -77,7 +89,7 @@ def read(paths: Sequence[Path], columns: Columns, language: str, served: Sequenc
         for number, (code, text, pair) in enumerate(_rows(path, columns), start=1):
             where = f"{path}: row {number}"
             code = code or language
-            if code not in served:
+            if code not in (AUTO, *served):
                 raise DataError(f"{where}: expected a language of {', '.join(served)}, found "
                                 f"{one_line(code)[:80] or 'none'}; name it in the column `lang` or "
                                 "by --lang")
@@ -89,7 +101,7 @@ def read(paths: Sequence[Path], columns: Columns, language: str, served: Sequenc
             texts.setdefault(code, []).append(text or "")
             pairs.setdefault(code, []).append(pair or "")
     return {code: Texts(texts[code], pairs[code] if columns.pair else None)
-            for code in served if code in texts}
+            for code in (*served, AUTO) if code in texts}
 
 
 def _rows(path: Path, columns: Columns) -> Iterator[tuple[str | None, str | None, str | None]]:

@@ -39,10 +39,16 @@ def headline(compared: Mapping[str, Compared]) -> str:
 
 
 def sentences(compared: Mapping[str, Compared]) -> tuple[str, ...]:
-    """One for each figure beyond its limit."""
-    return tuple(f"{code}, {NAMES[figure].lower()}: {_sentence(figure, language)}; limit "
-                 f"{language.changes[figure].limit:.1%}"
-                 for code, language in compared.items() for figure in language.passed)
+    """One about languages that were recognised, and one for each figure beyond its limit."""
+    recognised = {code: language.recognised for code, language in compared.items()
+                  if language.recognised}
+    taken = ", ".join(f"{code} for {count:,}" for code, count in recognised.items())
+    about = [f"{sum(recognised.values()):,} texts named no language, it is recognised: {taken}."
+             ] if recognised else []
+    passed = [f"{code}, {NAMES[figure].lower()}: {_sentence(figure, language)}; limit "
+              f"{language.changes[figure].limit:.1%}"
+              for code, language in compared.items() for figure in language.passed]
+    return (*about, *passed)
 
 
 def _sentence(figure: str, language: Compared) -> str:

@@ -9,7 +9,7 @@ from support.project import Project, examples
 
 from amtss.config.params import load_params
 from amtss.config.schema import Params
-from amtss.drift import drift
+from amtss.drift import drift, tables
 from amtss.drift.drift import Compared, Request
 from amtss.errors import DataError
 from amtss.files import seal
@@ -96,3 +96,19 @@ def test_files_without_texts(ready: Project) -> None:
     ready.write("logs.csv", "text,lang\n")
     with pytest.raises(DataError, match=r"logs.csv: expected texts, found none"):
         compare("logs.csv")
+
+
+def test_rows_without_a_language_are_recognised(ready: Project) -> None:
+    held_out(ready, "en", "fr")
+    ready.rows("unnamed.jsonl", [{"text": row["text"]} for split in ("validation", "test")
+                                 for row in examples("fr", split)])
+    told, found = compare("logs.jsonl"), compare("unnamed.jsonl")
+    assert list(found) == ["fr"]
+    assert found["fr"].of == found["fr"].recognised == 24
+    assert found["fr"].now.confidence.tolist() == told["fr"].now.confidence.tolist()
+    assert tables.sentences(found) == (
+        "24 texts named no language, it is recognised: fr for 24.",)
+    assert tables.sentences(told) == ()
+    assert drift.record(found, MODEL)["languages"]["fr"]["recognised"] == 24
+    both = compare("logs.jsonl", "unnamed.jsonl")
+    assert [(both[code].of, both[code].recognised) for code in both] == [(24, 0), (48, 24)]
