@@ -29,8 +29,7 @@ NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/dvc_cache.py", "amtss/errors.py
 """Modules that no stage declares, because they compute nothing; dvc.yaml explains it."""
 STARTS = {
     "settings": (), "sources": ("data/sources.py",),
-    "data": ("data/corpus.py", "data/corrections.py", "data/cutting.py", "data/mixing.py",
-             "data/sampling.py", "data/sources.py"),
+    "data": ("data/corpus.py", "data/preparation.py", "data/sources.py"),
     "validate": ("validation/expectations.py",), "fetch": ("registry/fetch.py",),
     "gate": ("validation/gate.py",), "floor": ("evaluation/floor.py",),
     "teach": ("teachers/teach.py",), "score": ("logits/score.py",), "start": ("student/start.py",),

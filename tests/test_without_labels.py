@@ -14,9 +14,8 @@ from support.training import LABELS, ROWS, Project, onboarding, prepared, rewrit
 
 from amtss import records
 from amtss.annotation import suspects
-from amtss.config.schema import Sample
 from amtss.data import corpus
-from amtss.data.sampling import sample
+from amtss.data.holding_out import hold_out
 from amtss.distillation import algorithm1
 from amtss.errors import AmtssError, CheckpointError, ParamsError
 from amtss.evaluation import evaluate
@@ -40,7 +39,7 @@ def write_logs(project: Project, labelled_test: bool) -> None:
     tables = {"unlabelled": logs.set_column(2, "label", pa.nulls(LOGS, pa.string()))}
     if labelled_test:
         tables["test"] = labelled_test_rows()
-    corpus.write(project.layout, "pl", sample(tables, Sample(), "pl", 0), LABELS)
+    corpus.write(project.layout, "pl", hold_out(tables, "pl", 0), LABELS)
 
 
 @pytest.fixture(scope="module")

@@ -60,21 +60,14 @@ def sources() -> None:
 @app.command()
 def data(language: LanguageArgument) -> None:
     """Read one language from the data source into artifacts/data."""
-    from amtss.data import corpus, corrections, cutting, mixing, sampling, sources
+    from amtss.data import corpus, preparation, sources
 
     params, layout = load_project(f"data@{language}")
     source = sources.read(params.data, _known("language", language, params.languages))
-    tables, kept = source.tables, layout.corrections(language)
-    if "train" not in tables:  # a language without labels, or with those of annotators alone
-        tables = corrections.correct(tables, kept)
-    whole = cutting.complete(tables, language, params.data.seed)
-    for line in cutting.remarks(tables, whole, language):
+    prepared = preparation.prepare(source, params.data, language, layout.corrections(language))
+    for line in prepared.remarks:
         processes.warn(line)
-    cut = [split for split in whole if split not in tables]
-    tables = corrections.correct(whole, kept) if "train" in source.tables else whole
-    tables = sampling.sample(tables, params.data.sample, language, params.data.seed)
-    tables = mixing.mix(tables, params.data.mixed, language, params.data.seed)
-    corpus.write(layout, language, tables, source.labels, cut)
+    corpus.write(layout, language, prepared.tables, source.labels, prepared.cut)
 
 
 @app.command()

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 import pyarrow as pa
 
 from amtss.config.schema import Sample
-from amtss.data.holding_out import hold_out
 from amtss.data.sources import Tables
 from amtss.errors import DataError
 
@@ -14,14 +13,9 @@ from amtss.errors import DataError
 def sample(tables: Tables, settings: Sample, language: str, seed: int) -> Tables:
     """The rows of `tables` that `settings` keep, in their order. Language and split enter the seed.
 
-    A language without labels keeps all its rows, some of them for measuring (`hold_out`).
-
     Raises:
-        DataError: no training rows; too few texts without labels; or `skew` is set and Appendix A
-            has no such language.
+        DataError: no training rows, or `skew` is set and Appendix A has no such language.
     """
-    if "train" not in tables:
-        return hold_out(tables, language, seed)
     if not len(tables["train"]):
         raise DataError(f"{language}/train: expected rows, found none; add some to the source or "
                         "correct data.splits in params.yaml")

@@ -1,10 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from amtss.config.schema import Sample
 from amtss.data.holding_out import FEWEST, hold_out
-from amtss.data.mixing import mix
-from amtss.data.sampling import sample
 from amtss.data.sources import Tables
 from amtss.errors import DataError
 
@@ -61,12 +58,3 @@ def test_too_few_to_keep_any() -> None:
     with pytest.raises(DataError, match=r"^pt/unlabelled: expected at least 20 different texts, .*"
                                         r"found 19; add texts"):
         hold_out({"unlabelled": table(LOGS[:FEWEST - 1] * 3)}, "pt", 0)
-
-
-def test_texts_are_mixed_from_what_is_left() -> None:
-    drawn = sample({"unlabelled": table(LOGS)}, Sample(rows=5, labelled=3), "pt", 0)
-    mixed = mix(drawn, 200, "pt", 0)
-    assert len(mixed["unlabelled"]) == 200
-    assert texts(mixed, "unlabelled")[:80] == texts(drawn, "unlabelled")
-    held_out = {*texts(drawn, "validation"), *texts(drawn, "test")}
-    assert not held_out & {*texts(mixed, "unlabelled")}

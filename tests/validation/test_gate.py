@@ -13,13 +13,12 @@ from amtss.config.schema import (
     Data,
     Distil,
     Params,
-    Sample,
     Splits,
     Student,
     TransformerTeacher,
     Validation,
 )
-from amtss.data import corpus, demo, mixing, sampling
+from amtss.data import corpus, demo, holding_out, mixing
 from amtss.data.appendix_a import COUNTS, LABELS
 from amtss.errors import CheckpointError, DataError
 from amtss.paths import SPLITS, Layout
@@ -292,7 +291,7 @@ class TestWithoutLabels:
         if labelled_test:
             logs["test"] = pa.table({"id": ["0", "1"], "text": ["a", "b"],
                                      "label": ["pay", "chat"]})
-        corpus.write(project.layout, "pt", sampling.sample(logs, Sample(), "pt", 0), None)
+        corpus.write(project.layout, "pt", holding_out.hold_out(logs, "pt", 0), None)
         expectations.validate(params_of("ab"), project.layout, "pt")
 
     @pytest.mark.parametrize(("labelled_test", "rows", "note"), [
