@@ -1,5 +1,6 @@
 """Fixtures for all tests: small real projects, and data sets of the authors' machines."""
 
+import gc
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ os.environ |= {"HF_HOME": _HOME.name, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": 
                "DVC_NO_ANALYTICS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                "MLFLOW_TRACKING_URI": f"sqlite:///{_HOME.name}/mlflow.db"}
 quiet()
+gc.set_threshold(100_000, 10, 10)  # as in our commands
 
 # A test must not fail because the machine is busy.
 settings.register_profile("amtss", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,18 +34,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the tests for `--dist worksteal`, which gives each worker an equal run of them.
 
     Each run begins with slow tests, whose modules are dealt out in turns: no worker is left alone
-    with slow tests at the end.
+    with slow tests at the end. The first worker has all that begin with `reproduced`: another one
+    that began with them would wait until it is made. Who ends first takes of the others' fast ones.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
     slow = [item for item in items if item.get_closest_marker("slow")]
     fast = iter([item for item in items if item not in slow])
-    modules = list(dict.fromkeys(item.path for item in slow))
-    ends = [len(items) * at // workers for at in range(workers + 1)]
+    sharing = {item.path for item in slow if "reproduced" in getattr(item, "fixturenames", ())}
+    others = [path for path in dict.fromkeys(item.path for item in slow) if path not in sharing]
+    runs: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for item in slow:
+        turn = 0 if item.path in sharing else 1 + others.index(item.path) % max(workers - 1, 1)
+        runs[turn % workers].append(item)
     ordered: list[pytest.Item] = []
-    for worker, end in enumerate(ends[1:]):
-        ordered += [item for item in slow if item.path in modules[worker::workers]]
-        ordered += islice(fast, max(end - len(ordered), 0))
+    for number, run_of_slow in enumerate(runs, start=1):
+        ordered += run_of_slow
+        ordered += islice(fast, max(len(items) * number // workers - len(ordered), 0))
     items[:] = [*ordered, *fast]
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is imported out of all later garbage collections."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

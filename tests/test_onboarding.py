@@ -13,7 +13,7 @@ import pytest
 from support.pipeline import Pipeline
 from support.registered import database, unregistered
 from support.training import LABELS, Project, table
-from support.warm import BIN
+from support.warm import BIN, programs
 
 from amtss import onboarding
 from amtss.config.params import Params, load_params
@@ -251,17 +251,17 @@ class Life:
         """Another checkout with its own copy of the registry's tables."""
         return Life(self.pipeline.copy(root))
 
-    def start(self, *codes: str) -> "subprocess.Popen[str]":
-        command = [str(BIN / "amtss"), "onboard-language",
+    def start(self, *codes: str, path: Path | None = None) -> "subprocess.Popen[str]":
+        command = [str((path or programs()) / "amtss"), "onboard-language",
                    *(word for code in codes for word in ("--lang", code))]
         with open(self.root / "log", "a", encoding="utf-8") as log:
             return subprocess.Popen(command, cwd=self.root, env=self.pipeline.environment,
                                     text=True, stdout=log, stderr=log, start_new_session=True)
 
-    def onboard(self, *codes: str) -> str:
+    def onboard(self, *codes: str, path: Path | None = None) -> str:
         """Onboard to the end; what DVC and amtss have said."""
         before = len(self.log)
-        assert self.start(*codes).wait() == 0, self.log[before:]
+        assert self.start(*codes, path=path).wait() == 0, self.log[before:]
         return self.log[before:]
 
     @property
@@ -309,7 +309,7 @@ def test_a_chain_of_onboardings(life: Life, tmp_path: Path,
                                 monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "")  # state() sets it
     undisturbed = life.copy(tmp_path / "undisturbed")
-    said = undisturbed.onboard("es")
+    said = undisturbed.onboard("es", path=BIN)
     ran = set(re.findall(r"Running stage '([^']+)'", said))
     assert {"data@es", "validate@es", "teach@es", "score@es", "fetch", "distil"} <= ran
     assert not {each for each in ran if re.search("@(en|fr|ko|multilingual)$", each)}

@@ -374,6 +374,8 @@ def test_twenty_languages_and_one_more(tmp_path: Path) -> None:
     stand_in.write_text(QUICK.format(python=sys.executable))
     stand_in.chmod(0o755)
     pipeline = Pipeline(tmp_path / "project", demo(*CODES, scores=["all"]), stand_in.parent)
+    path = pipeline.root / "dvc.yaml"  # one of our modules a stage: DVC rewrites dvc.lock for each
+    path.write_text(re.sub(r"(\n +- amtss/.*)(\n +- amtss/.*)+", r"\1", path.read_text()))
     twenty(pipeline, *CODES)
     ran = pipeline.repro()
     assert len(ran) == 2 + 2 * 20 + 1 + 1 + 2 * 21 + 1 + 5

@@ -206,10 +206,10 @@ def _dataset(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, 
 
 def _class_names(data: Data, split: Split) -> tuple[str, ...] | None:
     """The label names in a schema of `datasets`; None if it has none."""
-    import datasets
-
     if split.schema is None or not (split.schema.metadata or {}).get(b"huggingface"):
         return None
+    import datasets  # a second, which files do not need
+
     features = datasets.Features.from_arrow_schema(split.schema)
     column = next((name for name in data.columns.label if name in features), None)
     feature = features.get(column) if column else None

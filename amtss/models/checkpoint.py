@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from amtss import files, hub
 from amtss.errors import CheckpointError, first_line
-from amtss.models import hardware
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,6 +33,8 @@ def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = Tru
     """
     import torch
     from safetensors import SafetensorError
+
+    from amtss.models import hardware
 
     if revision is not None:
         hub.check("model", checkpoint, revision)

@@ -132,6 +132,8 @@ class Run:
 
     def inputs(self, layout: Layout, languages: Sequence[str], context: str) -> None:
         """Log languages' corpora as data sets, by their fingerprints."""
+        if self._client is None:  # a process that logs nothing need not import MLflow
+            return
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         inputs = []
@@ -149,6 +151,8 @@ class Run:
         self._log(lambda client: client.set_terminated(self._id, status))
 
     def _metrics(self, figures: Mapping[str, Any], step: int = 0) -> None:
+        if self._client is None:
+            return
         from mlflow.entities import Metric
 
         now = int(1000 * time.time())

@@ -23,6 +23,18 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stderr == "[]\n"
 
 
+def test_reading_files_or_the_registry_imports_no_models(project: Project) -> None:
+    code = ("import sys\n"
+            "from pathlib import Path\n"
+            "from amtss.config.params import load_params\n"
+            "from amtss.data import sources\n"
+            "from amtss.registry import fetch, promote, versions\n"
+            "sources.read(load_params(Path('params.yaml')).data, 'en')\n"
+            "print({'torch', 'transformers', 'datasets'} & set(sys.modules))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "set()\n"
+
+
 def test_help_names_every_command(capfd: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
     out = capfd.readouterr().out

@@ -30,10 +30,16 @@ from amtss.cli.main import quiet
 BIN = Path(sys.executable).parent
 LIBRARIES = (
     "accelerate", "datasets", "dvc.commands.repro", "dvc.repo", "great_expectations",
-    "great_expectations.expectations", "matplotlib.pyplot", "mlflow", "mlflow.pyfunc", "pandas",
-    "pyarrow.parquet", "scipy.stats", "sklearn.feature_extraction.text", "sklearn.linear_model",
-    "torch", "transformers", "transformers.models.auto.modeling_auto",
-    "transformers.models.auto.tokenization_auto", "transformers.models.xlm_roberta")
+    "great_expectations.expectations", "markdown_it", "matplotlib.backends.backend_agg",
+    "matplotlib.pyplot", "mlflow", "mlflow.pyfunc", "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.store.tracking.sqlalchemy_store", "narwhals._pandas_like.dataframe", "pandas",
+    "pyarrow.parquet", "rich.console", "scipy.stats", "sklearn.feature_extraction.text",
+    "sklearn.linear_model", "sqlalchemy.dialects.sqlite", "torch", "transformers",
+    "transformers.modeling_utils", "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.xlm_roberta.modeling_xlm_roberta", "transformers.trainer")
+"""What stages import, with all that these import when first used: what is left out costs each
+training a second."""
 CALL = """#!{python} -SE
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
