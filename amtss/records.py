@@ -201,6 +201,9 @@ class Metrics(TypedDict):
     mixture: Figures
     floor: Figures
     teachers: dict[str, Figures]
+    majority: NotRequired[ByLanguage]
+    """Share in percent of a test's most frequent label; runs from before it was measured have none.
+    """
     best_teacher: dict[str, str]
     paired: dict[str, ByLanguage]
     selective: NotRequired[dict[str, Selective]]
@@ -245,9 +248,17 @@ class Shards(TypedDict):
     weight_map: dict[str, str]
 
 
+class Exported(TypedDict):
+    """What was exported: the format, and the fingerprint of the student."""
+
+    format: str
+    student: str
+
+
 class Export(TypedDict):
     """config.json of an ONNX export."""
 
+    amtss: NotRequired[Exported]
     labels: list[str]
     languages: list[str]
     max_tokens: int
