@@ -11,6 +11,7 @@ compared with a champion that was just replaced. `amtss audit` finds that.
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from amtss import processes
 from amtss.config.schema import Params
@@ -72,7 +73,7 @@ def promote(params: Params, layout: Layout, reference: str | int = CHALLENGER,
                                 "same command again")
         if verdict is not None:
             versions.decide(params, layout, candidate,
-                            f"--force: {force}" if verdict.failed else None)
+                            _decision("--force", force) if verdict.failed else None)
         if not settled:
             _move(params, layout, candidate.number, own)
         if versions.aliases(params, layout).get(CHALLENGER) == candidate.number:
@@ -107,10 +108,15 @@ def rollback(params: Params, layout: Layout, to: int | None = None, reason: str 
                                 f"run `amtss promote --version {to}`, which compares it first")
         version = versions.find(params, layout, new)
         if not interrupted:  # else its decision has been recorded
-            versions.decide(params, layout, version, f"rollback from version {old}"
-                            + (f": {reason}" if reason else ""))
+            versions.decide(params, layout, version,
+                            _decision(f"rollback from version {old}", reason))
         _move(params, layout, new, old)
         return version
+
+
+def _decision(what: str, reason: str) -> str:
+    """In words: what was decided, on which day in UTC, and why."""
+    return f"{what} on {datetime.now(UTC):%Y-%m-%d}" + (f": {reason}" if reason else "")
 
 
 def _move(params: Params, layout: Layout, new: int, old: int | None) -> None:

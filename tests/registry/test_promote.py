@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ from amtss.registry import promote as promotion
 from amtss.registry import register, versions
 from amtss.registry.rules import Verdict
 from amtss.registry.versions import Version
+
+TODAY = f"on {datetime.now(UTC):%Y-%m-%d}"
 
 
 class Store:
@@ -166,15 +169,17 @@ class TestPromote:
         assert store.state == {"challenger": 3}
         store.promote(number, force="a pilot")
         assert store.state == {"champion": 4, "mark": 4, "challenger": 3}
-        assert versions.find(store.params, store.layout, 4).decision == "--force: a pilot"
-        assert "by decision, whatever the rules say: --force: a pilot" in store.audit().notes[0]
+        assert versions.find(store.params, store.layout, 4).decision == (
+            f"--force {TODAY}: a pilot")
+        assert f"whatever the rules say: --force {TODAY}: a pilot" in store.audit().notes[0]
 
     def test_force_is_recorded_only_where_it_was_needed(self, store: Store) -> None:
         store.promote(1, force="no need")
         assert versions.find(store.params, store.layout, 1).decision is None
         store.promote(3, force="no need")
         store.promote(1, force="3 is slow")
-        assert versions.find(store.params, store.layout, 1).decision == "--force: 3 is slow"
+        assert versions.find(store.params, store.layout, 1).decision == (
+            f"--force {TODAY}: 3 is slow")
         store.promote(3)
         store.promote(1, force="3 is slow")
         store.promote(3)
@@ -282,7 +287,7 @@ class TestAudit:
         assert [check.rule for check in verdict.failed] == [
             "max_average_drop", "max_language_drop", "max_language_drop"][:len(verdict.failed)]
         assert verdict.failed
-        assert "rollback from version 2: fr was slow" in verdict.notes[0]
+        assert f"rollback from version 2 {TODAY}: fr was slow" in verdict.notes[0]
         store.promote(3)
         assert store.audit().candidate.decision is None
         store.by_hand(1)
@@ -354,7 +359,7 @@ class TestKilled:
         assert store.state["champion"] == 2
         assert store.rollback() == 1
         assert store.state == {"champion": 1, "previous": 2, "mark": 1, "challenger": 3}
-        assert store.audit().candidate.decision == "rollback from version 2"
+        assert store.audit().candidate.decision == f"rollback from version 2 {TODAY}"
 
 
 CHILD = """
@@ -495,7 +500,7 @@ class TestCommands:
         assert "fails: max_average_drop" in printed(1, "promote", "--version", "1")
         assert printed(0, "rollback").startswith("version 2 is champion again; ")
         assert printed(0, "audit").endswith("version 2, the champion, breaks rules, as was decided")
-        assert "Version 2 became champion by decision: rollback from version 3" in printed(
+        assert f"Version 2 became champion by decision: rollback from version 3 {TODAY}" in printed(
             0, "versions")
         assert printed(0, "rollback").startswith("version 3 is champion again; ")
         assert printed(0, "audit").endswith("version 3, the champion, passes")
@@ -507,6 +512,6 @@ class TestCommands:
             "version 1 breaks rules; nothing changed")
         assert printed(0, *force, "--reason", "3 is\nslow").endswith(
             "version 1 is champion now, although it breaks rules; the reason is kept")
-        assert "by decision: --force: 3 is slow" in printed(0, "versions")
+        assert f"by decision: --force {TODAY}: 3 is slow" in printed(0, "versions")
         assert printed(0, "rollback", "--reason", "not so slow").startswith("version 3 is champion")
-        assert "rollback from version 1: not so slow" in printed(0, "audit")
+        assert f"rollback from version 1 {TODAY}: not so slow" in printed(0, "audit")
