@@ -11,7 +11,7 @@ def table(verdict: Verdict) -> Table:
     """The figures beside the champion's, or, if there is none, beside what the rules ask for."""
     number, champion = verdict.candidate.number, verdict.champion
     if champion is None:
-        return Table(f"Version {number}, where there is no champion yet", (
+        return Table(f"Version {number}, with no champion to compare it with", (
             "language", f"version {number}", "constant answer", "linear floor", "at least",
             "verdict"), tuple(_alone(verdict, *row) for row in _rows(verdict)), verdict.notes)
     against = f"version {champion.number}"

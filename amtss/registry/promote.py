@@ -137,7 +137,8 @@ def audit(params: Params, layout: Layout, report: Callable[[Verdict], None] = sh
         champion = versions.find(params, layout, CHAMPION)
         against = versions.aliases(params, layout).get(PREVIOUS)
         own = versions.marked(params, layout)
-        note = f"Compared with the alias {PREVIOUS}."
+        note = (f"Compared with the alias {PREVIOUS}." if against else
+                f"There is no alias {PREVIOUS}.")
         decision = champion.decision if own == champion.number else None
         if decision:
             note += f" It became champion by decision, whatever the rules say: {one_line(decision)}"

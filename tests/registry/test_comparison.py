@@ -26,7 +26,7 @@ def test_a_first_version() -> None:
                                 en=80.0, fr=97.0), without_labels={"ko": 91.0})
     made = comparison.table(compare(candidate, None, settings()))
     assert [line for line in markdown(made).splitlines() if line][:-1] == [
-        "**Version 2, where there is no champion yet**",
+        "**Version 2, with no champion to compare it with**",
         "| language | version 2 | constant answer | linear floor | at least | verdict |",
         "| --- | ---: | ---: | ---: | ---: | --- |",
         f"| average | 88.50 | {NONE} | 85.00 | 82.00 | fails: max_below_floor |",
