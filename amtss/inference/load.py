@@ -18,7 +18,11 @@ def load_onnx(folder: Path) -> Predictor:
 
 
 def load_pytorch(folder: Path) -> Predictor:
-    """A trained student."""
+    """A trained student. Transformers are imported only where they are needed, as on a GPU."""
+    from amtss.inference import plain_predictor
+
+    if plain_predictor.fits(folder):
+        return plain_predictor.PlainPredictor(folder)
     from amtss.inference.pytorch_predictor import PytorchPredictor
 
     return PytorchPredictor(folder)
