@@ -155,6 +155,7 @@ class PlainPredictor(Predictor):
 
     def _layer(self, name: str, states: "Tensor", mask: "Tensor") -> "Tensor":
         """The next states. (B, S, d) -> (B, S, d)"""
+        import torch
         from torch.nn import functional
 
         batch, length, width = states.shape
@@ -162,9 +163,10 @@ class PlainPredictor(Predictor):
         query, key, value = (
             self._linear(f"{name}.attention.self.{part}", states).view(shape).transpose(1, 2)
             for part in ("query", "key", "value"))
-        context = functional.scaled_dot_product_attention(
-            query, key, value, attn_mask=(mask != 0)[:, None, None])
-        context = context.transpose(1, 2).reshape(batch, length, width)
+        # As `hardware.attention` says, fused attention takes longer on a CPU with short texts.
+        scores = query @ key.transpose(2, 3) / (width // shape[2]) ** 0.5
+        scores = scores.masked_fill((mask == 0)[:, None, None], torch.finfo(scores.dtype).min)
+        context = (scores.softmax(dim=-1) @ value).transpose(1, 2).reshape(states.shape)
         states = self._norm(f"{name}.attention.output.LayerNorm",
                             states + self._linear(f"{name}.attention.output.dense", context))
         wide = functional.gelu(self._linear(f"{name}.intermediate.dense", states))
