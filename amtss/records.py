@@ -248,17 +248,11 @@ class Shards(TypedDict):
     weight_map: dict[str, str]
 
 
-class Exported(TypedDict):
-    """What was exported: the format, and the fingerprint of the student."""
-
-    format: str
-    student: str
-
-
 class Export(TypedDict):
     """config.json of an ONNX export."""
 
-    amtss: NotRequired[Exported]
+    amtss: NotRequired[dict[str, str]]
+    """What was exported: its `format`, and the fingerprint of the `student`."""
     labels: list[str]
     languages: list[str]
     max_tokens: int
