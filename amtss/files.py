@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,8 +60,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it over `path`.
 
-    The caller writes either a file or a folder there. After any error nothing is left behind and
-    `path` is as it was.
+    The caller writes either a file or a folder there. Its permissions follow the umask, whatever
+    library has written it. After any error nothing is left behind and `path` is as it was.
 
     Raises:
         AmtssError: the file system refuses (disk full, no permission).
@@ -75,6 +76,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = holder / path.name
     try:
         yield temporary
+        _permit(temporary, holder / "mode")
         _sync(temporary)
         _swap(temporary, path, holder / "replaced")
         _sync_folder(path.parent)
@@ -84,6 +86,19 @@ def replacing(path: Path) -> Iterator[Path]:
         raise refused(path, error) from error
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+
+
+def _permit(path: Path, probe: Path) -> None:
+    """Give a file, or a folder with everything below it, the permissions that the umask leaves:
+    safetensors, for one, writes files that are the user's alone. The umask cannot be asked for
+    without setting it, so a new folder, `probe`, shows it."""
+    probe.mkdir()
+    folder = stat.S_IMODE(probe.stat().st_mode)
+    for entry in [path, *path.rglob("*")] if path.is_dir() else [path]:
+        mode = stat.S_IMODE(entry.lstat().st_mode)
+        wanted = mode | (folder if entry.is_dir() else folder & 0o666)
+        if mode != wanted and not entry.is_symlink():
+            entry.chmod(wanted)
 
 
 def _swap(temporary: Path, path: Path, replaced: Path) -> None:

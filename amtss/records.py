@@ -201,6 +201,9 @@ class Metrics(TypedDict):
     mixture: Figures
     floor: Figures
     teachers: dict[str, Figures]
+    majority: NotRequired[ByLanguage]
+    """Share in percent of a test's most frequent label; runs from before it was measured have none.
+    """
     best_teacher: dict[str, str]
     paired: dict[str, ByLanguage]
     selective: NotRequired[dict[str, Selective]]
@@ -248,6 +251,8 @@ class Shards(TypedDict):
 class Export(TypedDict):
     """config.json of an ONNX export."""
 
+    amtss: NotRequired[dict[str, str]]
+    """What was exported: its `format`, and the fingerprint of the `student`."""
     labels: list[str]
     languages: list[str]
     max_tokens: int

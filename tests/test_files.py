@@ -1,7 +1,9 @@
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,10 +89,27 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [".made-other-12345678", "made"]
 
 
-def test_permissions_follow_the_umask(tmp_path: Path) -> None:
-    write_text(tmp_path / "a", "a")
-    (tmp_path / "b").touch()
-    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+@pytest.mark.parametrize(("umask", "file", "folder"), [
+    (0o022, 0o644, 0o755), (0o027, 0o640, 0o750), (0o077, 0o600, 0o700)])
+def test_permissions_follow_the_umask(tmp_path: Path, umask: int, file: int, folder: int) -> None:
+    before = os.umask(umask)
+    try:
+        for write in WRITERS:  # safetensors and transformers are among them
+            with replacing(tmp_path / "file") as temporary:
+                write(temporary)
+            kept = tmp_path / "file"
+            found = {path.stat().st_mode & 0o777 for path in [kept, *kept.rglob("*")]}
+            assert found == ({folder, file} if kept.is_dir() else {file})
+            shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
+        with replacing(tmp_path / "folder") as temporary:
+            shutil.copytree(tempfile.mkdtemp(dir=tmp_path), temporary / "private")
+            (temporary / "script").touch(0o700)
+            (temporary / "link").symlink_to("/")
+        modes = {path.name: path.lstat().st_mode & 0o777
+                 for path in (tmp_path / "folder").iterdir()}
+        assert modes == {"private": folder, "script": file | 0o100, "link": 0o777}
+    finally:
+        os.umask(before)
 
 
 def test_nan_is_no_json(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from support.pipeline import Pipeline
+from support.project import LENIENT
 from support.registered import database, unregistered
 from support.training import LABELS, Project, table
 from support.warm import BIN, programs
@@ -294,7 +295,7 @@ class Life:
 def life(reproduced: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Life:
     made = Life(reproduced.copy(tmp_path_factory.mktemp("life") / "project"))
     made.pipeline.set(made.pipeline.params | {
-        "promotion": {"max_average_drop": 100.0, "max_language_drop": 100.0},
+        "promotion": {"max_average_drop": 100.0, "max_language_drop": 100.0, **LENIENT},
         "continuation": {"max_epochs": 3, "vocabulary": 300, "batch_size": 8}})
     made.pipeline.repro()
     made.pipeline.commit()

@@ -45,23 +45,47 @@ def promote(
         metavar="REF", help="The version: its number or an alias.")] = "challenger",
     dry_run: Annotated[bool, typer.Option(
         "--dry-run", help="Print the comparison, but change nothing.")] = False,
+    force: Annotated[bool, typer.Option(
+        "--force", help="Make it champion even if it breaks rules; needs --reason.")] = False,
+    reason: Annotated[str | None, typer.Option(
+        metavar="TEXT", help="Why --force is right; kept as a tag of the version.")] = None,
 ) -> None:
     """Make a version champion if it passes the rules; the old champion becomes `previous`.
 
     The rules are the section `promotion` of params.yaml.
     """
-    _promote(*load_project(), version, dry_run)
+    why = _written(reason)
+    if force != bool(why):
+        alone, other = ("--force", "--reason TEXT") if force else ("--reason", "--force")
+        raise AmtssError(f"{alone}: expected {other} with it, found none; give both or neither")
+    _promote(*load_project(), version, dry_run, why)
 
 
-def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = False) -> None:
+def _written(reason: str | None) -> str:
+    """A reason on one line; empty where none is given.
+
+    Raises:
+        AmtssError: it is given, but says nothing.
+    """
+    words = " ".join((reason or "").split())
+    if reason is not None and not words:
+        raise AmtssError("--reason: expected a reason in words, found none; write why")
+    return words
+
+
+def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = False,
+             force: str = "") -> None:
     from amtss.registry import promote
 
-    verdict = promote.promote(params, layout, version, dry_run)
+    verdict = promote.promote(params, layout, version, dry_run, force=force)
     if verdict is None:
         print(f"{version} is champion already; nothing changed")
-    else:
+    elif dry_run:
         print(f"version {verdict.candidate.number} "
-              f"{'passes; nothing changed' if dry_run else 'is champion now'}")
+              f"{'breaks rules' if verdict.failed else 'passes'}; nothing changed")
+    else:
+        print(f"version {verdict.candidate.number} is champion now"
+              f"{', although it breaks rules; the reason is kept' if verdict.failed else ''}")
 
 
 @app.command()
@@ -69,24 +93,34 @@ def rollback(
     to: Annotated[int | None, typer.Option(
         metavar="N", help="The version that shall be champion again. Once it is, the command "
                           "changes nothing, so that it may be repeated, as after a kill.")] = None,
+    reason: Annotated[str | None, typer.Option(
+        metavar="TEXT", help="Why; kept as a tag of the version.")] = None,
 ) -> None:
     """Make the previous champion champion again. Without --to, a second rollback undoes the first.
+
+    `amtss audit` then accepts it, whatever the rules say.
     """
+    why = _written(reason)
     params, layout = load_project()
     from amtss.registry import promote
 
-    number = promote.rollback(params, layout, to).number
+    number = promote.rollback(params, layout, to, why).number
     print(f"version {number} is champion again; to repeat this safely: `amtss rollback --to "
           f"{number}`")
 
 
 @app.command()
 def audit() -> None:
-    """Check the present champion against the rules, whoever made it champion."""
+    """Check the present champion against the rules, whoever made it champion.
+
+    One that `amtss rollback` or `amtss promote --force` has made champion is accepted.
+    """
     params, layout = load_project()
     from amtss.registry import promote
 
-    print(f"version {promote.audit(params, layout).candidate.number}, the champion, passes")
+    verdict = promote.audit(params, layout)
+    outcome = "breaks rules, as was decided" if verdict.failed else "passes"
+    print(f"version {verdict.candidate.number}, the champion, {outcome}")
 
 
 @app.command()
@@ -153,14 +187,16 @@ def export(
 
 @app.command()
 def serve_image(
-    model: Annotated[Path, typer.Option(help="Folder of an ONNX export.")] = Path(
-        "artifacts/export/onnx"),
+    model: Annotated[Path | None, typer.Option(
+        help="Folder of an ONNX export; by default artifacts/export/onnx.")] = None,
     output: Annotated[Path, typer.Option(help="Folder to write.")] = Path("artifacts/image"),
 ) -> None:
     """Write a folder for `docker build`: a server for an ONNX export, without torch."""
-    from amtss.inference import image
+    from amtss.inference import image, origin
 
-    image.write(model, output)
+    if model is None:
+        origin.check_export()
+    image.write(model or origin.EXPORT, output)
     print(f"{output}: `docker build -t amtss {output}`, then `docker run -p 127.0.0.1:8080:8080 "
           "--read-only amtss`")
 

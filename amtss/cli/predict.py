@@ -1,18 +1,22 @@
 """The command `predict`: what a student says of texts."""
 
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from amtss.cli.project import load_project
 from amtss.errors import AmtssError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from amtss.inference.batch import Request
     from amtss.inference.jsonl import Refuse
+    from amtss.inference.load import Load
     from amtss.inference.predictor import Predictor
 
 app = typer.Typer()
@@ -32,10 +36,13 @@ def predict(
     model: Annotated[Path | None, typer.Option(
         help="Folder of the student or of its export; by default artifacts/student, or "
              "artifacts/export/onnx for --runtime onnx.")] = None,
-    runtime: Annotated[Literal["pytorch", "onnx"], typer.Option(
+    version: Annotated[str | None, typer.Option(
+        metavar="REF", help="Number or alias of a registered version, such as champion, instead of "
+                            "--model.")] = None,
+    runtime: Annotated[Literal["pytorch", "onnx"] | None, typer.Option(
         help="pytorch runs a student; onnx runs any ONNX export, be it onnx, onnx-int8 or "
-             "onnx-int4.",
-    )] = "pytorch",
+             "onnx-int4. By default what --model holds, what --version was registered with, or "
+             "pytorch.")] = None,
     keep_going: Annotated[bool, typer.Option(
         "--keep-going", help="Report a text that cannot be answered, and answer the others; in "
                              "--out the new columns are null for it.")] = False,
@@ -57,10 +64,10 @@ def predict(
     the command is repeated.
     """
     from amtss.inference import jsonl
-    from amtss.inference.onnx_predictor import OnnxPredictor
-    from amtss.inference.pytorch_predictor import PytorchPredictor
     from amtss.table import one_line
 
+    if model and version:
+        raise AmtssError("--version: expected no --model with it, found one; give only one of them")
     refused: list[AmtssError] = []
 
     def report(error: AmtssError) -> None:
@@ -68,19 +75,57 @@ def predict(
         print(f"amtss: {one_line(str(error))}", file=sys.stderr)
 
     refuse = report if keep_going else jsonl.stop
-    load, folder = ((OnnxPredictor, "artifacts/export/onnx") if runtime == "onnx" else
-                    (PytorchPredictor, "artifacts/student"))
-    if data or out:
-        _score(_request(data, out, texts, lang, pair, text_column, prefix, min_accuracy), load,
-               model or Path(folder), refuse)
-    else:
-        questions = ([jsonl.Question(text, lang, pair or None, f"text {number}")
-                      for number, text in enumerate(texts, start=1)]
-                     if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None, refuse))
-        for line in jsonl.answer(load, model or Path(folder), questions, refuse, min_accuracy):
-            print(jsonl.encodable(line, sys.stdout.encoding))
+    request = _request(data, out, texts, lang, pair, text_column, prefix,
+                       min_accuracy) if data or out else None
+    with _source(model, version, runtime) as (load, folder):
+        if request:
+            _score(request, load, folder, refuse)
+        else:
+            questions = ([jsonl.Question(text, lang, pair or None, f"text {number}")
+                          for number, text in enumerate(texts, start=1)]
+                         if texts else jsonl.questions(sys.stdin.buffer, lang, pair or None,
+                                                       refuse))
+            for line in jsonl.answer(load, folder, questions, refuse, min_accuracy):
+                print(jsonl.encodable(line, sys.stdout.encoding))
     if refused:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _source(model: Path | None, version: str | None, runtime: str | None
+            ) -> "Iterator[tuple[Load, Path]]":
+    """What loads the student that shall answer, and its folder. Where no folder was named, loading
+    says on stderr who answers."""
+    from amtss.inference import load
+
+    loading = load.LOADERS[runtime] if runtime else load.load_folder
+    if model is not None:
+        yield loading, model
+    elif version is None:
+        from amtss.inference import origin
+
+        if runtime == "onnx":
+            yield _announced(origin.load_export, origin.written), origin.EXPORT
+        else:
+            yield _announced(load.load_pytorch, origin.written), origin.STUDENT
+    else:
+        from amtss.registry import load as registered
+        from amtss.temporary import temporary_folder
+
+        params, layout = load_project()
+        with temporary_folder(Path(tempfile.gettempdir()), "amtss") as to:
+            line, folder = registered.fetch(params, layout, version, runtime, to)
+            yield _announced(loading, lambda _: line), folder
+
+
+def _announced(load: "Load", line: "Callable[[Path], str]") -> "Load":
+    """`load`, which then prints a line on stderr about the folder."""
+    def loaded(folder: Path) -> "Predictor":
+        predictor = load(folder)
+        print(f"amtss: {line(folder)}", file=sys.stderr)
+        return predictor
+
+    return loaded
 
 
 def _request(data: Path | None, out: Path | None, texts: list[str] | None, lang: str, pair: str,
@@ -95,8 +140,7 @@ def _request(data: Path | None, out: Path | None, texts: list[str] | None, lang:
     return Request(data, out, lang, pair or None, column, prefix, min_accuracy)
 
 
-def _score(request: "Request", load: "Callable[[Path], Predictor]", model: Path,
-           refuse: "Refuse") -> None:
+def _score(request: "Request", load: "Load", model: Path, refuse: "Refuse") -> None:
     from amtss.inference import batch
 
     scored = batch.score(request, load(model), model, refuse)

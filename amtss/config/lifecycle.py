@@ -20,12 +20,20 @@ class Evaluation(Section):
 
 class Promotion(Section):
     """Rules that a version must keep to become champion, in points of test accuracy. A language
-    whose test has no labels has no accuracy, and `min_agreement` takes its place."""
+    whose test has no labels has no accuracy, and `min_agreement` takes its place. `amtss promote
+    --force --reason TEXT` lets a version through all the same."""
 
     max_average_drop: NotNegative = 0.3
     """Most that the mean over the champion's languages may fall."""
     max_language_drop: NotNegative = 1.0
     """Most that any of the champion's languages may fall."""
+    min_above_majority: Share | None = 0.1
+    """For languages that no champion has served: the least share of the mistakes of a constant
+    answer, the most frequent label of the language's test, that the version must avoid. Where that
+    label has 60% of the rows, 0.1 asks for 64%. Null asks for nothing."""
+    max_below_floor: NotNegative | None = 3.0
+    """Where there is no champion: most that a version's average may be below that of the linear
+    floor. Null for no such rule; nor is there one if `floor` is `off`."""
     min_agreement: Annotated[float, Field(ge=0, le=100)] = 80.0
     """Least percentage of a language's test texts on which the student answers what its teachers,
     weighted by W, do; for languages whose test has no labels."""
@@ -33,8 +41,8 @@ class Promotion(Section):
     """Languages that a version must serve besides the champion's."""
     floor: Literal["warn", "refuse", "off"] = "warn"
     """What happens to a version that is below the linear floor (`amtss floor`) on average or in a
-    language: `warn` says so, `refuse` keeps it from becoming champion, `off` says nothing. The
-    floor of a version that was registered before versions had one is unknown, and it passes."""
+    language: `warn` says so, `refuse` keeps it from becoming champion, `off` says nothing. Figures
+    that a version of earlier code lacks (its floor, its most frequent labels) are no obstacle."""
 
 
 class Serving(Section):

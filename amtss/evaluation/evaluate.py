@@ -25,6 +25,7 @@ from amtss.evaluation.metrics import (
     calibration_error,
     interval,
     macro_f1,
+    majority,
     paired_test,
 )
 from amtss.files import seal, write_json, write_text
@@ -81,6 +82,7 @@ def evaluate(params: Params, layout: Layout) -> None:
         "floor": measure(floor.predict_test(layout, corpora), gold, settings),
         "teachers": {name: measure(_of_teacher(teachers, name), gold, settings)
                      for name in params.teachers},
+        "majority": {language: majority(actual) for language, actual in gold.items()},
         "best_teacher": {language: _best(members) for language, members in teachers.items()},
         "paired": _paired(settings, student, baseline, gold),
         "advice": advice(params),

@@ -38,6 +38,13 @@ def accuracy(predicted: Array, actual: Array) -> float:
     return 100.0 * float(np.mean(np.asarray(predicted) == np.asarray(actual)))
 
 
+def majority(actual: Array) -> float:
+    """Percent of examples with the most frequent label, which a constant answer would get right.
+    *Shape:* (N,), at least one
+    """
+    return 100.0 * float(np.unique(actual, return_counts=True)[1].max()) / len(actual)
+
+
 def macro_f1(predicted: Array, actual: Array) -> float:
     """Mean F1 in percent over the labels that occur in either. *Shape:* (N,), (N,)"""
     from sklearn.metrics import f1_score

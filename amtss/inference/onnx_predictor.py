@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from amtss import records
 from amtss.errors import CheckpointError, first_line
-from amtss.files import read_json, read_text, verify
+from amtss.files import read_json, verify
+from amtss.inference import fast_tokenizer
 from amtss.inference.predictor import Predictor
 from amtss.student import recognition
 from amtss.tokenization.tokens import Tokens
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
-    from tokenizers import Tokenizer
 
 COMMAND = "amtss export --format onnx"
 
@@ -50,15 +50,12 @@ class OnnxPredictor(Predictor):
         self.temperatures = config.get("temperatures", {})
         self.thresholds = config.get("thresholds", {})
         self.recogniser = recognition.load(folder, len(self.languages), COMMAND)
-        self.tokenizer = _tokenizer(folder / "tokenizer.json")
+        self.tokenizer = fast_tokenizer.load(folder, COMMAND)
         self.session = _session(folder / "model.onnx")
 
     def tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:
         # The tokenizer truncates by itself: its file says where.
-        inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
-        ids = tuple(np.asarray(encoding.ids, dtype=np.int32)
-                    for encoding in self.tokenizer.encode_batch_fast(inputs))
-        return Tokens(ids, np.cumsum([0, *map(len, ids)], dtype=np.int64))
+        return fast_tokenizer.encode(self.tokenizer, texts, pairs)
 
     def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64], heads: NDArray[np.int64]
                ) -> NDArray[np.float32]:
@@ -80,18 +77,6 @@ def _session(path: Path) -> "InferenceSession":
     except (errors.Fail, errors.InvalidArgument, errors.InvalidGraph,
             errors.InvalidProtobuf) as error:
         raise _damaged(path, first_line(error)) from error
-
-
-def _tokenizer(path: Path) -> "Tokenizer":
-    from tokenizers import Tokenizer
-
-    text = read_text(path, COMMAND)
-    try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # it raises nothing more precise
-        raise _damaged(path, first_line(error)) from error
-    tokenizer.no_padding()  # each batch of similar lengths is padded on its own
-    return tokenizer
 
 
 def _damaged(path: Path, found: str) -> CheckpointError:

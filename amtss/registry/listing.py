@@ -6,7 +6,7 @@ from amtss.config.schema import Params
 from amtss.paths import Layout
 from amtss.registry import store, versions
 from amtss.registry.versions import Version
-from amtss.table import NONE, Table
+from amtss.table import NONE, Table, one_line
 
 
 def known(params: Params, layout: Layout) -> list[Version]:
@@ -22,7 +22,9 @@ def table(title: str, listed: Sequence[Version]) -> Table:
     """A row for each version: its aliases, and its accuracies beside those of its linear floor."""
     return Table(title, ("Version", "Alias", "Average", "Floor", "Test accuracy by language",
                          "Registered"), tuple(map(_row, listed)), (
-        "Test accuracy in points. Floor: the average of the linear models of the same rows.",))
+        "Test accuracy in points. Floor: the average of the linear models of the same rows.",
+        *(f"Version {version.number} became champion by decision: {one_line(version.decision)}"
+          for version in listed if version.decision)))
 
 
 def _row(version: Version) -> tuple[str, ...]:

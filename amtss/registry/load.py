@@ -4,12 +4,14 @@ import re
 import tempfile
 from pathlib import Path
 
+from amtss.config.schema import Params
 from amtss.errors import CheckpointError, RegistryError
 from amtss.inference.load import load_folder
 from amtss.inference.predictor import Predictor
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.registry import store, versions
+from amtss.registry.versions import CHALLENGER, FIX
 from amtss.temporary import temporary_folder
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>\d+)|@(?P<alias>[^/@]+))")
@@ -36,8 +38,34 @@ def load_student(source: str | Path) -> Predictor:
         return load_folder(_download(str(source), folder))
 
 
-def _download(source: str, to: Path) -> Path:
-    """Download a version's artifacts; the folder of its export if it has one, or of its student."""
+def fetch(params: Params, layout: Layout, reference: str, runtime: str | None, to: Path
+          ) -> tuple[str, Path]:
+    """Download a version of the project to the folder `to`.
+
+    Args:
+        reference: its number or an alias.
+        runtime: `pytorch` or `onnx`; None for its own.
+
+    Returns: which version answers, in a few words, and the folder of its student or its export.
+
+    Raises:
+        RegistryError: there is no such version, its files are not what was registered, or it has no
+            export.
+    """
+    name = versions.name(params)
+    if not store.exists(layout):
+        raise RegistryError(f"{name}: expected version {reference}, found no versions; "
+                            f"{FIX[CHALLENGER]}")
+    version = versions.find(params, layout, reference)
+    folder = _download(f"models:/{name}/{version.number}", to, runtime)
+    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    kind = "its student" if folder.name == "student" else "its ONNX export"
+    return f"version {version.number}{aliases} of {name} answers, by {kind}", folder
+
+
+def _download(source: str, to: Path, runtime: str | None = None) -> Path:
+    """Download a version's artifacts; the folder of its export or of its student, whichever runs in
+    `runtime`, by default the export if it has one."""
     match = REGISTERED.fullmatch(source)
     if match is None:
         raise RegistryError(f"{source}: expected models:/NAME@ALIAS or models:/NAME/NUMBER, found "
@@ -61,4 +89,9 @@ def _download(source: str, to: Path) -> Path:
         raise RegistryError(f"{source}: expected the student {expected}, found {found}; restore "
                             f"its files in {place}, or name another version")
     versions.seal_old(folder / "student", folder / "onnx")
-    return folder / "onnx" if (folder / "onnx").is_dir() else folder / "student"
+    exported = (folder / "onnx").is_dir()
+    if runtime == "onnx" and not exported:
+        raise RegistryError(f"{source}: expected a version with an ONNX export, found the student "
+                            "alone; leave out --runtime, or run `amtss export --format onnx "
+                            f"--version {version.version}`")
+    return folder / "onnx" if exported and runtime != "pytorch" else folder / "student"

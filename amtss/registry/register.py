@@ -82,6 +82,7 @@ def _evaluated(params: Params, layout: Layout) -> Version:
         dirty=", ".join(git.changed(layout.root, (*LINEAGE, CORRECTIONS))) or None,
         runtime=params.serving.runtime, min_accuracy=params.serving.min_accuracy,
         floor={code: floor[code] for code in languages if code in floor},
+        majority=metrics.get("majority"),
         without_labels={code: found and found["agreement"]
                         for code, found in without_labels.items()})
 

@@ -1,13 +1,12 @@
 """The rules of promotion, and the verdict on a version. Pure: nothing is read or written."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from amtss.config.schema import ALL, Params
+from amtss.config.schema import ALL, Params, Promotion
 from amtss.errors import RegistryError
 from amtss.evaluation import metrics
-from amtss.table import NONE, Table
 
 if TYPE_CHECKING:
     from amtss.registry.versions import Version
@@ -15,6 +14,8 @@ if TYPE_CHECKING:
 AVERAGE_DROP, LANGUAGE_DROP = "max_average_drop", "max_language_drop"
 REQUIRED, VALIDATION, LABELS, TEST = "required", "validation", "labels", "test"
 FLOOR, AGREEMENT = "floor", "min_agreement"
+BELOW_FLOOR, ABOVE_MAJORITY = "max_below_floor", "min_above_majority"
+"""For what no champion has served: without a champion to compare with."""
 
 
 class Check(NamedTuple):
@@ -29,7 +30,7 @@ class Check(NamedTuple):
     allowed: float | None = None
     """How many points the candidate may be worse."""
     least: float | None = None
-    """What the candidate must reach, if the rule is about agreement."""
+    """What the candidate must reach, if the rule does not compare it with a champion."""
     only_warns: bool = False
     """Whether the candidate may become champion even if it breaks the rule."""
 
@@ -99,18 +100,31 @@ def compare(candidate: "Version", champion: "Version | None", params: Params) ->
                          rules.max_language_drop) for code in shared]
     checks += [Check(AGREEMENT, code, own >= rules.min_agreement, own, least=rules.min_agreement)
                for code, own in candidate.without_labels.items() if own is not None]
-    notes = _notes(candidate)
-    if rules.floor != "off" and candidate.floor is None:
-        notes += (f"The linear floor of version {candidate.number} is unknown: it was registered "
-                  "before versions had one.",)
-    elif rules.floor != "off":
+    if rules.min_above_majority is not None:
+        new = [code for code in candidate.majority or () if not champion
+               or code not in champion.accuracy]
+        checks += [_above_majority(candidate, code, rules.min_above_majority) for code in new]
+    if rules.floor != "off" and candidate.floor:
+        if not champion and rules.max_below_floor is not None:
+            checks.append(_near_floor(candidate, rules.max_below_floor))
         checks += _above_floor(candidate, only_warns=rules.floor == "warn")
-    return Verdict(candidate, champion, tuple(checks), notes)
+    return Verdict(candidate, champion, tuple(checks), (
+        *_notes(candidate), *_unknown(candidate, champion, rules)))
 
 
-def _notes(candidate: "Version") -> tuple[str, ...]:
+def _unknown(candidate: "Version", champion: "Version | None", rules: Promotion) -> Iterator[str]:
+    """A sentence about each figure that a rule needs and the version lacks."""
+    before = "it was registered before versions had one."
+    if rules.floor != "off" and candidate.floor is None:
+        yield f"The linear floor of version {candidate.number} is unknown: {before}"
+    if rules.min_above_majority is not None and candidate.majority is None and not champion:
+        yield (f"What a constant answer would reach on the test of version {candidate.number} is "
+               "unknown: it was registered before versions had that figure.")
+
+
+def _notes(candidate: "Version") -> Iterator[str]:
     """A sentence about each language that was learnt without labels."""
-    return tuple(
+    yield from (
         f"{code} was learnt without labels and has no linear floor; its test has labels."
         if own is None else
         f"{code} has no labels: {own:.2f} is the student's agreement with its teachers, which "
@@ -118,11 +132,26 @@ def _notes(candidate: "Version") -> tuple[str, ...]:
         for code, own in candidate.without_labels.items())
 
 
+def _above_majority(candidate: "Version", code: str, share: float) -> Check:
+    """A check that it avoids this share of a constant answer's mistakes in a language."""
+    assert candidate.majority is not None
+    own, constant = candidate.accuracy[code], candidate.majority[code]
+    least = constant + share * (100.0 - constant)
+    return Check(ABOVE_MAJORITY, code, own >= least - metrics.ROUNDING, own, least=least)
+
+
+def _near_floor(candidate: "Version", allowed: float) -> Check:
+    """A check of its average over the languages that have a floor."""
+    assert candidate.floor is not None
+    own, least = _mean(candidate, [*candidate.floor]), _floor(candidate, ALL) - allowed
+    return Check(BELOW_FLOOR, ALL, own >= least - metrics.ROUNDING, own, least=least)
+
+
 def _above_floor(candidate: "Version", only_warns: bool) -> list[Check]:
     """A check of the average over its languages that have a floor, then one of each of them."""
     assert candidate.floor is not None
     own = {code: candidate.accuracy[code] for code in candidate.floor}
-    figures = {ALL: sum(own.values()) / len(own), **own}
+    figures = {ALL: _mean(candidate, [*own]), **own}
     return [Check(FLOOR, code, own - _floor(candidate, code) >= -metrics.ROUNDING, own,
                   only_warns=only_warns) for code, own in figures.items()]
 
@@ -165,6 +194,17 @@ def _explain(check: Check, verdict: Verdict) -> tuple[str, str]:
         return (f"expected at least the linear floor's {floor:.2f} {what}, found {own:.2f} "
                 f"({own - floor:+.2f})",
                 "try what its report advises, or change promotion.floor in params.yaml")
+    force = f"run `amtss promote --version {candidate.number} --force --reason TEXT`"
+    if check.rule == BELOW_FLOOR:
+        floor, own = _floor(candidate, ALL), check.candidate or 0.0
+        return (f"expected a first champion with at least {check.least:.2f} {what}, as the linear "
+                f"floor has {floor:.2f}, found {own:.2f} ({own - floor:+.2f})",
+                f"try what its report advises, or {force}")
+    if check.rule == ABOVE_MAJORITY:
+        assert candidate.majority is not None
+        return (f"expected at least {check.least:.2f} {what}, as its most frequent "
+                f"label alone has {candidate.majority[code]:.2f}, found {check.candidate:.2f}",
+                f"train a better student, or {force}")
     if check.rule == AGREEMENT:
         return (f"expected the student to agree with its teachers on at least "
                 f"{check.least:.2f}% of the test texts of {code}, which have no labels, found "
@@ -188,32 +228,3 @@ def _explain(check: Check, verdict: Verdict) -> tuple[str, str]:
     return (f"expected at most {check.allowed:.2f} points below version {champion.number}'s "
             f"{check.champion:.2f} {what}, found {check.candidate:.2f} ({check.difference:+.2f})",
             f"train a better student, or raise promotion.{check.rule} in params.yaml")
-
-
-def verdict_table(verdict: Verdict) -> Table:
-    """A row for the average, then a row per language."""
-    candidate, champion = verdict.candidate, verdict.champion
-    against = f"version {champion.number}" if champion else "champion"
-    rows = []
-    for code in dict.fromkeys([ALL, *(check.language for check in verdict.checks)]):
-        checks = [check for check in verdict.checks if check.language == code]
-        own, name = candidate.accuracy.get(code), code
-        if code == ALL:
-            own, name = candidate.average, "average"
-        elif (agreement := candidate.without_labels.get(code)) is not None:
-            own, name = agreement, f"{code} (agreement)"
-        figures = next((check for check in checks if check.champion is not None),
-                       Check("", code, True, own))
-        failed = ", ".join(check.rule for check in checks if check.fails)
-        warns = ", ".join(check.rule for check in checks if check.warns)
-        outcome = f"fails: {failed}" if failed else f"warns: {warns}" if warns else "passes"
-        rows.append((name, _points(figures.champion),
-                     _points(figures.candidate), _points(figures.difference, "+"),
-                     _points(figures.allowed), outcome))
-    return Table(f"Version {candidate.number} against {against if champion else 'no champion yet'}",
-                 ("language", against, f"version {candidate.number}", "difference",
-                  "allowed drop", "verdict"), tuple(rows), verdict.notes)
-
-
-def _points(value: float | None, sign: str = "") -> str:
-    return NONE if value is None else f"{value:{sign}.2f}"

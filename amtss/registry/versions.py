@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 FIX = {CHAMPION: "run `amtss promote`", CHALLENGER: "run `amtss register`"}
 """The command that sets an alias."""
+DECISION = "decision"
+"""A version's tag, which `decide` writes."""
 STUDENT = "artifacts/student"
 """Path of the student in a version's folder."""
 
@@ -56,9 +58,15 @@ class Version:
     floor: dict[str, float] | None = None
     """Test accuracy of the linear floor in points, by language with labels in train; None if it is
     unknown."""
+    majority: dict[str, float] | None = None
+    """Share of the most frequent label in a language's test, in points: what a constant answer
+    would reach. None if it is unknown."""
     without_labels: dict[str, float | None] = field(default_factory=dict)
     """Languages that were learnt without labels. None where the test has labels; else the student's
     agreement with its teachers on test, in points."""
+    decision: str | None = None
+    """Whose decision made it champion, where it was not the rules': a rollback, or --force and the
+    reason for it."""
     registered: datetime | None = field(default=None, compare=False)
     """When, in UTC."""
 
@@ -128,6 +136,15 @@ def mark(params: Params, layout: Layout, number: int) -> None:
     """Record that amtss made version `number` champion."""
     with answering(params, layout) as client:
         client.set_registered_model_tag(name(params), CHAMPION, str(number))
+
+
+def decide(params: Params, layout: Layout, version: Version, decision: str | None) -> None:
+    """Record by what decision a version becomes champion; None if it was the rules'."""
+    with answering(params, layout) as client:
+        if decision is not None:
+            client.set_model_version_tag(name(params), str(version.number), DECISION, decision)
+        elif version.decision is not None:
+            client.delete_model_version_tag(name(params), str(version.number), DECISION)
 
 
 def marked(params: Params, layout: Layout) -> int | None:
@@ -213,7 +230,9 @@ def _version(params: Params, entity: "ModelVersion", named: dict[str, int]) -> V
             runtime=tags.get("runtime", "pytorch"),
             min_accuracy=json.loads(tags.get("min_accuracy", "null")),
             floor=json.loads(tags.get("floor", "null")),
+            majority=json.loads(tags.get("majority", "null")),
             without_labels=json.loads(tags.get("without_labels", "{}")),
+            decision=tags.get(DECISION),
             registered=datetime.fromtimestamp(entity.creation_timestamp / 1000, UTC))
     except (KeyError, json.JSONDecodeError) as error:
         raise RegistryError(f"{name(params)} version {number}: expected the tags of `amtss "

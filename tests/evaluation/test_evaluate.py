@@ -75,6 +75,11 @@ class TestFigures:
         assert set(metrics["floor"]) == {"accuracy", "macro_f1", "ece", "low", "high"}
         assert set(metrics["floor"]["accuracy"]) == {"average", *LANGUAGES}
 
+    def test_of_a_constant_answer(self, project: Project, metrics: dict[str, Any]) -> None:
+        assert metrics["majority"] == pytest.approx({
+            code: 100.0 * np.bincount(project.gold(code, "test")).max() / ROWS["test"]
+            for code in LANGUAGES})
+
     @pytest.mark.parametrize("name", ["student", "baseline"])
     def test_agree_with_the_predictions(self, metrics: dict[str, Any], name: str,
                                         predictions: list[dict[str, str]]) -> None:

@@ -36,6 +36,11 @@ def test_macro_f1_is_over_labels_that_occur() -> None:
     assert metrics.macro_f1(np.array([0, 2]), np.array([0, 0])) == pytest.approx(100 / 3)
 
 
+def test_a_constant_answer() -> None:
+    assert metrics.majority(np.array([5, 0, 5, 2])) == 50.0
+    assert metrics.majority(np.array([3])) == 100.0
+
+
 def test_nothing_has_no_accuracy() -> None:
     with pytest.raises(ValueError, match="at least one example"):
         metrics.accuracy(np.array([]), np.array([]))

@@ -7,13 +7,13 @@ from amtss.errors import CheckpointError
 from amtss.inference.export import export, export_onnx
 from amtss.inference.load import load_folder
 from amtss.inference.onnx_predictor import OnnxPredictor
-from amtss.inference.pytorch_predictor import PytorchPredictor
+from amtss.inference.plain_predictor import PlainPredictor
 
 
 class TestLoadFolder:
     def test_a_student(self, tmp_path: Path) -> None:
         layout = distilled(tmp_path).layout
-        assert isinstance(load_folder(layout.student), PytorchPredictor)
+        assert isinstance(load_folder(layout.student), PlainPredictor)
         assert load_folder(layout.baseline).languages == ["all"]
 
     def test_an_onnx_export(self, tmp_path: Path) -> None:

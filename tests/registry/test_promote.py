@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
-from support.project import Project, run
+from support.project import LENIENT, Project, run
 from support.registered import settings, version
 
 from amtss.config import yaml
@@ -24,6 +25,8 @@ from amtss.registry import promote as promotion
 from amtss.registry import register, versions
 from amtss.registry.rules import Verdict
 from amtss.registry.versions import Version
+
+TODAY = f"on {datetime.now(UTC):%Y-%m-%d}"
 
 
 class Store:
@@ -46,9 +49,10 @@ class Store:
             versions.point(self.params, self.layout, alias, number)
         return number
 
-    def promote(self, reference: str | int = "challenger", dry_run: bool = False
-                ) -> Verdict | None:
-        return promotion.promote(self.params, self.layout, reference, dry_run, self.verdicts.append)
+    def promote(self, reference: str | int = "challenger", dry_run: bool = False,
+                force: str = "") -> Verdict | None:
+        return promotion.promote(self.params, self.layout, reference, dry_run,
+                                 self.verdicts.append, force)
 
     def rollback(self) -> int:
         return promotion.rollback(self.params, self.layout).number
@@ -155,6 +159,46 @@ class TestPromote:
         assert store.state["champion"] == number
         assert "version 4 is unknown" in store.audit().notes[1]
 
+    def test_force(self, store: Store) -> None:
+        number = store.add(version(4, floor={"en": 95.0, "fr": 95.0}, majority={"en": 85.0},
+                                   en=85.0, fr=75.0))
+        with pytest.raises(RegistryError, match=r"min_above_majority: expected .*\(and 1 more\)"):
+            store.promote(number)
+        assert store.state == {"challenger": 3}
+        store.promote(number, dry_run=True, force="a pilot")
+        assert store.state == {"challenger": 3}
+        store.promote(number, force="a pilot")
+        assert store.state == {"champion": 4, "mark": 4, "challenger": 3}
+        assert versions.find(store.params, store.layout, 4).decision == (
+            f"--force {TODAY}: a pilot")
+        assert f"whatever the rules say: --force {TODAY}: a pilot" in store.audit().notes[0]
+
+    def test_force_is_recorded_only_where_it_was_needed(self, store: Store) -> None:
+        store.promote(1, force="no need")
+        assert versions.find(store.params, store.layout, 1).decision is None
+        store.promote(3, force="no need")
+        store.promote(1, force="3 is slow")
+        assert versions.find(store.params, store.layout, 1).decision == (
+            f"--force {TODAY}: 3 is slow")
+        store.promote(3)
+        store.promote(1, force="3 is slow")
+        store.promote(3)
+        store.params = settings(store.params.project, max_average_drop=9.0, max_language_drop=9.0)
+        store.promote(1)
+        assert versions.find(store.params, store.layout, 1).decision is None
+
+    def test_a_champion_of_earlier_code_may_stay(self, store: Store) -> None:
+        number = store.add(version(4, floor={"en": 95.0}, en=85.0, fr=75.0))
+        store.params = settings(store.params.project, max_below_floor=None)
+        store.promote(number)
+        store.params = settings(store.params.project)
+        before = store.state
+        with pytest.raises(RegistryError, match=r"promote --version 4 --force --reason TEXT`$"):
+            store.audit()
+        store.promote(number, force="customers like it")
+        assert store.state == before
+        assert store.audit().failed
+
     def test_no_such_version(self, store: Store) -> None:
         with pytest.raises(RegistryError, match="expected alias lost, found"):
             store.promote("lost")
@@ -235,6 +279,21 @@ class TestAudit:
             store.audit()
         assert store.verdicts[-1].failed
 
+    def test_a_rollback_is_accepted_until_the_alias_is_moved_by_hand(self, store: Store) -> None:
+        store.promote(1)
+        store.promote(2)
+        promotion.rollback(store.params, store.layout, reason="fr was slow")
+        verdict = store.audit()
+        assert [check.rule for check in verdict.failed] == [
+            "max_average_drop", "max_language_drop", "max_language_drop"][:len(verdict.failed)]
+        assert verdict.failed
+        assert f"rollback from version 2 {TODAY}: fr was slow" in verdict.notes[0]
+        store.promote(3)
+        assert store.audit().candidate.decision is None
+        store.by_hand(1)
+        with pytest.raises(RegistryError, match="version 1 does not pass the rules"):
+            store.audit()
+
     def test_never_promoted(self, store: Store) -> None:
         with pytest.raises(RegistryError, match=r"expected alias champion, .*run `amtss promote`"):
             store.audit()
@@ -259,12 +318,12 @@ def killing(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
             write(*arguments)
         return write_or_die
 
-    for name in ("point", "mark"):
+    for name in ("point", "mark", "decide"):
         monkeypatch.setattr(versions, name, deadly(getattr(versions, name)))
 
 
 class TestKilled:
-    @pytest.mark.parametrize("after", range(4))
+    @pytest.mark.parametrize("after", range(5))
     def test_a_promotion(self, store: Store, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         store.promote(1)
         store.promote(2)
@@ -272,11 +331,11 @@ class TestKilled:
             killing(patch, after)
             with pytest.raises(KilledError, match="killed"):
                 store.promote()
-        assert store.state["champion"] == (3 if after == 3 else 2)
+        assert store.state["champion"] == (3 if after == 4 else 2)
         store.promote()
         assert store.state == {"champion": 3, "previous": 2, "mark": 3}
 
-    @pytest.mark.parametrize("after", range(2))
+    @pytest.mark.parametrize("after", range(3))
     def test_a_first_promotion(self, store: Store, monkeypatch: pytest.MonkeyPatch,
                                after: int) -> None:
         with monkeypatch.context() as patch:
@@ -289,7 +348,7 @@ class TestKilled:
         store.promote()
         assert store.state == {"champion": 3, "mark": 3}
 
-    @pytest.mark.parametrize("after", range(3))
+    @pytest.mark.parametrize("after", range(4))
     def test_a_rollback(self, store: Store, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         store.promote(1)
         store.promote(2)
@@ -300,6 +359,7 @@ class TestKilled:
         assert store.state["champion"] == 2
         assert store.rollback() == 1
         assert store.state == {"champion": 1, "previous": 2, "mark": 1, "challenger": 3}
+        assert store.audit().candidate.decision == f"rollback from version 2 {TODAY}"
 
 
 CHILD = """
@@ -376,7 +436,7 @@ def moved(ready: Project, request: pytest.FixtureRequest) -> tuple[Store, Versio
     """A registered champion, and new test rows in English: it has 4 of 5 right."""
     layout = Layout(ready.root)
     made = Store(layout, named(request))
-    ready.params(lambda values: values.update(project=made.params.project))
+    ready.params(lambda values: values.update(project=made.params.project, promotion=LENIENT))
     made.params = load_params(layout.params)
     champion, _ = register.register(made.params, layout)
     assert run("promote") == 0
@@ -439,6 +499,19 @@ class TestCommands:
         assert printed(0, "promote", "--version", "3") == "3 is champion already; nothing changed"
         assert "fails: max_average_drop" in printed(1, "promote", "--version", "1")
         assert printed(0, "rollback").startswith("version 2 is champion again; ")
-        assert "Compared with the alias previous" in printed(1, "audit")
+        assert printed(0, "audit").endswith("version 2, the champion, breaks rules, as was decided")
+        assert f"Version 2 became champion by decision: rollback from version 3 {TODAY}" in printed(
+            0, "versions")
         assert printed(0, "rollback").startswith("version 3 is champion again; ")
         assert printed(0, "audit").endswith("version 3, the champion, passes")
+        force = ("promote", "--version", "1", "--force")
+        assert "--force: expected --reason TEXT with it" in printed(1, *force)
+        assert "expected a reason in words, found none" in printed(1, *force, "--reason", " \n")
+        assert "--reason: expected --force with it" in printed(1, "promote", "--reason", "why")
+        assert printed(0, *force, "--reason", "3 is\nslow", "--dry-run").endswith(
+            "version 1 breaks rules; nothing changed")
+        assert printed(0, *force, "--reason", "3 is\nslow").endswith(
+            "version 1 is champion now, although it breaks rules; the reason is kept")
+        assert f"by decision: --force {TODAY}: 3 is slow" in printed(0, "versions")
+        assert printed(0, "rollback", "--reason", "not so slow").startswith("version 3 is champion")
+        assert f"rollback from version 1 {TODAY}: not so slow" in printed(0, "audit")

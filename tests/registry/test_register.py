@@ -44,7 +44,7 @@ class TestRegister:
             1, checkpoint.fingerprint(project.layout.student), None, LANGUAGES, LABELS, accuracy,
             {code: corpus.test_fingerprint(project.layout, code) for code in LANGUAGES},
             {"en": 0, "fr": 2, "ru": 0}, "", tracking.lock(project.layout), None,
-            ("challenger",), floor=floor)
+            ("challenger",), floor=floor, majority=metrics["majority"])
         assert version.average == pytest.approx(average)
         assert version.lock == ""
         assert entity(project).tags["average"] == str(round(average, 2))

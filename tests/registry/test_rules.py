@@ -1,5 +1,5 @@
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -8,9 +8,10 @@ from support.registered import settings, version
 from support.training import LABELS
 
 from amtss.errors import RegistryError
-from amtss.registry.rules import Verdict, compare, verdict_table
+from amtss.registry import comparison
+from amtss.registry.rules import Verdict, compare
 from amtss.registry.versions import Version
-from amtss.table import NONE, markdown
+from amtss.table import NONE
 
 
 def failed(verdict: Verdict) -> list[tuple[str, str]]:
@@ -69,7 +70,7 @@ class TestFloor:
             "version 2: floor: expected at least the linear floor's 77.00 on average over its "
             "languages, found 75.00 (-2.00) (and 1 more); try what its report advises, or change "
             "promotion.floor in params.yaml")
-        assert [row[-1] for row in verdict_table(verdict).rows] == [
+        assert [row[-1] for row in comparison.table(verdict).rows] == [
             "warns: floor", "warns: floor", "passes"]
 
     def test_refuses(self) -> None:
@@ -81,7 +82,7 @@ class TestFloor:
                 r"77\.00 on average over its languages, found 75\.00 \(-2\.00\) \(and 1 more\); "
                 r"try what its report advises")):
             verdict.enforce()
-        assert [row[-1] for row in verdict_table(verdict).rows] == [
+        assert [row[-1] for row in comparison.table(verdict).rows] == [
             "fails: floor", "fails: floor", "passes"]
 
     def test_in_one_language(self) -> None:
@@ -112,7 +113,61 @@ class TestFloor:
         verdict = compare(replace(self.LOW, accuracy={"en": 80.0, "fr": 60.0}), OLD, settings())
         assert failed(verdict) == [("max_average_drop", "all"), ("max_language_drop", "fr")]
         assert verdict.warning is not None
-        assert verdict_table(verdict).rows[2][-1] == "fails: max_language_drop"
+        assert comparison.table(verdict).rows[2][-1] == "fails: max_language_drop"
+
+
+class TestFirstChampion:
+    """A version where no champion has served its languages."""
+
+    CONSTANT: ClassVar = {"en": 60.0, "fr": 97.0}
+
+    @pytest.mark.parametrize(("figures", "broken"), [
+        ({"en": 60.0, "fr": 97.0}, ["en", "fr"]), ({"en": 64.0, "fr": 97.3}, []),
+        ({"en": 63.9, "fr": 97.3}, ["en"]), ({"en": 90.0, "fr": 97.2}, ["fr"]),
+        ({"en": float("nan"), "fr": 99.0}, ["en"])])
+    def test_is_better_than_a_constant_answer(self, figures: dict[str, float],
+                                              broken: list[str]) -> None:
+        made = version(2, majority=self.CONSTANT, **figures)
+        verdict = compare(made, None, settings(max_below_floor=None, floor="off"))
+        assert failed(verdict) == [("min_above_majority", code) for code in broken]
+
+    def test_the_share_may_be_set(self) -> None:
+        made = version(2, majority=self.CONSTANT, **self.CONSTANT)
+        assert not compare(made, None, settings(min_above_majority=0.0)).failed
+        assert not compare(made, None, settings(min_above_majority=None)).failed
+        assert len(compare(made, None, settings(min_above_majority=0.01)).failed) == 2
+
+    def test_a_language_that_the_champion_has_is_compared_with_it(self) -> None:
+        made = version(2, majority={"en": 79.0, "fr": 69.0, "ko": 50.0}, en=80.0, fr=70.0, ko=54.0)
+        verdict = compare(made, OLD, settings())
+        assert failed(verdict) == [("min_above_majority", "ko")]
+        with pytest.raises(RegistryError, match=(
+                r"^version 2 does not pass the rules: min_above_majority: expected at least 55\.00 "
+                r"in ko, as its most frequent label alone has 50\.00, found 54\.00; train a better "
+                r"student, or run `amtss promote --version 2 --force --reason TEXT`$")):
+            verdict.enforce()
+
+    @pytest.mark.parametrize(("floor", "broken"), [(83.0, False), (83.02, True)])
+    def test_is_not_far_below_the_floor(self, floor: float, broken: bool) -> None:
+        made = version(2, floor={"en": floor, "fr": floor}, en=90.0, fr=70.0)
+        verdict = compare(made, None, settings())
+        assert failed(verdict) == [("max_below_floor", "all")] * broken
+        if broken:
+            with pytest.raises(RegistryError, match=(
+                    r"max_below_floor: expected a first champion with at least 80\.02 on average "
+                    r"over its languages, as the linear floor has 83\.02, found 80\.00 \(-3\.02\); "
+                    r"try what its report advises, or run `amtss promote --version 2 --force")):
+                verdict.enforce()
+        assert not compare(made, OLD, settings()).failed
+        assert not compare(made, None, settings(max_below_floor=None)).failed
+        assert not compare(made, None, settings(floor="off")).failed
+
+    def test_of_earlier_code_lacks_the_figure_and_passes(self) -> None:
+        verdict = compare(replace(version(2, en=1.0, fr=1.0), majority=None), None, settings())
+        assert not verdict.failed
+        assert verdict.notes == (
+            "What a constant answer would reach on the test of version 2 is unknown: it was "
+            "registered before versions had that figure.",)
 
 
 class TestWithoutLabels:
@@ -148,8 +203,8 @@ class TestWithoutLabels:
                 r"min_agreement: expected the student to agree with its teachers on at least "
                 r"95\.00% of the test texts of fr, which have no labels, found 91\.00; ")):
             verdict.enforce()
-        assert ("fr (agreement)", NONE, "91.00", NONE, NONE, "fails: min_agreement") in (
-            verdict_table(verdict).rows)
+        assert ("fr (agreement)", "91.00", NONE, NONE, "95.00", "fails: min_agreement") in (
+            comparison.table(verdict).rows)
         assert "91.00 is the student's agreement with its teachers" in verdict.notes[0]
 
     def test_other_logs_are_no_other_test(self) -> None:
@@ -216,25 +271,6 @@ class TestProperties:
 
 
 class TestTold:
-    def test_the_table(self) -> None:
-        verdict = compare(version(7, en=80.5, fr=68.0, ko=66.0), replace(OLD, number=3),
-                          settings(required=("pl",)))
-        assert [line for line in markdown(verdict_table(verdict)).splitlines() if line] == [
-            "**Version 7 against version 3**",
-            "| language | version 3 | version 7 | difference | allowed drop | verdict |",
-            "| --- | ---: | ---: | ---: | ---: | --- |",
-            "| average | 75.00 | 74.25 | -0.75 | 0.30 | fails: max_average_drop |",
-            "| en | 80.00 | 80.50 | +0.50 | 1.00 | passes |",
-            "| fr | 70.00 | 68.00 | -2.00 | 1.00 | fails: max_language_drop |",
-            f"| pl | {NONE} | {NONE} | {NONE} | {NONE} | fails: required |",
-            f"| ko | {NONE} | 66.00 | {NONE} | {NONE} | passes |"]
-
-    def test_the_table_of_a_first_version(self) -> None:
-        made = verdict_table(compare(OLD, None, settings()))
-        assert made.title == "Version 1 against no champion yet"
-        assert made.header[1] == "champion"
-        assert made.rows[0] == ("average", NONE, "75.00", NONE, NONE, "passes")
-
     @pytest.mark.parametrize(("candidate", "message"), [
         (version(2, en=79.0, fr=69.0),
          r"max_average_drop: expected at most 0\.30 points below version 1's 75\.00 on average "

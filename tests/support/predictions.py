@@ -8,8 +8,8 @@ from typing import Any
 from amtss.data import corpus
 from amtss.inference import jsonl
 from amtss.inference.jsonl import Question
+from amtss.inference.load import load_folder
 from amtss.inference.predictor import Predictor
-from amtss.inference.pytorch_predictor import PytorchPredictor
 from support.training import LANGUAGES, Project
 
 
@@ -21,6 +21,6 @@ def questions(project: Project) -> list[Question]:
 
 
 def answers(folder: Path, asked: Sequence[Question],
-            load: Callable[[Path], Predictor] = PytorchPredictor) -> list[dict[str, Any]]:
+            load: Callable[[Path], Predictor] = load_folder) -> list[dict[str, Any]]:
     """The rows that `amtss predict` prints."""
     return [json.loads(line) for line in jsonl.answer(load, folder, asked)]

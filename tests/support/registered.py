@@ -81,9 +81,11 @@ def settings(project: str = "pure", **promotion: Any) -> Params:
 
 
 def version(number: int, *, errors: int = 0, labels: tuple[str, ...] = LABELS, test: str = "same",
-            floor: dict[str, float] | None = None, **accuracy: float) -> Version:
+            floor: dict[str, float] | None = None, majority: dict[str, float] | None = None,
+            **accuracy: float) -> Version:
     """One with these figures, of no student; without a `floor` it is one level with them."""
     return Version(
         number=number, fingerprint=f"{number:016x}", parent=None, languages=tuple(accuracy),
         labels=labels, accuracy=accuracy, test=dict.fromkeys(accuracy, test),
-        errors=dict.fromkeys(accuracy, errors), commit="", lock="", floor=floor or accuracy)
+        errors=dict.fromkeys(accuracy, errors), commit="", lock="", floor=floor or accuracy,
+        majority=majority or {})
