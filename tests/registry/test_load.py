@@ -7,7 +7,7 @@ from support.training import Project
 
 from amtss.errors import CheckpointError, RegistryError
 from amtss.inference.onnx_predictor import OnnxPredictor
-from amtss.inference.pytorch_predictor import PytorchPredictor
+from amtss.inference.plain_predictor import PlainPredictor
 from amtss.registry import versions
 from amtss.registry.load import load_student
 
@@ -20,7 +20,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 class TestLoadStudent:
     def test_from_a_folder(self, project: Project) -> None:
         for source in (project.layout.student, str(project.layout.student)):
-            assert isinstance(load_student(source), PytorchPredictor)
+            assert isinstance(load_student(source), PlainPredictor)
 
     def test_by_alias_and_number(self, project: Project) -> None:
         register(project)
