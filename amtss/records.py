@@ -78,6 +78,15 @@ class Floor(TypedDict):
     rows: dict[str, int]
 
 
+class Lengths(TypedDict):
+    """lengths.json of the student's tokenizer, and a teacher's figures of the same."""
+
+    max_length: int
+    """Tokens at which texts are cut."""
+    cut: ByLanguage
+    """Share of a language's rows that are longer."""
+
+
 class Teacher(Cost):
     """teacher.json."""
 
@@ -88,6 +97,8 @@ class Teacher(Cost):
     parameters: int
     elsewhere: NotRequired[int]
     columns: NotRequired[list[int]]
+    lengths: NotRequired[Lengths]
+    """Of those that read tokens."""
 
 
 class TeacherCheckpoint(TypedDict):
@@ -210,6 +221,8 @@ class Metrics(TypedDict):
     """Only where the student serves several languages."""
     advice: list[str]
     sizes: dict[str, Size]
+    lengths: NotRequired[dict[str, Lengths]]
+    """Of models that read tokens; none in runs from before it was counted."""
     cost: dict[str, Cost]
     measured: Measured
     onboarded: NotRequired[Onboarded]

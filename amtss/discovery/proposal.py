@@ -218,6 +218,8 @@ def remarks(proposal: Proposal) -> Iterator[str]:
     if proposal.others:
         yield (f"{', '.join(map(repr, proposal.others))} could be labels too: `--label "
                f"{json.dumps(proposal.others[0], ensure_ascii=False)}` takes that column instead.")
+    yield (f"Lengths: 99.5% of the texts have at most {proposal.tokens} tokens, roughly; "
+           "`max_length` follows from them, up to 256.")
     if columns.language:
         yield f"Languages: column {columns.language[0]!r}."
     if not proposal.named:

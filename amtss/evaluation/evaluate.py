@@ -85,6 +85,7 @@ def evaluate(params: Params, layout: Layout) -> None:
         "paired": _paired(settings, student, baseline, gold),
         "advice": advice(params),
         "sizes": footprint.sizes(params, layout), "cost": footprint.costs(params, layout),
+        "lengths": footprint.lengths(params, layout),
         "measured": {"student": checkpoint.fingerprint(layout.student),
                      "test": {code: test_fingerprint(layout, code)
                               for code in params.languages}}}

@@ -13,15 +13,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from amtss import records
 from amtss.config.schema import Params, Student
 from amtss.data import corpus
 from amtss.errors import CheckpointError, first_line
-from amtss.files import replacing, seal, verify
+from amtss.files import read_json, replacing, seal, verify, write_json
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.student import embeddings, trimming
 from amtss.student.growth import grow_tokenizer
-from amtss.tokenization import unknown
+from amtss.tokenization import lengths, unknown
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -60,12 +61,25 @@ def start(params: Params, layout: Layout) -> None:
     if params.onboarding is None:
         unknown.check(tokenizer, corpora, params.validation, "the student's tokenizer of "
                       f"{len(tokenizer):,} tokens", _readable(settings))
+    length = settings.max_length or _registered_length(params, layout)
+    read = lengths.settle(tokenizer, corpora, length, params.validation, "the student")
+    settings = settings.model_copy(update={"max_length": read["max_length"]})
     with replacing(layout.tokenizer) as folder:
         tokenizer.save_pretrained(folder)
+        write_json(folder / layout.lengths.name, read)
         if params.onboarding is None:
             write_weights(settings, origin(settings, layout), kept, tokenizer.pad_token_id,
                           folder / layout.start.name)
         seal(folder)
+
+
+def _registered_length(params: Params, layout: Layout) -> int | None:
+    """Tokens at which the registered student that an onboarding starts from cuts texts; None where
+    there is no onboarding."""
+    if params.onboarding is None:
+        return None
+    path = layout.registered / "student" / "config.json"
+    return read_json(path, records.Student, "dvc repro fetch", ours=False)["max_tokens"]
 
 
 def origin(settings: Student, layout: Layout) -> str | None:
@@ -140,7 +154,7 @@ def chosen_layers(settings: Student, source: str) -> "PreTrainedModel":
     layers = list(cast(nn.ModuleList, encoder.layer))
     encoder.layer = nn.ModuleList([layers[index] for index in chosen])
     model.config.num_hidden_layers = len(chosen)
-    checkpoint.check_length(model, settings.max_length, source, "lower student.max_length in "
+    checkpoint.check_length(model, settings.max_length or 0, source, "lower student.max_length in "
                             "params.yaml")
     return model
 

@@ -46,7 +46,8 @@ def test_an_encoder_is_a_teacher_that_fits_the_size(project: Project, rows: int,
     assert {name: teacher.kind for name, teacher in params.teachers.items()} == {
         "words": "linear", "encoder": kind}
     assert (params.student.start, params.baseline.teacher) == ("layers", "encoder")
-    assert params.teaching.max_length == (16 if kind == "transformer" else 64)
+    assert params.teaching.max_length is None  # it follows from the texts
+    assert "# Texts have up to 8 tokens, roughly;" in (project.root / "params.yaml").read_text()
 
 
 def test_odd_names_are_quoted(project: Project) -> None:
