@@ -10,7 +10,7 @@ from typing import Any
 from amtss import hub
 from amtss.config import yaml
 from amtss.config.params import check_unedited, load_params
-from amtss.data.sources import CUT
+from amtss.data.presence import CUT
 from amtss.discovery.proposal import Proposal
 from amtss.errors import ParamsError
 from amtss.files import write_text

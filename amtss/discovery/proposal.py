@@ -12,6 +12,7 @@ import pyarrow as pa
 from amtss.config.schema import Columns, Data, Splits
 from amtss.data import cutting, hub_folder, sources
 from amtss.data.formats import Split
+from amtss.data.presence import CUT
 from amtss.discovery import columns, folder
 from amtss.discovery.columns import Roles
 from amtss.discovery.folder import Found
@@ -63,7 +64,7 @@ class Proposal:
         """Language -> split -> rows, those included that are cut off train, about."""
         made = {}
         for code, rows in self.rows.items():
-            cut = {split: cutting.size(rows["train"]) for split in sources.CUT if split not in rows}
+            cut = {split: cutting.size(rows["train"]) for split in CUT if split not in rows}
             made[code] = rows | cut | {"train": rows["train"] - sum(cut.values())}
         return made
 
