@@ -79,11 +79,15 @@ def logs(data: Data, language: str) -> pa.Table:
 def fingerprint(data: Data, language: str, layout: Layout) -> str:
     """Fingerprint of all that becomes a language's corpus: the settings, and the contents of local
     files and of the corrections."""
-    corrections = layout.corrections(language)
-    own = [corrections] if corrections.is_file() else []
     return files.fingerprint(data.model_dump(exclude={"path", "configs"}),
                              data.configs.get(language),
-                             files.contents([*_watched(data, language), *own]))
+                             files.contents(watched(data, language, layout)))
+
+
+def watched(data: Data, language: str, layout: Layout) -> list[Path]:
+    """Local files that become a language's corpus: those of the source, and the corrections."""
+    corrections = layout.corrections(language)
+    return [*_watched(data, language), *([corrections] if corrections.is_file() else [])]
 
 
 def _watched(data: Data, language: str) -> list[Path]:

@@ -174,12 +174,14 @@ def test_labels_in_train_need_them_in_validation(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("data", "language", "cure"), [
-    ({"validation": "dev"}, "en", r"dev\.jsonl: expected en's split 'validation', found no file, but "
-     r"test\.jsonl, train\.jsonl, validation\.jsonl in data/en; set data\.splits\.validation to its "
-     r"name in the source, or data\.splits\.missing: cut to cut it off train$"),
+    ({"validation": "dev"}, "en", r"dev\.jsonl: expected en's split 'validation', found no file, "
+     r"but test\.jsonl, train\.jsonl, validation\.jsonl in data/en; set "
+     r"data\.splits\.validation to its name in the source, or data\.splits\.missing: cut to cut it "
+     r"off train$"),
     ({"train": "trn"}, "en", r"set data\.splits\.train to its name in the source, or name texts "),
-    ({}, "ko", r"found no file, but en, fr in data; correct data\.path or data\.files in params\.yaml, "
-     r"or say in data\.configs what ko is called there$")], ids=["dev", "train", "language"])
+    ({}, "ko", r"found no file, but en, fr in data; correct data\.path or data\.files in "
+     r"params\.yaml, or say in data\.configs what ko is called there$")],
+    ids=["dev", "train", "language"])
 def test_a_missing_split_s_cure(project: Project, data: dict[str, str], language: str,
                                 cure: str) -> None:
     settings = Data(source="files", files="{language}/{split}.jsonl", splits=Splits(**data))
