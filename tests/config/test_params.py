@@ -49,7 +49,7 @@ def test_what_dvc_exp_run_sets(project: Project) -> None:
     from dvc.utils.hydra import apply_overrides
 
     project.write("params.yaml", (ROOT / "params" / "demo.yaml").read_bytes())
-    apply_overrides("params.yaml", ["distil.learning_rate=1e-5", "report.title=no",
+    apply_overrides("params.yaml", ["distil.learning_rate=1e-5", "+report.title=no",
                                     "+promotion.required=[no]"])
     assert "learning_rate: 1e-05" in Path("params.yaml").read_text()
     params = load_params(Path("params.yaml"))
