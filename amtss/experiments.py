@@ -63,6 +63,7 @@ def run(settings: Mapping[str, Sequence[str]], jobs: int) -> None:
             _command(*words), stdout=subprocess.DEVNULL, env=_environment()) as running:
         while running.poll() is None:
             time.sleep(PAUSE)
+            advance(0)
             for name in sorted(left & git.refs(Layout().root, "refs/exps")):
                 left.remove(name)
                 advance(1)

@@ -135,6 +135,11 @@ class Layout:
         return self.artifacts / "metrics.json"
 
     @property
+    def summary(self) -> Path:
+        """The few figures that DVC shows as metrics."""
+        return self.artifacts / "summary.json"
+
+    @property
     def evaluation(self) -> Path:
         """Folder of `predictions.csv` and the files that `dvc plots` draws from it."""
         return self.artifacts / "evaluation"

@@ -7,6 +7,7 @@ apart from accuracies.
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from amtss.evaluation.metrics import (
     macro_f1,
     paired_test,
 )
+from amtss.evaluation.summary import summary
 from amtss.files import seal, write_json, write_text
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
@@ -44,7 +46,7 @@ are missing."""
 
 
 def evaluate(params: Params, layout: Layout) -> None:
-    """Write `metrics.json`, `predictions.csv`, `suspects.csv` and `coverage.csv`.
+    """Write `metrics.json`, `summary.json`, `predictions.csv`, `suspects.csv` and `coverage.csv`.
 
     Raises:
         AmtssError: an earlier stage's artifact is missing, altered or stale.
@@ -105,6 +107,8 @@ def evaluate(params: Params, layout: Layout) -> None:
     selective.write_curves(layout, student, gold)
     seal(layout.evaluation)
     write_json(layout.metrics, metrics)
+    # Without the checksum that our JSON files have, which DVC would show as a figure.
+    write_text(layout.summary, json.dumps(summary(metrics), indent=2) + "\n")
 
 
 def predict_test(folder: Path, corpora: Sequence[Corpus]) -> Probabilities:
