@@ -215,6 +215,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
         if from_scratch and split == "train" and corpus.language not in params.taught_on(name):
             _check_reads(params, name, tokenizer, [corpus], taught=False)
+            lengths.settle(tokenizer, [corpus], length, params.validation, name)
         title = f"{name} scores {corpus.language}/{split}"
         texts = cache.of(corpus, split)
         logits = np.empty((len(texts), int(model.config.num_labels or 0)), dtype=np.float32)
