@@ -228,7 +228,8 @@ def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> 
     assert ran == ["settings", "fetch"]
 
     # validation's thresholds retrain nothing
-    pipeline.set(pipeline.params | {"validation": {"max_characters": 500}})
+    pipeline.set(pipeline.params | {"validation": {"max_characters": 500,
+                                                  "warn_truncated": 1.0}})
     ran = pipeline.repro()
     assert set(ran) <= {"settings", *(f"validate@{code}" for code in (*codes, "ru")), "gate",
                         "report"}

@@ -332,7 +332,8 @@ class TestStage:
 
     def test_its_length_follows_from_the_texts_and_reaches_the_student(
             self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        project = scored(tmp_path, student={"max_length": None})
+        project = scored(tmp_path, student={"max_length": None},
+                         validation={"warn_truncated": 0.01})
         project.start()
         read = json.loads(project.layout.lengths.read_text())
         assert read["max_length"] % 8 == 0
@@ -345,7 +346,7 @@ class TestStage:
         project = onboarding(tmp_path, "ko")
         capsys.readouterr()
         registered = json.loads((project.layout.registered / "student/config.json").read_text())
-        project.set(student={"max_length": None})
+        project.set(student={"max_length": None}, validation={"warn_truncated": 0.01})
         project.start()
         read = json.loads(project.layout.lengths.read_text())
         assert read["max_length"] == registered["max_tokens"]

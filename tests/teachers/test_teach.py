@@ -89,7 +89,7 @@ class TestLength:
     def test_follows_from_the_texts(self, tmp_path: Path,
                                     capsys: pytest.CaptureFixture[str]) -> None:
         project = one(tmp_path, training={"epochs": 1})
-        project.set(teaching={"max_length": None})
+        project.set(teaching={"max_length": None}, validation={"warn_truncated": 0.01})
         project.teach("en")
         assert capsys.readouterr().err == ""
         read = project.about("en")["lengths"]
@@ -105,6 +105,7 @@ class TestLength:
     def test_that_cuts_texts_is_a_warning(self, tmp_path: Path,
                                           capsys: pytest.CaptureFixture[str]) -> None:
         project = one(tmp_path, training={"epochs": 1, "max_length": 8})
+        project.set(validation={"warn_truncated": 0.01})
         project.teach("en")
         cut = project.about("en")["lengths"]["cut"]["en"]
         assert 0.01 < cut < 1
