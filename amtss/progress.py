@@ -61,6 +61,7 @@ def _log(total: int, title: str) -> Callable[[int], None]:
             return
         said = now
         left = timedelta(seconds=round((now - started) * (total - done) / done)) if done else "?"
-        print(f"{title}: {done:,} of {total:,}, {left} left", file=sys.stderr, flush=True)
+        # No colon behind an epoch's number: such a line says that it has ended.
+        print(f"{title}, {done:,} of {total:,}, {left} left", file=sys.stderr, flush=True)
 
     return advance
