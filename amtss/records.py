@@ -79,12 +79,10 @@ class Floor(TypedDict):
 
 
 class Lengths(TypedDict):
-    """lengths.json of the student's tokenizer, and a teacher's figures of the same."""
+    """At how many tokens a model cuts texts, and the share of each language's rows that it cuts."""
 
     max_length: int
-    """Tokens at which texts are cut."""
     cut: ByLanguage
-    """Share of a language's rows that are longer."""
 
 
 class Teacher(Cost):
@@ -98,7 +96,6 @@ class Teacher(Cost):
     elsewhere: NotRequired[int]
     columns: NotRequired[list[int]]
     lengths: NotRequired[Lengths]
-    """Of those that read tokens."""
 
 
 class TeacherCheckpoint(TypedDict):
@@ -215,20 +212,16 @@ class Metrics(TypedDict):
     best_teacher: dict[str, str]
     paired: dict[str, ByLanguage]
     selective: NotRequired[dict[str, Selective]]
-    """By the accuracy that is asked for, in points; runs from before there were thresholds have
-    none."""
+    """By the accuracy that is asked for, in points; older runs have none."""
     untold: NotRequired[Untold]
-    """Only where the student serves several languages."""
+    """Only of several languages."""
     advice: list[str]
     sizes: dict[str, Size]
-    lengths: NotRequired[dict[str, Lengths]]
-    """Of models that read tokens; none in runs from before it was counted."""
     cost: dict[str, Cost]
     measured: Measured
     onboarded: NotRequired[Onboarded]
     without_labels: NotRequired[dict[str, Agreement | None]]
-    """Languages that were learnt without labels. None where the test has labels; else no other
-    figure is of the language."""
+    """Learnt without labels. None where test has labels; else there is no other figure of it."""
 
 
 class Encoder(TypedDict):
