@@ -1,30 +1,20 @@
-"""Ablations: each changes one setting; every variant and seed is a DVC experiment; one table.
-
-The only module that imports DVC.
-"""
+"""Ablations: each changes one setting; every variant and seed is an experiment; one table."""
 
 import csv
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import dvc_cache, records
+from amtss import experiments
 from amtss.config.schema import Evaluation, LinearTeacher, Params, TransformerTeacher
-from amtss.errors import AlteredError, AmtssError, first_line
+from amtss.errors import AmtssError
 from amtss.evaluation.metrics import interval
-from amtss.files import read_json, read_text, verify
 from amtss.paths import Layout
-from amtss.registry import store
 from amtss.table import Table
-from amtss.temporary import temporary_folder
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "adaptive": (),
@@ -128,42 +118,28 @@ def ablate(params: Params, names: Sequence[str], seeds: Sequence[int], jobs: int
     finished. Its notes name those that failed, such as one whose student has learnt nothing.
 
     Raises:
-        AmtssError: an unknown variant, no experiment finished, or results are damaged.
+        AmtssError: an unknown variant, data that are not committed, no experiment finished, or
+            results are damaged.
     """
     offered = variants(params)
     for name in names:
         if name not in offered:
             raise AmtssError(f"--only: expected some of {', '.join(offered)}, found {name!r}; "
                              "name one of them, or add the teachers that it needs to params.yaml")
-    experiments = [Experiment(name, seed) for name in names for seed in seeds]
-    finished = _finished()
-    waiting = [experiment for experiment in experiments if experiment.name not in finished]
-    for experiment in waiting:
-        # `++` also sets keys that params.yaml leaves to their defaults.
-        settings = [argument for setting in experiment.settings(params)
-                    for argument in ("--set-param", f"++{setting}")]
-        _dvc("exp", "run", "--queue", "--name", experiment.name, *settings)
+    wanted = [Experiment(name, seed) for name in names for seed in seeds]
+    finished = experiments.finished()
+    waiting = {experiment.name: experiment.settings(params) for experiment in wanted
+               if experiment.name not in finished}
     if waiting:
-        _dvc("exp", "run", "--run-all", "--jobs", str(jobs))
-        finished = _finished()
-    failures = [_failure(experiment) for experiment in experiments
-                if experiment.name not in finished]
-    if len(failures) == len(experiments):
+        experiments.check_committed(params, Layout())
+        experiments.run(waiting, jobs)
+        finished = experiments.finished()
+    failures = [_failure(experiment) for experiment in wanted if experiment.name not in finished]
+    if len(failures) == len(wanted):
         raise AmtssError(f"ablation: expected an experiment to finish, found that all failed, such "
                          f"as {failures[0]}")
-    return table(params, {experiment: _read(experiment) for experiment in experiments
+    return table(params, {experiment: _read(experiment) for experiment in wanted
                           if experiment.name in finished}, failures)
-
-
-def _failure(experiment: Experiment) -> str:
-    """Which experiment has failed, and the error that its stages have logged last."""
-    error = "it has failed"
-    with suppress(AmtssError):  # it may have no log
-        for line in _dvc("queue", "logs", experiment.name).splitlines():
-            if line.startswith("amtss: ") and not line.startswith("amtss: warning: "):
-                error = line.removeprefix("amtss: ")
-    return (f"{experiment.variant} with seed {experiment.seed}: {error}; see `dvc queue logs "
-            f"{experiment.name}`")
 
 
 def table(params: Params, outcomes: Mapping[Experiment, Outcome],
@@ -232,50 +208,17 @@ def read_outcome(predictions: str, examples: int) -> Outcome:
 
 
 def _read(experiment: Experiment) -> Outcome:
-    """What an experiment has measured, checked as the results of this folder are.
+    """What an experiment has measured.
 
     Raises:
         AmtssError: its results are damaged, or not in DVC's cache.
     """
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-
-    command = f"dvc exp remove {experiment.name} && amtss ablate"
-    with temporary_folder(Layout().artifacts, experiment.name) as folder:
-        results = Layout(folder)
-        results.artifacts.mkdir()
-        try:
-            files = DVCFileSystem(rev=experiment.name)
-            files.get("artifacts/metrics.json", str(results.metrics))
-            files.get("artifacts/evaluation", str(results.evaluation), recursive=True)
-        except (DvcException, OSError) as error:
-            raise AmtssError(f"{experiment.name}: expected its results in DVC's cache, found: "
-                             f"{first_line(error)}; run `{command}`") from error
-        try:
-            verify(results.evaluation, command)
-            cost = read_json(results.metrics, records.Metrics, command)["cost"]
-        except AlteredError as error:  # its object is found as long as the file is here
-            raise AmtssError(dvc_cache.message(error)) from error
-        return read_outcome(read_text(results.evaluation / "predictions.csv", command),
-                            cost["student"]["examples"])
+    predictions, metrics = experiments.results(experiment.name, "amtss ablate")
+    return read_outcome(predictions, metrics["cost"]["student"]["examples"])
 
 
-def _finished() -> set[str]:
-    """Names of the experiments that have finished in this project."""
-    return set(_dvc("exp", "list", "--name-only", "--all-commits").split())
-
-
-def _dvc(*words: str) -> str:
-    """Run a DVC command; returns its output.
-
-    Raises:
-        AmtssError: it failed; DVC has printed why.
-    """
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", *words]
-    # Experiments run in temporary folders; a store in there would be deleted with them.
-    environment = os.environ | {"MLFLOW_TRACKING_URI": store.uri(Layout())}
-    done = subprocess.run(command, text=True, check=False, stdout=subprocess.PIPE, env=environment)
-    if done.returncode:
-        raise AmtssError(f"expected `dvc {' '.join(words[:3])}` to succeed, found exit status "
-                         f"{done.returncode}; fix what DVC reports above")
-    return done.stdout
+def _failure(experiment: Experiment) -> str:
+    """Which experiment has failed, and the error that its stages have logged last."""
+    error = experiments.last_error(experiment.name) or "it has failed"
+    return (f"{experiment.variant} with seed {experiment.seed}: {error}; see `dvc queue logs "
+            f"{experiment.name}`")

@@ -12,6 +12,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -20,7 +21,14 @@ class AmtssError(Exception):
 
 
 class ParamsError(AmtssError):
-    """params.yaml or a preset does not say what it must."""
+    """params.yaml or a preset does not say what it must.
+
+    Its message is about the first mistake; `lines` is one about each, where there are several.
+    """
+
+    def __init__(self, message: str, lines: "Sequence[str]" = ()) -> None:
+        super().__init__(message)
+        self.lines = tuple(lines) or (message,)
 
 
 class DataError(AmtssError):

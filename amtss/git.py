@@ -1,5 +1,6 @@
 """git, for the lineage of models: the commit, files that differ from it, and committing files."""
 
+import os
 import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,6 +23,28 @@ def changed(folder: Path, files: Iterable[str]) -> list[str]:
     """Those of `files` that are not as in the commit, or not in it; none outside git."""
     return [file for file in files if _git(
         folder, "status", "--porcelain", "--untracked-files=all", "--ignored", "--", file).stdout]
+
+
+def untracked(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Those of `paths` below `folder` that git does not track, and neither does DVC by a file
+    NAME.dvc beside them or beside a folder that they lie in; none outside git.
+
+    Returns: relative to `folder`.
+    """
+    if not inside(folder):
+        return []
+    tracked = {Path(name) for name in _git(folder, "ls-files", "-z").stdout.split("\0") if name}
+    whole = Path(os.path.abspath(folder))  # a link may lead out of the repository
+    below = [path.relative_to(whole) for path in map(Path, map(os.path.abspath, paths))
+             if path.is_relative_to(whole)]
+    return [path for path in below if not any(
+        part in tracked or part.with_name(f"{part.name}.dvc") in tracked
+        for part in (path, *path.parents[:-1]))]
+
+
+def refs(folder: Path, place: str) -> set[str]:
+    """The last parts of the names of the references below `place`."""
+    return set(_git(folder, "for-each-ref", "--format=%(refname:lstrip=-1)", place).stdout.split())
 
 
 def commit(folder: Path, files: Sequence[str], message: str) -> None:

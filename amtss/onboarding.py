@@ -232,7 +232,6 @@ def _check_teachers(planned: Params, params: Params, request: Request) -> None:
 def _check_length(planned: Params, student: Path) -> None:
     """Check that the registered student reads texts as long as params.yaml asks for."""
     config = read_json(student / "config.json", records.Student, "amtss register", ours=False)
-    if planned.student.max_length > config["max_tokens"]:
+    if (length := planned.student.max_length or 0) > config["max_tokens"]:
         raise ParamsError(f"student.max_length: expected at most {config['max_tokens']}, the "
-                          f"length of the registered student's texts, found "
-                          f"{planned.student.max_length}; lower it")
+                          f"length of the registered student's texts, found {length}; lower it")

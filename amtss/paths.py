@@ -89,6 +89,11 @@ class Layout:
         return self.tokenizer / "start"
 
     @property
+    def lengths(self) -> Path:
+        """At how many tokens the student's texts are cut, and how many are."""
+        return self.tokenizer / "lengths.json"
+
+    @property
     def student(self) -> Path:
         """The distilled student, a transformers model folder with its tokenizer."""
         return self.artifacts / "student"
@@ -128,6 +133,11 @@ class Layout:
     @property
     def metrics(self) -> Path:
         return self.artifacts / "metrics.json"
+
+    @property
+    def summary(self) -> Path:
+        """The few figures that DVC shows as metrics."""
+        return self.artifacts / "summary.json"
 
     @property
     def evaluation(self) -> Path:

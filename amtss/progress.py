@@ -1,15 +1,19 @@
-"""A progress bar with rate and time left; nothing is shown where stderr is not a terminal."""
+"""How far a loop is: a bar with rate and time left on a terminal, in a log a line a minute."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 Item = TypeVar("Item")
+EVERY = 60.0
+"""Seconds between two lines in a log."""
 
 
 def track(items: Sequence[Item], title: str) -> Iterator[Item]:
-    """Yield the items one by one, with a bar on stderr if that is a terminal."""
+    """Yield the items one by one, and show on stderr how far it is."""
     with bar(len(items), title) as advance:
         for item in items:
             yield item
@@ -18,9 +22,9 @@ def track(items: Sequence[Item], title: str) -> Iterator[Item]:
 
 @contextmanager
 def bar(total: int, title: str) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr if that is a terminal; a function that moves it on by a number of items."""
+    """Show on stderr how far a loop is; a function that moves it on by a number of items."""
     if not sys.stderr.isatty():
-        yield lambda count: None
+        yield _log(total, title)
         return
     from rich.console import Console
     from rich.progress import (
@@ -42,3 +46,22 @@ def bar(total: int, title: str) -> Iterator[Callable[[int], None]]:
                   TimeRemainingColumn(), console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total)
         yield lambda count: progress.advance(task, count)
+
+
+def _log(total: int, title: str) -> Callable[[int], None]:
+    """A function that writes a line where the last one is a minute old."""
+    started = said = time.monotonic()
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal said, done
+        done += count
+        now = time.monotonic()
+        if now - said < EVERY or done >= total:
+            return
+        said = now
+        left = timedelta(seconds=round((now - started) * (total - done) / done)) if done else "?"
+        # No colon behind an epoch's number: such a line says that it has ended.
+        print(f"{title}, {done:,} of {total:,}, {left} left", file=sys.stderr, flush=True)
+
+    return advance

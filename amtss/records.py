@@ -78,6 +78,13 @@ class Floor(TypedDict):
     rows: dict[str, int]
 
 
+class Lengths(TypedDict):
+    """At how many tokens a model cuts texts, and the share of each language's rows that it cuts."""
+
+    max_length: int
+    cut: ByLanguage
+
+
 class Teacher(Cost):
     """teacher.json."""
 
@@ -88,6 +95,7 @@ class Teacher(Cost):
     parameters: int
     elsewhere: NotRequired[int]
     columns: NotRequired[list[int]]
+    lengths: NotRequired[Lengths]
 
 
 class TeacherCheckpoint(TypedDict):
@@ -202,23 +210,20 @@ class Metrics(TypedDict):
     floor: Figures
     teachers: dict[str, Figures]
     majority: NotRequired[ByLanguage]
-    """Share in percent of a test's most frequent label; runs from before it was measured have none.
-    """
+    """Share in percent of a test's most frequent label; older runs have none."""
     best_teacher: dict[str, str]
     paired: dict[str, ByLanguage]
     selective: NotRequired[dict[str, Selective]]
-    """By the accuracy that is asked for, in points; runs from before there were thresholds have
-    none."""
+    """By the accuracy that is asked for, in points; older runs have none."""
     untold: NotRequired[Untold]
-    """Only where the student serves several languages."""
+    """Only of several languages."""
     advice: list[str]
     sizes: dict[str, Size]
     cost: dict[str, Cost]
     measured: Measured
     onboarded: NotRequired[Onboarded]
     without_labels: NotRequired[dict[str, Agreement | None]]
-    """Languages that were learnt without labels. None where the test has labels; else no other
-    figure is of the language."""
+    """Learnt without labels. None where test has labels; else there is no other figure of it."""
 
 
 class Encoder(TypedDict):
@@ -240,12 +245,6 @@ class Tokenizer(TypedDict):
     """tokenizer_config.json of a student, which transformers writes."""
 
     left_out: NotRequired[int]
-
-
-class Shards(TypedDict):
-    """model.safetensors.index.json of a checkpoint whose weights are in several files."""
-
-    weight_map: dict[str, str]
 
 
 class Export(TypedDict):

@@ -197,7 +197,8 @@ def column_of(name: str, values: list[Any]) -> bytes:
 
 
 @pytest.mark.parametrize(("suffix", "content", "says"), [
-    pytest.param("jsonl", None, ("data/en/train.jsonl", "no file", "data.files"), id="no-file"),
+    pytest.param("jsonl", None, ("data/en/train.jsonl", "no file", "data.splits.train"),
+                 id="no-file"),
     pytest.param("txt", b"text\tlabel\n", (".csv, .tsv, .jsonl or .parquet", "'.txt'"),
                  id="unknown-suffix"),
     pytest.param("csv", "text,label\nété,pay\n".encode("latin-1"),

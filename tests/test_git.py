@@ -105,3 +105,27 @@ def test_changed(repository: Path, spoil: str) -> None:
         run(repository, "commit", "-q", "-m", "less")
         run(repository, "config", "status.showUntrackedFiles", "no")
     assert git.changed(repository, FILES) == ["dvc.lock"]
+
+
+def test_untracked_files(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repository)
+    for name in ("mine/fr.csv", "mine/en.csv", "large/fr.csv"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("a\n")
+    Path("large.dvc").write_text("outs: []\n")
+    run(repository, "add", "mine/en.csv", "large.dvc")
+    paths = [Path("mine/fr.csv"), repository / "mine/en.csv", Path("large/fr.csv"),
+             Path("../elsewhere.csv")]
+    assert git.untracked(Path(), paths) == [Path("mine/fr.csv")]
+    run(repository, "rm", "-q", "--cached", "large.dvc")
+    assert git.untracked(Path(), paths) == [Path("mine/fr.csv"), Path("large/fr.csv")]
+
+
+def test_nothing_is_untracked_outside_git(tmp_path: Path) -> None:
+    assert git.untracked(tmp_path, [tmp_path / "a.csv"]) == []
+
+
+def test_refs(repository: Path) -> None:
+    run(repository, "update-ref", "refs/exps/ab/cd/ablation-own-0", "HEAD")
+    assert git.refs(repository, "refs/exps") == {"ablation-own-0"}
+    assert git.refs(repository, "refs/none") == set()

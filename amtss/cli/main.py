@@ -14,7 +14,7 @@ import typer
 from amtss import dvc_cache, processes
 from amtss.cli.project import locks
 from amtss.cli.stages import app
-from amtss.errors import AlteredError, AmtssError
+from amtss.errors import AlteredError, AmtssError, ParamsError
 
 
 def main() -> None:
@@ -37,6 +37,8 @@ def main() -> None:
         raise SystemExit(2) from None
     except AlteredError as error:
         _fail(dvc_cache.message(error))
+    except ParamsError as error:  # all that is wrong in params.yaml at once
+        _fail(*error.lines)
     except AmtssError as error:
         _fail(str(error))
     except BrokenPipeError:  # as of `amtss predict | head`: nobody reads on
@@ -53,12 +55,12 @@ def main() -> None:
               "command again")
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(*messages: str) -> NoReturn:
     from amtss.table import one_line
 
-    line = one_line(message)
-    if not processes.hand_over(line):
-        print(f"amtss: {line}", file=sys.stderr)
+    lines = [*map(one_line, messages)]
+    if not processes.hand_over(lines[0]):
+        print(*(f"amtss: {line}" for line in lines), sep="\n", file=sys.stderr)
     raise SystemExit(1) from None
 
 

@@ -175,7 +175,8 @@ class Validation(Section):
     """Training rows of the most frequent label over those of the rarest one that has any."""
     warn_truncated: Share = 0.01
     """Share of a language's rows, of all splits together, that have more tokens than a teacher's
-    or the student's `max_length`. Known for those with the tokenizer of a checkpoint only."""
+    or the student's `max_length`. The gate counts them where the tokenizer is a checkpoint's; one
+    that is trained here counts once it exists."""
     max_unknown: Share = 0.1
     """Share of a language's tokens that are unknown to a teacher's or the student's tokenizer,
     because its vocabulary lacks their characters. The gate counts them where the tokenizer is a

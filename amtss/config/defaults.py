@@ -65,6 +65,7 @@ def _served(values: Values, name: str) -> int:
     if not isinstance(teacher, dict) or not isinstance(languages, tuple | list):
         return 0
     codes = teacher.get("scores") or teacher.get("languages") or ()
+    codes = (codes,) if isinstance(codes, str) else codes
     if not isinstance(codes, tuple | list):
         return 0
     return len(languages) if "all" in codes else len({*codes} & {*languages})

@@ -1,8 +1,9 @@
 """params.yaml -> `Params`, or one line that says what is wrong."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -11,6 +12,9 @@ from amtss.config.schema import Params
 from amtss.errors import ParamsError
 from amtss.files import write_bytes
 from amtss.paths import Layout
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 
 def load_params(path: Path) -> Params:
@@ -40,7 +44,10 @@ def load_params(path: Path) -> Params:
         raise ParamsError(f"{path}: expected lists and sections, found one that contains itself; "
                           "remove its alias") from None
     except ValidationError as error:
-        raise ParamsError(_one_line(path, error)) from error
+        lines = [line for details in error.errors() for line in _lines(path, details)]
+        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        what, fix = lines[0].rsplit("; ", 1)
+        raise ParamsError(f"{what}{more}; {fix}", lines) from error
 
 
 def _tuples(value: Any) -> Any:
@@ -58,28 +65,32 @@ def _kind(value: Any) -> str:
     return {"tuple": "list", "dict": "keys and values", "NoneType": "null"}.get(name, name)
 
 
-def _one_line(path: Path, error: ValidationError) -> str:
-    """The first of pydantic's errors in this project's form, and the number of the others."""
-    first = error.errors()[0]
-    parts = [str(part) for part in first["loc"]]
+def _lines(path: Path, error: "ErrorDetails") -> Iterator[str]:
+    """One of pydantic's errors in this project's form; a line for each that it stands for."""
+    parts = [str(part) for part in error["loc"]]
     if parts[:1] == ["teachers"]:
         del parts[2:3]  # the kind, which is no key
     key = ".".join(parts)
-    value = first["input"]
-    more = len(error.errors()) - 1
-    others = f" (and {more} more)" if more else ""
     where = f"{path}: {key + ': ' if key else ''}"
-    if first["type"] == "extra_forbidden":
-        return f"{where}unknown key{others}; remove it or correct its spelling"
-    if first["type"] == "missing":
-        return f"{where}expected a value, found none{others}; add the key"
-    if first["type"] == "value_error":
-        return f"{where}{first['msg'].removeprefix('Value error, ')}{others}; edit {path.name}"
-    message = re.sub("^(Input|Keys) should be", "expected", first["msg"])
+    if error["type"] == "extra_forbidden":
+        yield f"{where}unknown key; remove it or correct its spelling"
+    elif error["type"] == "missing":
+        yield f"{where}expected a value, found none; add the key"
+    elif error["type"] == "value_error":
+        for message in error["ctx"]["error"].args:
+            yield f"{where}{message}; edit {path.name}"
+    else:
+        yield f"{where}{_expected(error)}; edit {path.name}"
+
+
+def _expected(error: "ErrorDetails") -> str:
+    """What was expected and found where a value is of a wrong type or beyond its limits."""
+    value = error["input"]
+    message = re.sub("^(Input|Keys) should be", "expected", error["msg"])
     message = re.sub("^String should match", "expected text that matches", message)
     message = re.sub("a valid dictionary.*", "keys and values", message).replace("tuple", "list")
     shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"
-    return f"{where}{message}, found {shown} ({_kind(value)}){others}; edit {path.name}"
+    return f"{message}, found {shown} ({_kind(value)})"
 
 
 def load_project() -> tuple[Params, Layout]:

@@ -1,11 +1,10 @@
 """All of params.yaml as one frozen model; this module is the door to every section's class."""
 
-import re
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from amtss.config import defaults
+from amtss.config import consistency, defaults
 from amtss.config.data import Columns, Data, Sample, Splits, Validation
 from amtss.config.lifecycle import Drift, Evaluation, Promotion, Report, Serving
 from amtss.config.section import CODE, Languages, Precision, Section
@@ -18,6 +17,7 @@ from amtss.config.student import (
     Trimming,
 )
 from amtss.config.teachers import (
+    ALL,
     Architecture,
     LinearTeacher,
     Pooling,
@@ -62,11 +62,6 @@ __all__ = [
     "Validation",
 ]
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
-"""A teacher's name; DVC would read a dot as a step into a section."""
-ALL = "all"
-"""In a teacher's languages: every language of the project."""
-
 
 class Params(Section):
     """All of params.yaml."""
@@ -98,71 +93,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
-        if not self.languages:
-            raise ValueError("languages: expected at least one, found none")
-        if not self.teachers:
-            raise ValueError("teachers: expected at least one, found none")
-        for code in self.data.configs:
-            if code not in self.languages:
-                raise ValueError(f"data.configs: expected some of {', '.join(self.languages)}, "
-                                 f"found {code!r}")
-        if (len(self.languages) > 1 and self.data.source == "files"
-                and "{language}" not in self.data.files and not self.data.columns.language):
-            raise ValueError("data.files: expected a pattern with {language}, or the column of "
-                             "languages in data.columns.language, found "
-                             f"{self.data.files!r}")
-        if self.onboarding and not set() < set(self.newcomers) < set(self.languages):
-            raise ValueError("onboarding.languages: expected some, not all, of "
-                             f"{', '.join(self.languages)}, found "
-                             f"{', '.join(self.newcomers) or 'none'}")
-        self._check_teachers()
-        self._check_pool()
-        self._check_baseline()
+        if found := [*consistency.complaints(self)]:
+            raise ValueError(*found)
         return self
-
-    def _check_teachers(self) -> None:
-        for name, teacher in self.teachers.items():
-            if not NAME.fullmatch(name):
-                raise ValueError(f"teachers.{name}: expected a name of letters, digits and "
-                                 f"'_', found {name!r}")
-            for key in ("languages", "scores"):
-                for code in getattr(teacher, key) or ():
-                    if code != ALL and code not in self.languages:
-                        raise ValueError(f"teachers.{name}.{key}: expected some of "
-                                         f"{', '.join(self.languages)} or all, found {code!r}")
-        if self.student.teacher not in (None, *self.teachers):
-            raise ValueError(f"student.teacher: expected one of {', '.join(self.teachers)}, "
-                             f"found {self.student.teacher!r}")
-        if self.student.teacher and not isinstance(self.teachers[self.student.teacher],
-                                                   TransformerTeacher):
-            raise ValueError("student.teacher: expected a teacher of kind transformer, found "
-                             f"{self.student.teacher!r}")
-
-    def _check_pool(self) -> None:
-        if self.distil.teachers == ():
-            raise ValueError("distil.teachers: expected at least one or null, found none")
-        for name in self.distil.teachers or ():
-            if name not in self.teachers:
-                raise ValueError(f"distil.teachers: expected some of {', '.join(self.teachers)}, "
-                                 f"found {name!r}")
-        if self.distil.top_k > len(self.languages):
-            raise ValueError(f"distil.top_k: expected at most {len(self.languages)}, the number "
-                             f"of languages, found {self.distil.top_k}")
-        for language in self.languages:
-            if not any(language in self.scored_by(name) for name in self.pool):
-                raise ValueError(f"teachers: expected one in the pool that scores {language!r}, "
-                                 "found none; add it to a teacher's `scores`")
-
-    def _check_baseline(self) -> None:
-        name = self.baseline.teacher
-        if name not in self.teachers:
-            raise ValueError(f"baseline.teacher: expected one of {', '.join(self.teachers)}, "
-                             f"found {name!r}")
-        missing = [code for code in self.languages if code not in self.scored_by(name)]
-        # In an onboarding, X-LM-Tiny stays what it was before the new languages.
-        if missing and self.onboarding is None:
-            raise ValueError(f"baseline.teacher: expected one that scores every language, found "
-                             f"{name!r} without {', '.join(missing)}")
 
     @property
     def newcomers(self) -> tuple[str, ...]:

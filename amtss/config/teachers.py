@@ -1,9 +1,11 @@
 """Settings of the teachers: what each is, how it is fine-tuned, and how it scores texts."""
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Discriminator,
     Field,
     Tag,
@@ -23,6 +25,11 @@ from amtss.config.section import (
     Share,
 )
 
+ALL = "all"
+"""In a teacher's languages: every language of the project."""
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_]*")
+"""A teacher's name; DVC would read a dot as a step into a section."""
+
 
 def _some_languages(codes: tuple[str, ...]) -> tuple[str, ...]:
     if not codes:
@@ -36,7 +43,12 @@ def _not_one_part(parts: int) -> int:
     return parts
 
 
-TeacherLanguages = Annotated[tuple[str, ...], AfterValidator(_some_languages)]
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+TeacherLanguages = Annotated[tuple[str, ...], BeforeValidator(_as_tuple),
+                             AfterValidator(_some_languages)]
 Parts = Annotated[int, Field(ge=0, le=20), AfterValidator(_not_one_part)]
 Candidates = Annotated[tuple[Positive, ...], Field(min_length=1)]
 Pooling = Literal["first", "mean"]
@@ -62,8 +74,9 @@ class Teaching(Section):
     """Weight decay of AdamW."""
     warmup: Share = 0.1
     """Share of all steps in which the learning rate rises."""
-    max_length: MaxLength = 64
-    """Most tokens of a text or a pair, with special tokens; longer ones are cut."""
+    max_length: MaxLength | None = None
+    """Most tokens of a text or a pair, with special tokens; longer ones are cut. Null: what 99.5%
+    of each language's training texts have at most, from 16 to 256."""
     dropout: Dropout = 0.1
     """Dropout probability while training."""
     label_smoothing: Dropout = 0.0
@@ -125,8 +138,8 @@ class TransformerTeacher(Section):
     kind: Literal["transformer"] = "transformer"
     """A transformers classifier; the kind of a teacher that names none."""
     languages: TeacherLanguages
-    """Languages that it is fine-tuned on; `[all]` for every one."""
-    scores: tuple[str, ...] | None = None
+    """Languages that it is fine-tuned on; `all` for every one."""
+    scores: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] | None = None
     """Languages whose soft targets it contributes to (Equation 4); null for `languages`."""
     checkpoint: str | None = None
     """Hub id or local folder of a model with safetensors weights that
@@ -162,8 +175,8 @@ class LinearTeacher(Section):
     kind: Literal["linear"]
     """Taught in seconds on a CPU; it errs differently from a transformer."""
     languages: TeacherLanguages
-    """Languages that it is taught on; `[all]` for every one."""
-    scores: tuple[str, ...] | None = None
+    """Languages that it is taught on; `all` for every one."""
+    scores: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] | None = None
     """Languages whose soft targets it contributes to (Equation 4), some of `languages`; null for
     all of them."""
     regularisation: Candidates = (0.1, 0.3, 1.0)
@@ -188,8 +201,8 @@ class ProbeTeacher(Section):
     kind: Literal["probe"]
     """Taught in a minute or two on a CPU; a good teacher where there are few rows."""
     languages: TeacherLanguages
-    """Languages that it is taught on; `[all]` for every one."""
-    scores: tuple[str, ...] | None = None
+    """Languages that it is taught on; `all` for every one."""
+    scores: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] | None = None
     """Languages whose soft targets it contributes to (Equation 4); null for `languages`. A
     multilingual encoder serves others as well."""
     checkpoint: str
@@ -200,8 +213,9 @@ class ProbeTeacher(Section):
     """What the encoder expects before each text; E5's is "query: "."""
     pooling: Pooling = "mean"
     """What stands for a text: the mean of its tokens' hidden states, or the first token's."""
-    max_length: MaxLength = 64
-    """Most tokens of a text or a pair, with prefix and special tokens; longer ones are cut."""
+    max_length: MaxLength | None = None
+    """Most tokens of a text or a pair, with prefix and special tokens; longer ones are cut. Null:
+    as in `teaching.max_length`."""
     regularisation: Candidates = (0.003, 0.01, 0.03, 0.1)
     """Values of the regression's C to choose from, by validation accuracy."""
     cross_fit: Parts = 4

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
-from amtss.data.sources import CUT, Tables
+from amtss.data.presence import CUT
+from amtss.data.sources import Tables
 from amtss.errors import DataError
 from amtss.lookalikes import plain
 from amtss.paths import SPLITS

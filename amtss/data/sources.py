@@ -5,7 +5,7 @@ names. Wrong ones stay as they are, for validation to find.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from pyarrow import compute
 
 from amtss import files, hub
 from amtss.config.schema import Data, Splits
-from amtss.data import formats, hub_folder
+from amtss.data import formats, hub_folder, presence
 from amtss.data.formats import Columns, Split
 from amtss.errors import DataError
 from amtss.paths import SPLITS, Layout
@@ -23,8 +23,6 @@ from amtss.paths import SPLITS, Layout
 Tables = dict[str, pa.Table]
 KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json", ".parquet": "parquet"}
 """Suffix of a file -> how to read it."""
-CUT = ("test", "validation")
-"""Splits that `cutting` can make of train."""
 INDEX = re.compile("0|-1|[1-9][0-9]*")
 """An integer label as text."""
 
@@ -81,11 +79,15 @@ def logs(data: Data, language: str) -> pa.Table:
 def fingerprint(data: Data, language: str, layout: Layout) -> str:
     """Fingerprint of all that becomes a language's corpus: the settings, and the contents of local
     files and of the corrections."""
-    corrections = layout.corrections(language)
-    own = [corrections] if corrections.is_file() else []
     return files.fingerprint(data.model_dump(exclude={"path", "configs"}),
                              data.configs.get(language),
-                             files.contents([*_watched(data, language), *own]))
+                             files.contents(watched(data, language, layout)))
+
+
+def watched(data: Data, language: str, layout: Layout) -> list[Path]:
+    """Local files that become a language's corpus: those of the source, and the corrections."""
+    corrections = layout.corrections(language)
+    return [*_watched(data, language), *([corrections] if corrections.is_file() else [])]
 
 
 def _watched(data: Data, language: str) -> list[Path]:
@@ -118,20 +120,11 @@ def _split_names(splits: Splits) -> dict[str, str]:
     return {split: name for split in SPLITS if (name := getattr(splits, split)) is not None}
 
 
-def _optional(data: Data, present: Collection[str]) -> Collection[str]:
-    """Splits that a language may lack: the unlabelled one, of which the gate warns; those that are
-    cut off train; and if it has no train but unlabelled texts, all others, because it is a language
-    without labels."""
-    if "unlabelled" in present and "train" not in present:
-        return SPLITS
-    return ("unlabelled", *(CUT if data.splits.missing == "cut" else ()))
-
-
 def _files(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, Split]:
     """The `wanted` splits, those of them that the language has or must have."""
     paths = {split: _path(data, language, name) for split, name in wanted.items()}
     here = [split for split, path in paths.items() if path.is_file()]
-    _check_present(data, language, paths, here, "no file")
+    presence.check(data, language, paths, here, f"no file{presence.beside(paths)}")
     files = {split: read_file(paths[split], data.columns.label) for split in here}
     if not data.columns.language:
         return files
@@ -142,21 +135,11 @@ def _files(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, Sp
     has = [split for split in here if own in languages[split].to_pylist()]
     others = {value for split in here for value in languages[split].to_pylist() if value}
     found = ", ".join(sorted(others)[:10]) or "none"
-    _check_present(data, language, paths, has, f"rows of {found}")
+    presence.check(data, language, paths, has, f"rows of {found}")
     masks = {split: compute.equal(languages[split], own).fill_null(False) for split in has}
     return {split: files[split]._replace(columns={
         name: column and partial(_filtered, column, masks[split])
         for name, column in files[split].columns.items()}) for split in has}
-
-
-def _check_present(data: Data, language: str, paths: Mapping[str, Path], present: Collection[str],
-                   found: str) -> None:
-    for split, path in paths.items():
-        if split not in present and split not in _optional(data, present):
-            raise DataError(f"{path}: expected {language}'s split {split!r}, found {found}; "
-                            "correct data.path, data.files or data.configs in params.yaml, set "
-                            "data.splits.missing: cut, or name texts without labels in "
-                            "data.splits.unlabelled")
 
 
 def _filtered(column: Callable[[], pa.ChunkedArray], mask: pa.Array) -> pa.ChunkedArray:
@@ -198,9 +181,9 @@ def _dataset(data: Data, language: str, wanted: Mapping[str, str]) -> dict[str, 
     present = hub_folder.read(folder, config, where, data.columns.label)
     splits = {split: present[name] for split, name in wanted.items() if name in present}
     for split, name in wanted.items():
-        if split not in splits and split not in _optional(data, splits):
+        if split not in splits and split not in presence.optional(data, splits):
             raise DataError(f"{where}: expected a split {name!r}, found {', '.join(present)}; "
-                            "correct data.splits in params.yaml")
+                            f"{presence.cure(split)}")
     return splits
 
 

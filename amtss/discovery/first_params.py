@@ -10,7 +10,7 @@ from typing import Any
 from amtss import hub
 from amtss.config import yaml
 from amtss.config.params import check_unedited, load_params
-from amtss.data.sources import CUT
+from amtss.data.presence import CUT
 from amtss.discovery.proposal import Proposal
 from amtss.errors import ParamsError
 from amtss.files import write_text
@@ -22,7 +22,6 @@ PLAIN = re.compile(r"[A-Za-z./][\w./-]*")
 SUGGESTED = "intfloat/multilingual-e5-small"
 FEW = 5_000
 """Training rows of all languages below which a frozen encoder teaches more than a tuned one."""
-LENGTHS = range(16, 257, 16)
 
 
 def check(layout: Layout, place: Path, encoder: str, force: bool) -> None:
@@ -109,7 +108,7 @@ def _data(proposal: Proposal) -> Iterator[str]:
 
 
 def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
-    rows, length = sum(size["train"] for size in proposal.sizes.values()), _length(proposal)
+    rows = sum(size["train"] for size in proposal.sizes.values())
     tuned = encoder and rows >= FEW
     if tuned:
         yield "teaching:"
@@ -117,7 +116,6 @@ def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
                          "# at most: the best is kept")
         yield "  batch_size: 64"
         yield "  learning_rate: 2.0e-4"
-        yield _commented(f"  max_length: {length}", "# tokens; longer texts are cut")
         yield _commented("  freeze: embeddings", "# a CPU's step costs a sixth less")
         yield ""
     yield "teachers:"
@@ -128,8 +126,7 @@ def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
     elif encoder:
         prefix = ', prefix: "query: "' if "e5" in Path(encoder).name.lower() else ""
         yield "  encoder:                   # frozen, under a regression: best where rows are few"
-        yield (f"    {{kind: probe, languages: [all], checkpoint: {_flow(encoder)}{prefix}, "
-               f"max_length: {length}}}")
+        yield f"    {{kind: probe, languages: [all], checkpoint: {_flow(encoder)}{prefix}}}"
     else:
         yield "  # A pretrained encoder, of the hub or in a folder, is a better teacher, and the"
         yield "  # student then starts from it. To get one:"
@@ -138,11 +135,13 @@ def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
 
 
 def _student(proposal: Proposal, encoder: str) -> Iterator[str]:
-    yield _commented("student:", "# from the encoder's first layers, see docs/params.md"
-                     if encoder else "# without layers, as nothing is pretrained")
+    yield ("# The student starts from the encoder's first layers, see docs/params.md." if encoder
+           else "# The student has no layers, as nothing is pretrained.")
+    yield (f"# Texts have up to {proposal.tokens} tokens, roughly; without a max_length here the "
+           "stages count them.")
     if len(proposal.rows) > 1:
+        yield "student:"
         yield _commented("  heads: residual", "# one for all languages, and a difference for each")
-    yield _commented(f"  max_length: {_length(proposal)}", "# tokens; longer texts are cut")
     yield ""
     yield "baseline:"
     yield _commented(f"  teacher: {'encoder' if encoder else 'words'}",
@@ -163,10 +162,6 @@ def _promotion(proposal: Proposal) -> Iterator[str]:
 
 def _between(least: float, points: float) -> float:
     return min(max(least, ceil(10 * points) / 10), 5.0)
-
-
-def _length(proposal: Proposal) -> int:
-    return next((length for length in LENGTHS if length >= proposal.tokens), LENGTHS[-1])
 
 
 def _round(number: int) -> int:

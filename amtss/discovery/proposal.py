@@ -12,6 +12,7 @@ import pyarrow as pa
 from amtss.config.schema import Columns, Data, Splits
 from amtss.data import cutting, hub_folder, sources
 from amtss.data.formats import Split
+from amtss.data.presence import CUT
 from amtss.discovery import columns, folder
 from amtss.discovery.columns import Roles
 from amtss.discovery.folder import Found
@@ -63,7 +64,7 @@ class Proposal:
         """Language -> split -> rows, those included that are cut off train, about."""
         made = {}
         for code, rows in self.rows.items():
-            cut = {split: cutting.size(rows["train"]) for split in sources.CUT if split not in rows}
+            cut = {split: cutting.size(rows["train"]) for split in CUT if split not in rows}
             made[code] = rows | cut | {"train": rows["train"] - sum(cut.values())}
         return made
 
@@ -218,6 +219,8 @@ def remarks(proposal: Proposal) -> Iterator[str]:
     if proposal.others:
         yield (f"{', '.join(map(repr, proposal.others))} could be labels too: `--label "
                f"{json.dumps(proposal.others[0], ensure_ascii=False)}` takes that column instead.")
+    yield (f"Lengths: 99.5% of the texts have at most {proposal.tokens} tokens, roughly; "
+           "`max_length` follows from them, up to 256.")
     if columns.language:
         yield f"Languages: column {columns.language[0]!r}."
     if not proposal.named:

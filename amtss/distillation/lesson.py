@@ -62,17 +62,18 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     verify(layout.tokenizer, "dvc repro start")
     tokenizer = load_tokenizer(str(layout.tokenizer))
     hardware.deterministic(params.distil.seed)
-    cache = tokens.Cache(layout.tokens(), tokenizer, params.student.max_length)
+    length = tokenizer.model_max_length
+    cache = tokens.Cache(layout.tokens(), tokenizer, length)
     with hardware.accelerator(params.schedule.precision).main_process_first():
         train = examples(cache, corpora, ("train", "unlabelled"), labels)
         validation = replace(
             examples(cache, corpora, ("validation",), labels),
             labels=np.concatenate([members[code].gold for code in params.languages]))
     if params.onboarding is not None:
-        model = _extended_student(params, layout, labels, len(tokenizer), train, members)
+        model = _extended_student(params, layout, labels, (len(tokenizer), length), train, members)
     else:
-        model = build_student(params.student, list(heads), labels, len(tokenizer),
-                              tokenizer.pad_token_id,
+        model = build_student(params.student.model_copy(update={"max_length": length}),
+                              list(heads), labels, len(tokenizer), tokenizer.pad_token_id,
                               layout.start if params.student.start != "random" else None)
     learner = Learner(model, params.schedule, tokenizer.pad_token_id, (train, validation))
     progress = learner.resume(layout.checkpoints(stage), _fingerprint(
@@ -102,17 +103,21 @@ def _with_stand_ins(params: Params, teachers: Pool) -> Pool:
     return {code: members.with_stand_ins(weights[code]) for code, members in teachers.items()}
 
 
-def _extended_student(params: Params, layout: Layout, labels: Sequence[str], tokens: int,
-                      train: "Examples", teachers: Pool) -> "StudentModel":
-    """The registered student with heads and embeddings for the new languages."""
+def _extended_student(params: Params, layout: Layout, labels: Sequence[str],
+                      sizes: tuple[int, int], train: "Examples", teachers: Pool) -> "StudentModel":
+    """The registered student with heads and embeddings for the new languages.
+
+    Args:
+        sizes: the number of tokens of the vocabulary, and of the longest text.
+    """
     from amtss.student import new_languages
 
     verify(layout.registered, "dvc repro fetch")
     folder = layout.registered / "student"
     old = [code for code in params.languages if code not in params.newcomers]
-    registered = new_languages.load(folder, old, labels, params.student.max_length)
+    registered = new_languages.load(folder, old, labels, sizes[1])
     known = len(load_tokenizer(str(folder)))
-    model = new_languages.extend(registered, params.languages, tokens)
+    model = new_languages.extend(registered, params.languages, sizes[0])
     if layout.start.is_dir():
         new_languages.begin_embeddings(model, known, layout.start)
         return model

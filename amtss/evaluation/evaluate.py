@@ -7,6 +7,7 @@ apart from accuracies.
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from amtss.evaluation.metrics import (
     majority,
     paired_test,
 )
+from amtss.evaluation.summary import summary
 from amtss.files import seal, write_json, write_text
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
@@ -45,7 +47,7 @@ are missing."""
 
 
 def evaluate(params: Params, layout: Layout) -> None:
-    """Write `metrics.json`, `predictions.csv`, `suspects.csv` and `coverage.csv`.
+    """Write `metrics.json`, `summary.json`, `predictions.csv`, `suspects.csv` and `coverage.csv`.
 
     Raises:
         AmtssError: an earlier stage's artifact is missing, altered or stale.
@@ -87,6 +89,7 @@ def evaluate(params: Params, layout: Layout) -> None:
         "paired": _paired(settings, student, baseline, gold),
         "advice": advice(params),
         "sizes": footprint.sizes(params, layout), "cost": footprint.costs(params, layout),
+        "lengths": footprint.lengths(params, layout),
         "measured": {"student": checkpoint.fingerprint(layout.student),
                      "test": {code: test_fingerprint(layout, code)
                               for code in params.languages}}}
@@ -106,6 +109,8 @@ def evaluate(params: Params, layout: Layout) -> None:
     selective.write_curves(layout, student, gold)
     seal(layout.evaluation)
     write_json(layout.metrics, metrics)
+    # Without the checksum that our JSON files have, which DVC would show as a figure.
+    write_text(layout.summary, json.dumps(summary(metrics), indent=2) + "\n")
 
 
 def predict_test(folder: Path, corpora: Sequence[Corpus]) -> Probabilities:

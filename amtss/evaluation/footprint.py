@@ -66,6 +66,16 @@ def _row_length(metadata: "SafetensorsRepoMetadata") -> int:
                 for name, tensor in file.tensors.items() if name.endswith("word_embeddings.weight"))
 
 
+def lengths(params: Params, layout: Layout) -> dict[str, records.Lengths]:
+    """Where the models that read tokens cut texts, and how many they cut, by their names as in
+    `sizes`."""
+    found = {"student": read_json(layout.lengths, records.Lengths, "dvc repro start")}
+    for name in params.teachers:
+        if (read := records.teacher(layout, name).get("lengths")) is not None:
+            found[f"teachers.{name}"] = read
+    return found
+
+
 def costs(params: Params, layout: Layout) -> dict[str, records.Cost]:
     """Examples, seconds and epochs of training by model, by its name in metrics.json.
 

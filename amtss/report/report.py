@@ -157,7 +157,9 @@ def _sections(params: Params, run: Run) -> list[Section]:
             accuracy.paired(metrics, languages),
             _shown(accuracy.detail(metrics, languages)))),
         Section("Size and cost", (
-            training.sizes(metrics, published is not None), training.cost(metrics),
+            training.sizes(metrics, published is not None),
+            *((training.lengths(metrics),) if "lengths" in metrics else ()),
+            training.cost(metrics),
             _picture(figures.cost({training.display_name(key, metrics): values for key, values
                                    in metrics["cost"].items()}), "cost",
                      "Seconds and examples of each training."))),

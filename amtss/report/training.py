@@ -23,6 +23,19 @@ def sizes(metrics: Metrics, beside_paper: bool) -> Table:
                   "lists of words of linear models are not counted.",))
 
 
+def lengths(metrics: Metrics) -> Table:
+    """Where each model cuts texts, and in which language it cuts the most of them."""
+    rows = []
+    for key, read in metrics.get("lengths", {}).items():
+        worst = max(read["cut"], key=lambda code: read["cut"][code])
+        cut = f"{read['cut'][worst]:.1%} ({worst})" if read["cut"][worst] else "none"
+        rows.append((display_name(key, metrics), str(read["max_length"]), cut))
+    return Table("Where texts are cut", ("Model", "Most tokens (max_length)", "Rows cut, at most"),
+                 tuple(rows), ("Of each language's own rows, the largest share. Where params.yaml "
+                               "has no `max_length`, it leaves 99.5% of each language's training "
+                               "texts whole, between 16 and 256.",))
+
+
 def cost(metrics: Metrics) -> Table:
     """Examples, epochs and seconds that each training took."""
     costs: Mapping[str, Mapping[str, Any]] = metrics["cost"]

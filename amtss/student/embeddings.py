@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import functional
+from typing_extensions import TypedDict
 
-from amtss import records
 from amtss.errors import CheckpointError, first_line
 from amtss.files import read_json
 
@@ -21,6 +21,12 @@ NAME = "embeddings.word_embeddings.weight"
 """Name of the table in an encoder of BERT's family."""
 CHUNK = 16_384
 """Rows of a table that are read, or converted to float64, at once."""
+
+
+class Shards(TypedDict):
+    """model.safetensors.index.json of a checkpoint whose weights are in several files."""
+
+    weight_map: dict[str, str]
 
 
 def read(source: str, revision: str | None, rows: NDArray[np.int64]) -> Tensor:
@@ -78,7 +84,7 @@ def _weights_file(source: str, revision: str) -> str:
                         _raise_exceptions_for_missing_entries=False)
     name = SAFE_WEIGHTS_NAME
     if index is not None:
-        shards = read_json(Path(index), records.Shards, "dvc repro start",
+        shards = read_json(Path(index), Shards, "dvc repro start",
                            ours=False)["weight_map"]
         name = next((shards[key] for key in shards if key.endswith(NAME)), name)
     return str(cached_file(source, name, revision=revision))

@@ -20,6 +20,9 @@ from amtss.models.architecture import scratch
 from amtss.models.pooling import pooled
 from amtss.student.static import StaticConfig, StaticEncoder
 
+MAX_TOKENS = 64
+"""Where texts are cut, if nothing says it; the stages always do."""
+
 
 class StudentConfig(PreTrainedConfig):
     """The student's `config.json`: the encoder's own config, the languages and the labels."""
@@ -29,7 +32,7 @@ class StudentConfig(PreTrainedConfig):
 
     def __init__(self, encoder: PreTrainedConfig | dict[str, Any] | None = None,
                  languages: list[str] | None = None, heads: str = "own", dropout: float = 0.1,
-                 max_tokens: int = 64, pooling: Pooling = "first",
+                 max_tokens: int = MAX_TOKENS, pooling: Pooling = "first",
                  temperatures: dict[str, float] | None = None,
                  thresholds: dict[str, list[tuple[float, float]]] | None = None,
                  **rest: Any) -> None:
@@ -165,7 +168,7 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
         heads = settings.heads if len(languages) > 1 else "own"
         model = StudentModel(StudentConfig(
             encoder=encoder, languages=languages, heads=heads, dropout=settings.dropout,
-            max_tokens=settings.max_length, pooling=settings.pooled_by,
+            max_tokens=settings.max_length or MAX_TOKENS, pooling=settings.pooled_by,
             id2label=dict(enumerate(labels)),
             label2id={label: index for index, label in enumerate(labels)}))
         if start is not None:
@@ -180,7 +183,7 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
 def _new_encoder(settings: Student, vocabulary: int, pad: int) -> PreTrainedConfig:
     """The encoder that `settings.architecture` describes."""
     if settings.architecture.layers:
-        return scratch(settings.architecture, vocabulary, pad, settings.max_length,
+        return scratch(settings.architecture, vocabulary, pad, settings.max_length or MAX_TOKENS,
                        settings.dropout)
     return StaticConfig(vocab_size=vocabulary, hidden_size=settings.architecture.width,
                         dropout=settings.dropout, pad_token_id=pad)

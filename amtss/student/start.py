@@ -14,16 +14,17 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from amtss import records
 from amtss.config.schema import Params, Student, TransformerTeacher
 from amtss.data import corpus
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, first_line
-from amtss.files import replacing, seal, verify
+from amtss.files import read_json, replacing, seal, verify, write_json
 from amtss.models import checkpoint
 from amtss.paths import Layout
 from amtss.student import embeddings, trimming
 from amtss.student.growth import Source, grow_tokenizer
-from amtss.tokenization import unknown
+from amtss.tokenization import lengths, unknown
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 STEMS = 0.95
@@ -68,9 +69,9 @@ def _begin(params: Params, layout: Layout, corpora: Sequence[Corpus], folder: Pa
         tokenizer, kept = trimming.trim(tokenizer, corpora, settings.trimming)
     unknown.check(tokenizer, corpora, params.validation, "the student's tokenizer of "
                   f"{len(tokenizer):,} tokens", _readable(settings))
-    tokenizer.save_pretrained(folder)
-    write_weights(settings, origin(settings, layout), kept, tokenizer.pad_token_id,
-                  folder / layout.start.name)
+    length = _save(tokenizer, settings.max_length, corpora, params, layout, folder)
+    write_weights(settings.model_copy(update={"max_length": length}), origin(settings, layout),
+                  kept, tokenizer.pad_token_id, folder / layout.start.name)
 
 
 def _grow(params: Params, layout: Layout, corpora: Sequence[Corpus], folder: Path) -> None:
@@ -85,7 +86,9 @@ def _grow(params: Params, layout: Layout, corpora: Sequence[Corpus], folder: Pat
     grown = grow_tokenizer(
         known, new, [texts for texts in corpora if texts not in new],
         params.continuation.vocabulary * len(new), params.validation, source)
-    grown.save_pretrained(folder)
+    config = read_json(Path(registered) / "config.json", records.Student, "dvc repro fetch",
+                       ours=False)
+    _save(grown, params.student.max_length or config["max_tokens"], corpora, params, layout, folder)
     if source is not None and len(grown) > len(known):
         rows = _carried(grown, len(known), registered, source, params.student.revision)
         (folder / layout.start.name).mkdir()
@@ -119,6 +122,15 @@ def _carried(grown: "PreTrainedTokenizerBase", known: int, registered: str,
     before, new = (embeddings.read(source.folder, revision, np.array([ids[piece] for piece in own]))
                    for own in ([pieces[index] for index in shared], pieces[known:]))
     return embeddings.carry(new, before, embeddings.read(registered, None, np.array(shared)))
+
+
+def _save(tokenizer: "PreTrainedTokenizerBase", length: int | None, corpora: Sequence[Corpus],
+          params: Params, layout: Layout, folder: Path) -> int:
+    """Write a tokenizer and how much of the texts it cuts; the length at which it does."""
+    read = lengths.settle(tokenizer, corpora, length, params.validation, "the student")
+    tokenizer.save_pretrained(folder)
+    write_json(folder / layout.lengths.name, read)
+    return read["max_length"]
 
 
 def origin(settings: Student, layout: Layout) -> str | None:
@@ -193,7 +205,7 @@ def chosen_layers(settings: Student, source: str) -> "PreTrainedModel":
     layers = list(cast(nn.ModuleList, encoder.layer))
     encoder.layer = nn.ModuleList([layers[index] for index in chosen])
     model.config.num_hidden_layers = len(chosen)
-    checkpoint.check_length(model, settings.max_length, source, "lower student.max_length in "
+    checkpoint.check_length(model, settings.max_length or 0, source, "lower student.max_length in "
                             "params.yaml")
     return model
 

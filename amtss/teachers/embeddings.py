@@ -5,7 +5,8 @@ encoder's width.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss import hub, processes
+from amtss import hub, processes, records
 from amtss.config.schema import ProbeTeacher, Scoring
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
@@ -21,7 +22,7 @@ from amtss.files import contents, fingerprint, replacing, visible
 from amtss.models import checkpoint, hardware
 from amtss.models.pooling import pooled
 from amtss.teachers import forward
-from amtss.tokenization import tokens
+from amtss.tokenization import lengths, tokens
 from amtss.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -41,6 +42,17 @@ class Embeddings:
     folder: Path
     teacher: ProbeTeacher
     scoring: Scoring
+
+    def fitted(self, corpora: Sequence[Corpus]) -> tuple["Embeddings", records.Lengths]:
+        """The same with the length at which texts of `corpora` are cut, and how many are."""
+        tokenizer = load_tokenizer(self.teacher.checkpoint, self.commit)
+        read = lengths.settle(tokenizer, corpora, self.teacher.max_length, None,
+                              self.teacher.checkpoint, self.teacher.prefix)
+        return self.cut_at(read["max_length"]), read
+
+    def cut_at(self, length: int) -> "Embeddings":
+        """The same with another `max_length`."""
+        return replace(self, teacher=self.teacher.model_copy(update={"max_length": length}))
 
     def of(self, corpus: Corpus, split: str) -> States:
         """The pooled state of each text of a split. *Shape:* (N, d)
@@ -116,7 +128,7 @@ class Embeddings:
         if model.config.is_encoder_decoder:
             raise CheckpointError(f"{source}: expected an encoder, found {model.config.model_type} "
                                   "with a decoder; correct the teacher's `checkpoint`")
-        checkpoint.check_length(model, self.teacher.max_length, source,
+        checkpoint.check_length(model, self.teacher.max_length or 0, source,
                                 "lower the teacher's max_length")
         hardware.place(model)
         model.eval()

@@ -57,7 +57,8 @@ def teach(task: Task) -> Taught:
     started = time.perf_counter()
     teacher = _settings(task.params, task.name)
     _check(task, teacher.cross_fit)
-    embeddings = Embeddings(task.layout.embeddings(task.name), teacher, task.params.scoring)
+    embeddings, read = Embeddings(task.layout.embeddings(task.name), teacher,
+                                  task.params.scoring).fitted(task.corpora)
     train, validation = (_examples(task, embeddings, split) for split in ("train", "validation"))
     head, c = fit(train, validation, len(task.labels), teacher.regularisation)
     task.on_epoch(1, measure(head.log_probabilities(validation.states), validation.labels))
@@ -77,7 +78,7 @@ def teach(task: Task) -> Taught:
         "layers": about["layers"], "checkpoint": teacher.checkpoint, "commit": embeddings.commit,
         "regularisation": c, "parameters": about["parameters"] + head.parameters,
         "elsewhere": about["bytes"], "examples": len(train.labels), "epochs": 1, "best_epoch": 1,
-        "seconds": round(time.perf_counter() - started, 3)})
+        "lengths": read, "seconds": round(time.perf_counter() - started, 3)})
 
 
 def _settings(params: Params, name: str) -> ProbeTeacher:
@@ -150,6 +151,8 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     origin, teacher = about["origin"], _settings(params, name)
     teacher = teacher.model_copy(update={"revision": origin["commit"] or teacher.revision})
     embeddings = Embeddings(layout.embeddings(name), teacher, params.scoring)
+    if teacher.max_length is None:
+        embeddings = embeddings.cut_at(origin["max_length"])
     changed = [key for key, value in embeddings.origin.items() if origin.get(key) != value]
     if changed:
         raise CheckpointError(

@@ -1,9 +1,10 @@
 """A teacher's training by transformers' Trainer, with early stopping and exact resumption."""
 
-import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from amtss.config.schema import Teaching
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError, DataError, ParamsError
 from amtss.models import hardware
+from amtss.progress import bar
 from amtss.teachers import checkpoints
 from amtss.tokenization import tokens
 
@@ -64,6 +66,7 @@ def fine_tune(model: "PreTrainedModel", cache: tokens.Cache, settings: Teaching,
         state = checkpoints.read_state(resumed) if resumed else None
     seconds = checkpoints.seconds_of(resumed) if resumed else 0.0
     hardware.place(model)
+    shown = ExitStack()
     if state and _is_finished(state, settings):
         arguments.num_train_epochs = _epochs(state)[0]  # Trainer only has to load the best epoch
     trainer = Trainer(
@@ -74,11 +77,13 @@ def fine_tune(model: "PreTrainedModel", cache: tokens.Cache, settings: Teaching,
             # Tensor cores want it; a CPU would compute a third more tokens for nothing.
             pad_to_multiple_of=None if arguments.use_cpu else 8),
         callbacks=[EarlyStoppingCallback(settings.patience), _reporter(on_epoch),
+                   _progress(shown, folder.name, ceil(len(train) / settings.batch_size)),
                    checkpoints.marker(folder, fingerprint, started - seconds)])
     trainer.remove_callback(PrinterCallback)
     # Classifiers accept the number of items but do not divide the loss by it: Trainer must.
     trainer.model_accepts_loss_kwargs = False
-    trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    with shown:
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     epochs, best = _epochs(trainer.state)
     return {"examples": epochs * sum(len(corpus["train"]) for corpus in corpora), "epochs": epochs,
             "best_epoch": best, "seconds": round(seconds + time.perf_counter() - started, 3)}
@@ -112,7 +117,7 @@ def _arguments(settings: Teaching, folder: Path) -> "TrainingArguments":
         load_best_model_at_end=True, metric_for_best_model="accuracy",
         restore_callback_states_from_checkpoint=True, logging_strategy="epoch", report_to="none",
         seed=settings.seed, use_cpu=hardware.device().type == "cpu",
-        disable_tqdm=not sys.stderr.isatty())
+        disable_tqdm=True)
 
 
 @dataclass(frozen=True)
@@ -166,6 +171,24 @@ def _reporter(on_epoch: EpochDone) -> "TrainerCallback":
                                           "loss": figures["eval_loss"]})
 
     return Reporter()
+
+
+def _progress(shown: ExitStack, title: str, steps: int) -> "TrainerCallback":
+    """Shows how far an epoch of `steps` steps is; closing `shown` takes the bar away."""
+    from transformers import TrainerCallback
+
+    class Progress(TrainerCallback):
+        def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            epoch = round(state.epoch or 0) + 1
+            self.advance = shown.enter_context(bar(steps, f"{title}, epoch {epoch}"))
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            self.advance(1)
+
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+            shown.close()
+
+    return Progress()
 
 
 def _epochs(state: "TrainerState") -> tuple[int, int]:

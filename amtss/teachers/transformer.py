@@ -15,7 +15,7 @@ from amtss.models import checkpoint, hardware
 from amtss.paths import Layout
 from amtss.teachers import forward, trainer
 from amtss.teachers.task import Scorer, Task, Taught
-from amtss.tokenization import tokens, unknown
+from amtss.tokenization import lengths, tokens, unknown
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -30,22 +30,26 @@ def teach(task: Task) -> Taught:
     """
     teacher, labels = _settings(task.params, task.name), task.labels
     training = task.params.training_of(task.name)
+    tokenizer = _tokenizer(teacher, task.corpora)
+    from_scratch = teacher.checkpoint is None  # the gate knows the others
+    if from_scratch:
+        _check_reads(task.params, task.name, tokenizer, task.corpora, taught=True)
+    read = lengths.settle(tokenizer, task.corpora, training.max_length,
+                          task.params.validation if from_scratch else None, task.name)
+    training = training.model_copy(update={"max_length": read["max_length"]})
     if teacher.fine_tune:
-        tokenizer, model = _initial(teacher, training, task.corpora, labels)
-        if teacher.checkpoint is None:  # the gate knows the others
-            _check_reads(task.params, task.name, tokenizer, task.corpora, taught=True)
+        model = _initial(teacher, training, tokenizer, labels)
         forward.set_padding(tokenizer, model)
-        cache = tokens.Cache(task.layout.tokens(task.name), tokenizer, training.max_length)
+        cache = tokens.Cache(task.layout.tokens(task.name), tokenizer, read["max_length"])
         cost = trainer.fine_tune(model, cache, training, task.corpora, labels,
                                  task.layout.checkpoints(f"teach-{task.name}"), task.on_epoch)
         # Encoding sets the tokenizer's truncation. With a warm cache nothing has been encoded, and
         # the saved tokenizer must be the same.
-        tokenizer("", truncation=True, max_length=training.max_length)
+        tokenizer("", truncation=True, max_length=read["max_length"])
         columns = list(range(len(labels)))
     else:
         source = _checkpoint_of(teacher)
-        tokenizer = load_tokenizer(source, teacher.revision)
-        model = _load(teacher, training.max_length)
+        model = _load(teacher, read["max_length"])
         forward.set_padding(tokenizer, model)
         columns = align(dict(model.config.id2label or {}), labels, teacher.labels, source)
         cost = {"examples": 0, "epochs": 0, "best_epoch": 0, "seconds": 0.0}
@@ -59,7 +63,15 @@ def teach(task: Task) -> Taught:
         "architecture": encoder.model_type, "layers": getattr(encoder, "num_hidden_layers", None),
         "checkpoint": teacher.checkpoint,
         "commit": teacher.checkpoint and hub.commit(teacher.checkpoint, teacher.revision),
-        "columns": columns, "parameters": model.num_parameters(), **cost})
+        "columns": columns, "parameters": model.num_parameters(), "lengths": read, **cost})
+
+
+def _tokenizer(teacher: TransformerTeacher,
+               corpora: Sequence[Corpus]) -> "PreTrainedTokenizerBase":
+    """The checkpoint's tokenizer, or a new one where there is no checkpoint."""
+    if teacher.checkpoint is not None:
+        return load_tokenizer(teacher.checkpoint, teacher.revision)
+    return train_tokenizer(corpora, teacher.architecture.vocabulary)
 
 
 def _check_reads(params: Params, name: str, tokenizer: "PreTrainedTokenizerBase",
@@ -134,9 +146,9 @@ def _load(teacher: TransformerTeacher, max_length: int, **options: Any) -> "PreT
     return model
 
 
-def _initial(teacher: TransformerTeacher, settings: Teaching, corpora: Sequence[Corpus],
-             labels: list[str]) -> tuple["PreTrainedTokenizerBase", "PreTrainedModel"]:
-    """Tokenizer and model as they are before the first step."""
+def _initial(teacher: TransformerTeacher, settings: Teaching,
+             tokenizer: "PreTrainedTokenizerBase", labels: list[str]) -> "PreTrainedModel":
+    """The model as it is before the first step; `settings` have a `max_length`."""
     from transformers import XLMRobertaForSequenceClassification, set_seed
 
     from amtss.models.architecture import scratch
@@ -144,27 +156,25 @@ def _initial(teacher: TransformerTeacher, settings: Teaching, corpora: Sequence[
     from amtss.teachers import freezing
 
     set_seed(settings.seed)
+    length = settings.max_length or 0
+    model: PreTrainedModel
     task = {"id2label": dict(enumerate(labels)),
             "label2id": {label: index for index, label in enumerate(labels)},
             "problem_type": "single_label_classification"}
     if teacher.checkpoint is not None:
-        tokenizer = load_tokenizer(teacher.checkpoint, teacher.revision)
         options = _dropout(teacher, settings.dropout)
-        model: PreTrainedModel
         if teacher.pooling == "mean":
-            model = classifier_of(_load(teacher, settings.max_length, **options),
-                                  settings.dropout, **task)
+            model = classifier_of(_load(teacher, length, **options), settings.dropout, **task)
         else:
-            model = _load(teacher, settings.max_length, ignore_mismatched_sizes=True, **task,
-                          **options)
+            model = _load(teacher, length, ignore_mismatched_sizes=True, **task, **options)
         freezing.freeze(model, settings.freeze, teacher.checkpoint)
-        return tokenizer, model
-    tokenizer = train_tokenizer(corpora, teacher.architecture.vocabulary)
-    config = scratch(teacher.architecture, len(tokenizer), tokenizer.pad_token_id,
-                     settings.max_length, settings.dropout)
+        return model
+    config = scratch(teacher.architecture, len(tokenizer), tokenizer.pad_token_id, length,
+                     settings.dropout)
     config.update(task)
-    return tokenizer, XLMRobertaForSequenceClassification._from_config(
+    model = XLMRobertaForSequenceClassification._from_config(
         config, attn_implementation=hardware.attention())
+    return model
 
 
 def _dropout(teacher: TransformerTeacher, rate: float) -> dict[str, float]:
@@ -191,19 +201,21 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
 
     from amtss.models import classifier  # noqa: F401, it registers the mean-pooled one
 
-    folder, training = layout.teacher(name), params.training_of(name)
+    folder = layout.teacher(name)
     about = records.teacher(layout, name)
     model = checkpoint.load(AutoModelForSequenceClassification, str(folder),
                             f"run `dvc repro -f teach@{name}`")
     hardware.place(model)
     model.eval()
     tokenizer = load_tokenizer(str(folder))
-    cache = tokens.Cache(layout.tokens(name), tokenizer, training.max_length)
+    length = params.training_of(name).max_length or tokenizer.model_max_length
+    cache = tokens.Cache(layout.tokens(name), tokenizer, length)
     from_scratch = _settings(params, name).checkpoint is None
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
         if from_scratch and split == "train" and corpus.language not in params.taught_on(name):
             _check_reads(params, name, tokenizer, [corpus], taught=False)
+            lengths.settle(tokenizer, [corpus], length, params.validation, name)
         title = f"{name} scores {corpus.language}/{split}"
         texts = cache.of(corpus, split)
         logits = np.empty((len(texts), int(model.config.num_labels or 0)), dtype=np.float32)

@@ -149,10 +149,19 @@ class _Run:
                 for index, check in enumerate(planned)]
 
     def build_docs(self) -> dict[str, str]:
-        """Write Data Docs; the page of every suite. The index loads scripts from the network."""
+        """Write Data Docs; the page of every suite.
+
+        The index fills its tables by scripts from the network; links to the pages are put above.
+        """
         _escape(self.context.expectations_store, self.context.validation_results_store)
         self.context.build_data_docs()
         pages = sorted(self.docs.glob("validations/*/*/*/*.html"), key=lambda page: page.parts[-2])
+        links = ", ".join(f'<a href="{page.relative_to(self.docs).as_posix()}">'
+                          f"{escape(page.parts[-4])}</a>" for page in pages)
+        index = self.docs / "index.html"
+        text = index.read_text(encoding="utf-8")
+        index.write_text(text.replace("<body>", "<body>\n<p>Every check, also without a network: "
+                                      f"{links}</p>", 1), encoding="utf-8")
         return {page.parts[-4]: page.relative_to(self.docs.parent).as_posix() for page in pages}
 
     def _finding(self, check: Check, split: str, table: pa.Table, outcome: Any) -> Finding:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from amtss.config.schema import Params, ProbeTeacher, TransformerTeacher, Validation
 from amtss.data.corpus import Corpus
-from amtss.tokenization import tokens, unknown
+from amtss.tokenization import lengths, tokens, unknown
+from amtss.tokenization.lengths import Lengths
 from amtss.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -55,9 +55,14 @@ class _Source(NamedTuple):
     prefix: str = ""
 
 
+class _Texts(NamedTuple):
+    lengths: Lengths
+    unknown: float
+
+
 class _Reader(NamedTuple):
     name: str
-    max_length: int
+    max_length: int | None
     taught: tuple[str, ...]
     """Languages that it is trained on."""
     scored: tuple[str, ...] = ()
@@ -75,11 +80,14 @@ def count(params: Params, corpora: Sequence[Corpus]) -> list[Cut]:
     cuts: list[Cut] = []
     for source, readers in sources.items():
         tokenizer = load_tokenizer(source.checkpoint, source.revision)
-        for corpus in corpora:
-            own = [reader for reader in readers
-                   if corpus.language in {*reader.taught, *reader.scored}]
-            if own:
-                cuts += _cuts(tokenizer, source, corpus, own)
+        read = {corpus.language: _read(tokenizer, corpus, source.prefix) for corpus in corpora
+                if any(corpus.language in {*reader.taught, *reader.scored} for reader in readers)}
+        settled = [reader if reader.max_length else reader._replace(max_length=lengths.usual(
+            [read[code].lengths for code in reader.taught if code in read],
+            tokenizer.model_max_length)) for reader in readers]
+        for code, texts in read.items():
+            cuts += _cuts(source, code, texts, [reader for reader in settled
+                                                if code in {*reader.taught, *reader.scored}])
     order = [corpus.language for corpus in corpora]
     return sorted(cuts, key=lambda cut: order.index(cut.language))
 
@@ -105,32 +113,29 @@ def _readers(params: Params) -> Iterator[tuple[_Source, _Reader]]:
                _Reader(STUDENT, student.max_length, params.languages))
 
 
-def _cuts(tokenizer: "PreTrainedTokenizerBase", source: _Source, corpus: Corpus,
+def _cuts(source: _Source, language: str, texts: _Texts,
           readers: Sequence[_Reader]) -> Iterator[Cut]:
     """For each `max_length` of the readers."""
-    lengths, share = _read(tokenizer, corpus, source.prefix)
-    for max_length in dict.fromkeys(reader.max_length for reader in readers):
+    rows = np.concatenate([*texts.lengths.values()])
+    for max_length in dict.fromkeys(reader.max_length or 0 for reader in readers):
         own = [reader for reader in readers if reader.max_length == max_length]
-        yield Cut(corpus.language, source.checkpoint, tuple(reader.name for reader in own),
-                  max_length, len(lengths), int((lengths > max_length).sum()),
-                  int(np.percentile(lengths, 99)), int(lengths.max()), share,
-                  any(corpus.language in reader.taught for reader in own))
+        yield Cut(language, source.checkpoint, tuple(reader.name for reader in own),
+                  max_length, len(rows), int((rows > max_length).sum()),
+                  int(np.percentile(rows, 99)), int(rows.max()), texts.unknown,
+                  any(language in reader.taught for reader in own))
 
 
-def _read(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus,
-          prefix: str) -> tuple[NDArray[np.int64], float]:
-    """Tokens of every uncut row, prefix and special tokens included, *Shape:* (N,), and `unknown`.
-    """
-    lengths, found, counted = [], 0, 0
-    for split, own in corpus.own().splits.items():
-        read = tokens.tokenise(tokenizer, tokens.prefixed(corpus[split], prefix), None)
-        lengths.append(read.lengths)
-        end = int(read.starts[len(own)])
+def _read(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus, prefix: str) -> _Texts:
+    """Read every row uncut, with its prefix and special tokens; mixed texts do not count."""
+    measured, found, counted = {}, 0, 0
+    for split, table in corpus.own().splits.items():
+        read = tokens.tokenise(tokenizer, tokens.prefixed(table, prefix), None)
+        measured[split] = read.lengths
         ids = np.concatenate([np.empty(0, np.int32), *read.ids])
-        found += unknown.count(tokenizer, ids[:end])
-        special = tokenizer.num_special_tokens_to_add("pair" in own.column_names)
-        counted += end - special * len(own)
-    return np.concatenate(lengths), found / max(1, counted)
+        found += unknown.count(tokenizer, ids)
+        special = tokenizer.num_special_tokens_to_add("pair" in table.column_names)
+        counted += len(ids) - special * len(table)
+    return _Texts(measured, found / max(1, counted))
 
 
 def warnings(cuts: Sequence[Cut], limits: Validation) -> list[str]:
@@ -139,10 +144,9 @@ def warnings(cuts: Sequence[Cut], limits: Validation) -> list[str]:
     Raises:
         CheckpointError: too much of a language is unknown to a tokenizer.
     """
-    found = [f"{cut.language}: {cut.longer} of {cut.rows} rows ({cut.share:.1%}) are longer than "
-             f"{cut.max_length} tokens, the max_length of {', '.join(cut.readers)}, and are cut "
-             "there; raise it to read them whole" for cut in cuts
-             if cut.share > limits.warn_truncated]
+    found = [lengths.warning(cut.language, cut.longer, cut.rows, cut.max_length,
+                             ", ".join(cut.readers))
+             for cut in cuts if cut.share > limits.warn_truncated]
     for cut in cuts:
         readers = ", ".join(cut.readers)
         found += unknown.judge(

@@ -134,7 +134,8 @@ def _lengths(cuts: Sequence["Cut"]) -> list[str]:
             "Tokens of train, validation, test and unlabelled rows, counted by the tokenizer of "
             "each checkpoint. Rows of more than `max_length` tokens are cut, the longer text of a "
             "pair first; unknown is the share of tokens whose characters the vocabulary lacks. "
-            "Tokenizers that are trained here are missing: they do not exist yet.\n",
+            "Tokenizers that are trained here are missing, as they do not exist yet: `teach` and "
+            "`start` count for them, and the report has what they find.\n",
             markdown(Table("", ("language", "tokenizer", "read by", "rows", "99% have at most",
                                 "longest", "max_length", "cut", "unknown"), tuple(rows)))]
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from support.project import PARAMS, ROOT, Project
+from support.project import PARAMS, ROOT, Project, run
 
 from amtss.config import yaml
 from amtss.config.params import activate_preset, load_params, preset_names
@@ -49,7 +49,7 @@ def test_what_dvc_exp_run_sets(project: Project) -> None:
     from dvc.utils.hydra import apply_overrides
 
     project.write("params.yaml", (ROOT / "params" / "demo.yaml").read_bytes())
-    apply_overrides("params.yaml", ["distil.learning_rate=1e-5", "report.title=no",
+    apply_overrides("params.yaml", ["distil.learning_rate=1e-5", "+report.title=no",
                                     "+promotion.required=[no]"])
     assert "learning_rate: 1e-05" in Path("params.yaml").read_text()
     params = load_params(Path("params.yaml"))
@@ -68,6 +68,26 @@ def test_the_language_no_needs_no_quotes(project: Project) -> None:
 
 def test_further_errors_are_counted(project: Project) -> None:
     assert "(and 1 more)" in message_for(project, yaml.dump(PARAMS | {"a": 1, "b": 2}))
+
+
+def test_all_errors_are_told_at_once(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    project.write("params.yaml", yaml.dump(PARAMS | {
+        "languages": ["en"], "data": PARAMS["data"] | {"configs": {"fr": "french"}},
+        "teachers": {"fr": {"kind": "linear", "languages": ["fr"]}}, "baseline": {"teacher": "x"}}))
+    assert run("settings") == 1
+    assert capfd.readouterr().err.splitlines() == [f"amtss: params.yaml: {line}" for line in (
+        "data.configs: expected some of en, found 'fr'; edit params.yaml",
+        "teachers.fr.languages: expected some of en or all, found 'fr'; edit params.yaml",
+        "teachers: expected one in the pool that scores 'en', found none; add it to a teacher's "
+        "`scores`; edit params.yaml",
+        "baseline.teacher: expected one of fr, found 'x'; edit params.yaml")]
+
+
+def test_all_languages_in_one_word(project: Project) -> None:
+    linear = {"kind": "linear", "languages": "all"}
+    project.write("params.yaml", yaml.dump(PARAMS | {"teachers": {"words": linear}}))
+    params = load_params(Path("params.yaml"))
+    assert (params.taught_on("words"), params.baseline.teacher) == (("en", "fr"), "words")
 
 
 def test_a_long_value_is_cut(project: Project) -> None:

@@ -131,7 +131,7 @@ def test_a_language_may_lack_splits_that_are_cut(project: Project, source: str) 
     for splits in (Splits(missing="cut"), Splits(validation=None, test=None)):
         settings = Data(source=source, path="data/mine", splits=splits)
         assert set(sources.read(settings, "en").tables) == {"train"}
-    with pytest.raises(DataError, match=r"found (no file|train); correct data"):
+    with pytest.raises(DataError, match=r"found .*train.*; set data\.splits\."):
         sources.read(Data(source=source, path="data/mine"), "en")
 
 
@@ -145,7 +145,7 @@ def test_a_file_of_several_languages(project: Project) -> None:
         "train": [{"id": "0", "text": "a", "label": "x"}, {"id": "1", "text": "c", "label": "y"}]}
     assert set(sources.read(data, "en").tables) == {"train", "test"}
     with pytest.raises(DataError, match=r"train\.csv: expected ko's split 'train', found rows of "
-                                        r"en, fr-FR; correct data\.path, data\.files or data\."):
+                                        r"en, fr-FR; correct data\.path or data\.files in "):
         sources.read(data, "ko")
 
 
@@ -171,6 +171,22 @@ def test_labels_in_train_need_them_in_validation(project: Project) -> None:
     with pytest.raises(DataError, match="expected en's split 'validation', found no file"):
         sources.read(Data(source="files", files="{language}/{split}.jsonl",
                           splits=Splits(unlabelled="logs")), "en")
+
+
+@pytest.mark.parametrize(("data", "language", "cure"), [
+    ({"validation": "dev"}, "en", r"dev\.jsonl: expected en's split 'validation', found no file, "
+     r"but test\.jsonl, train\.jsonl, validation\.jsonl in data/en; set "
+     r"data\.splits\.validation to its name in the source, or data\.splits\.missing: cut to cut it "
+     r"off train$"),
+    ({"train": "trn"}, "en", r"set data\.splits\.train to its name in the source, or name texts "),
+    ({}, "ko", r"found no file, but en, fr in data; correct data\.path or data\.files in "
+     r"params\.yaml, or say in data\.configs what ko is called there$")],
+    ids=["dev", "train", "language"])
+def test_a_missing_split_s_cure(project: Project, data: dict[str, str], language: str,
+                                cure: str) -> None:
+    settings = Data(source="files", files="{language}/{split}.jsonl", splits=Splits(**data))
+    with pytest.raises(DataError, match=cure):
+        sources.read(settings, language)
 
 
 def test_splits_by_the_source_s_names(project: Project) -> None:

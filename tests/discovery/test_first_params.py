@@ -46,7 +46,9 @@ def test_an_encoder_is_a_teacher_that_fits_the_size(project: Project, rows: int,
     assert {name: teacher.kind for name, teacher in params.teachers.items()} == {
         "words": "linear", "encoder": kind}
     assert (params.student.start, params.baseline.teacher) == ("layers", "encoder")
-    assert params.teaching.max_length == (16 if kind == "transformer" else 64)
+    assert params.teaching.max_length is None  # it follows from the texts
+    text = (project.root / "params.yaml").read_text()
+    assert re.search(r"# Texts have up to \d+ tokens, roughly; without a max_length here", text)
 
 
 def test_odd_names_are_quoted(project: Project) -> None:

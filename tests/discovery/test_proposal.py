@@ -42,7 +42,8 @@ def test_what_a_folder_holds(project: Project) -> None:
     assert "| en | 24 | 5 (cut off train) | 5 (cut off train) |" in markdown(table(found))
     assert [*remarks(found)] == [
         "Texts: column 'text'. Labels: column 'label', 3: chat, pay, ship.",
-        "Left aside: notes.txt."]
+        "Lengths: 99.5% of the texts have at most 17 tokens, roughly; `max_length` follows from "
+        "them, up to 256.", "Left aside: notes.txt."]
 
 
 def test_languages_in_a_column(project: Project) -> None:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -331,6 +332,28 @@ class TestStage:
         project.distil(max_epochs=4)
         own, theirs = (load_tokenizer(str(folder)) for folder in (project.layout.student, source))
         assert own.get_vocab() == theirs.get_vocab()
+
+    def test_its_length_follows_from_the_texts_and_reaches_the_student(
+            self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        project = scored(tmp_path, student={"max_length": None},
+                         validation={"warn_truncated": 0.01})
+        project.start()
+        read = json.loads(project.layout.lengths.read_text())
+        assert read["max_length"] % 8 == 0
+        assert read["cut"] == dict.fromkeys(LANGUAGES, 0.0)
+        assert capsys.readouterr().err == ""
+        assert prepared(project).learner.model.config.max_tokens == read["max_length"]
+
+    def test_an_onboarding_s_length_is_the_registered_one(
+            self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        project = onboarding(tmp_path, "ko")
+        capsys.readouterr()
+        registered = json.loads((project.layout.registered / "student/config.json").read_text())
+        project.set(student={"max_length": None}, validation={"warn_truncated": 0.01})
+        project.start()
+        read = json.loads(project.layout.lengths.read_text())
+        assert read["max_length"] == registered["max_tokens"]
+        assert ("ko: " in capsys.readouterr().err) == (read["cut"]["ko"] > 0.01)
 
     def test_an_onboarding_s_is_the_registered_one_and_more(self, tmp_path: Path) -> None:
         project = onboarding(tmp_path, "ko", "pl", vocabulary=30)

@@ -88,7 +88,7 @@ def demo(*languages: str, scores: list[str] | None) -> dict[str, Any]:
     return {
         "project": "demo", "languages": list(languages),
         "data": {"source": "demo", "path": "data", "scale": 0.02, "mixed": 0},
-        "validation": {"max_characters": 400}, "scoring": {"batch_size": 64},
+        "validation": {"max_characters": 400, "warn_truncated": 1.0}, "scoring": {"batch_size": 64},
         "report": {"title": "Demo"},
         "teaching": {"epochs": 3, "batch_size": 4, "learning_rate": 1.0e-2, "max_length": 16},
         "teachers": {**{code: {"languages": [code], "architecture": SMALL} for code in languages},

@@ -27,6 +27,7 @@ PARAMS: dict[str, Any] = {
     "languages": ["en", "fr"],
     "data": {"source": "files", "path": "data", "files": "{language}/{split}.jsonl",
              "mixed": 0},
+    "validation": {"warn_truncated": 1.0},
     "teaching": {"epochs": 4, "batch_size": 4, "learning_rate": 3.0e-2, "max_length": 16,
                  "precision": "fp32"},
     "teachers": {"en": {"languages": ["en"], "architecture": _ENCODER},

@@ -73,7 +73,7 @@ def settings(**changed: Any) -> dict[str, Any]:
     """A params.yaml of three languages, three teachers of one language and one of all."""
     values: dict[str, Any] = {
         "project": "small", "languages": list(LANGUAGES),
-        "data": {"source": "files"},
+        "data": {"source": "files"}, "validation": {"warn_truncated": 1.0},
         "teaching": {"epochs": 4, "patience": 4, "batch_size": 8, "learning_rate": 1.0e-2,
                      "max_length": 16, "precision": "fp32"},
         "teachers": {**{code: {"languages": [code], "architecture": SMALL} for code in LANGUAGES},

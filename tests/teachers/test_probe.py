@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import torch
 from numpy.typing import NDArray
+from safetensors import safe_open
 from safetensors.numpy import load_file
 from support.training import (
     KINDS,
@@ -107,6 +108,17 @@ class TestTaught:
         assert about["parameters"] == encoder.num_parameters() + 32 * 3 + 3
         assert (about["architecture"], about["layers"], about["examples"]) == (
             "frozen bert, logistic regression", 2, 3 * ROWS["train"])
+
+    def test_its_length_follows_from_the_texts(self, tmp_path: Path, bert: Path) -> None:
+        project = probing(tmp_path, bert, max_length=None, scores=["en"])
+        project.teach("probe")
+        read = project.about("probe")["lengths"]
+        assert read["max_length"] % 8 == 0
+        assert read["cut"].keys() == {*LANGUAGES}
+        project.score("probe")
+        cached = next(iter(states(project)))
+        with safe_open(cached, framework="numpy") as file:
+            assert f'"max_length": {read["max_length"]}' in file.metadata()["amtss"]
 
     def test_its_size_has_the_encoders(self, tmp_path: Path, bert: Path) -> None:
         project = probing(tmp_path, bert)

@@ -85,6 +85,35 @@ def wide_script(project: Project) -> Project:
     return project
 
 
+class TestLength:
+    def test_follows_from_the_texts(self, tmp_path: Path,
+                                    capsys: pytest.CaptureFixture[str]) -> None:
+        project = one(tmp_path, training={"epochs": 1})
+        project.set(teaching={"max_length": None}, validation={"warn_truncated": 0.01})
+        project.teach("en")
+        assert capsys.readouterr().err == ""
+        read = project.about("en")["lengths"]
+        assert read == {"max_length": read["max_length"], "cut": {"en": 0.0}}
+        saved = AutoTokenizer.from_pretrained(project.layout.teacher("en"))
+        train = corpus.load(project.layout, "en")["train"]
+        longest = max(map(len, saved(train["text"].to_pylist())["input_ids"]))
+        assert longest <= read["max_length"] == saved.model_max_length < max(16, longest) + 8
+        project.score("en")
+        cached = (project.layout.tokens("en") / "en" / "test.json").read_text()
+        assert f'"max_length": {saved.model_max_length}' in cached
+
+    def test_that_cuts_texts_is_a_warning(self, tmp_path: Path,
+                                          capsys: pytest.CaptureFixture[str]) -> None:
+        project = one(tmp_path, training={"epochs": 1, "max_length": 8})
+        project.set(validation={"warn_truncated": 0.01})
+        project.teach("en")
+        cut = project.about("en")["lengths"]["cut"]["en"]
+        assert 0.01 < cut < 1
+        assert capsys.readouterr().err == (
+            f"amtss: warning: en: {96 * cut:.0f} of 96 rows ({cut:.1%}) are longer than 8 tokens, "
+            "the max_length of en, and are cut there; raise it to read them whole\n")
+
+
 class TestUnknownCharacters:
     def test_a_vocabulary_smaller_than_the_script_is_refused(self, tmp_path: Path) -> None:
         project = wide_script(one(tmp_path))

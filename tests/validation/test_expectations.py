@@ -107,7 +107,10 @@ def test_a_clean_corpus_passes_every_check(project: Project) -> None:
 def test_the_folder_holds_json_markdown_and_data_docs(project: Project) -> None:
     project.write(clean() | {"test": [("a | b\n`c`", "pay"), ("a | b\n`c`", "pay")]})
     project.validate_strictly(max_duplicates=1.0)
-    assert (project.folder / "docs/index.html").is_file()
+    index = (project.folder / "docs/index.html").read_text()
+    linked = re.findall(r'<a href="(validations/[^"]+)">(\w+)</a>', index.partition("</p>")[0])
+    assert [name for _, name in linked] == ["train", "validation", "test", "labels"]
+    assert all((project.folder / "docs" / page).is_file() for page, _ in linked)
     markdown = (project.folder / "validation.md").read_text()
     assert ("| warning | test | duplicates | 2 rows (100.00%) | 0 | each text once |"
             in markdown)

@@ -15,6 +15,7 @@ from amtss.config.schema import (
     Params,
     Splits,
     Student,
+    TeachingOverrides,
     TransformerTeacher,
     Validation,
 )
@@ -417,7 +418,8 @@ def test_rows_that_a_checkpoint_cuts_are_reported(project: Project) -> None:
     params = params_of("en", "fr")
     checkpoint = write_checkpoint(project.layout.root / "hub", "roberta")
     teachers = params.teachers | {
-        "en": TransformerTeacher(languages=("en",), checkpoint=str(checkpoint))}
+        "en": TransformerTeacher(languages=("en",), checkpoint=str(checkpoint),
+                                 training=TeachingOverrides(max_length=64))}
     project.gate(params.model_copy(update={"teachers": teachers}))
     summary = (project.layout.gate / "summary.md").read_text()
     warning = (r"- en: 54 of 54 rows \(100\.0%\) are longer than 64 tokens, the max\_length of en, "

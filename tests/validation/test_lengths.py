@@ -20,6 +20,8 @@ from amtss.config.schema import (
     Params,
     ProbeTeacher,
     Student,
+    Teaching,
+    TeachingOverrides,
     TransformerTeacher,
     Validation,
 )
@@ -115,6 +117,15 @@ def test_every_tokenizer_counts_what_it_cuts(tmp_path: Path) -> None:
     assert any(cut.longer for cut in cuts)
 
 
+def test_without_a_length_next_to_nothing_is_cut(tmp_path: Path) -> None:
+    teachers = {name: teacher.model_copy(update={"training": TeachingOverrides()})
+                for name, teacher in params().teachers.items()}
+    cuts = count(params().model_copy(update={
+        "teachers": teachers, "teaching": Teaching()}), corpora(tmp_path))
+    assert len(cuts) > 3
+    assert all(cut.max_length % 8 == 0 and cut.share <= 0.01 for cut in cuts)
+
+
 def test_teachers_of_one_kind_are_counted_together(tmp_path: Path) -> None:
     cuts = count(params(), corpora(tmp_path))
     assert {cut.readers for cut in cuts if cut.language == "en"} == {
@@ -195,13 +206,13 @@ class TestUnknown:
 
     def test_the_student_s_own_checkpoint_counts(self, bert: str) -> None:
         params = self.params(bert)
-        student = Student(tokenizer=bert, max_length=params.training_of("own").max_length)
+        student = Student(tokenizer=bert)
         (cut,) = count(params.model_copy(update={"student": student}), self.corpora("αβ", "ab"))
         assert cut.readers == ("own", STUDENT)
         student = Student(teacher="own", start="pca", max_length=9)
         cuts = count(params.model_copy(update={"student": student}), self.corpora("αβ", "ab"))
         assert [(cut.readers, cut.max_length) for cut in cuts] == [
-            (("own",), 64), ((STUDENT,), 9)]
+            (("own",), 16), ((STUDENT,), 9)]
 
 
 def test_tokens_of_bytes_are_never_unknown(tmp_path: Path) -> None:
