@@ -78,7 +78,7 @@ class Outcome(NamedTuple):
         if self.status == 130 and not text.strip():  # interrupted by its user, who knows
             return ""
         told = [line for line in text.splitlines() if line.startswith("amtss: ")
-                and not line.startswith("amtss: warning: ")]
+                and not line.startswith("amtss: warning: ") and " answers, " not in line]
         dvc = [line for line in text.splitlines() if line.startswith("ERROR: ")]
         if self.status and len(told) != 1 and not (not told and dvc):
             return f"status {self.status} and {len(told)} lines: {text.strip()[-200:]}"
