@@ -57,11 +57,14 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it over `path`.
 
     The caller writes either a file or a folder there. Its permissions follow the umask, whatever
     library has written it. After any error nothing is left behind and `path` is as it was.
+
+    Args:
+        private: permissions stay as the caller has set them: a secret is not for others.
 
     Raises:
         AmtssError: the file system refuses (disk full, no permission).
@@ -76,7 +79,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = holder / path.name
     try:
         yield temporary
-        _permit(temporary, holder / "mode")
+        if not private:
+            _permit(temporary, holder / "mode")
         _sync(temporary)
         _swap(temporary, path, holder / "replaced")
         _sync_folder(path.parent)

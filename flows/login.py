@@ -72,7 +72,7 @@ def headers(home: Path, url: str) -> dict[str, str]:
 
 
 def _write(file: Path, text: str) -> None:
-    with replacing(file) as temporary:
+    with replacing(file, private=True) as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(text, encoding="ascii")
 

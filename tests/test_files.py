@@ -1,6 +1,7 @@
 import hashlib
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -87,6 +88,13 @@ def test_what_a_killed_process_left_is_cleared(tmp_path: Path) -> None:
     assert len(os.listdir(tmp_path)) == 2
     write_text(tmp_path / "made", "new")
     assert sorted(os.listdir(tmp_path)) == [".made-other-12345678", "made"]
+
+
+def test_a_secret_stays_its_owner_s(tmp_path: Path) -> None:
+    with replacing(tmp_path / "secret", private=True) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_text("secret")
+    assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(("umask", "file", "folder"), [
