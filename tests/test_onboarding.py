@@ -253,7 +253,7 @@ class Life:
         return Life(self.pipeline.copy(root))
 
     def start(self, *codes: str, path: Path | None = None) -> "subprocess.Popen[str]":
-        command = [str((path or programs()) / "amtss"), "onboard-language",
+        command = [str((path or BIN) / "amtss"), "onboard-language",
                    *(word for code in codes for word in ("--lang", code))]
         with open(self.root / "log", "a", encoding="utf-8") as log:
             return subprocess.Popen(command, cwd=self.root, env=self.pipeline.environment,
@@ -262,7 +262,7 @@ class Life:
     def onboard(self, *codes: str, path: Path | None = None) -> str:
         """Onboard to the end; what DVC and amtss have said."""
         before = len(self.log)
-        assert self.start(*codes, path=path).wait() == 0, self.log[before:]
+        assert self.start(*codes, path=path or programs()).wait() == 0, self.log[before:]
         return self.log[before:]
 
     @property
