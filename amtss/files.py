@@ -61,10 +61,8 @@ def replacing(path: Path, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it over `path`.
 
     The caller writes either a file or a folder there. Its permissions follow the umask, whatever
-    library has written it. After any error nothing is left behind and `path` is as it was.
-
-    Args:
-        private: permissions stay as the caller has set them: a secret is not for others.
+    library has written it, unless it is `private`: then they stay as the caller has set them. After
+    any error nothing is left behind and `path` is as it was.
 
     Raises:
         AmtssError: the file system refuses (disk full, no permission).
@@ -93,12 +91,11 @@ def replacing(path: Path, private: bool = False) -> Iterator[Path]:
 
 
 def _permit(path: Path, probe: Path) -> None:
-    """Give a file, or a folder with everything below it, the permissions that the umask leaves:
-    safetensors, for one, writes files that are the user's alone. The umask cannot be asked for
-    without setting it, so a new folder, `probe`, shows it."""
+    """Give a file, or a folder and all below it, the permissions that the umask leaves, which only
+    a new folder, `probe`, shows: safetensors, for one, writes files that are the user's alone."""
     probe.mkdir()
     folder = stat.S_IMODE(probe.stat().st_mode)
-    for entry in [path, *path.rglob("*")] if path.is_dir() else [path]:
+    for entry in (path, *path.rglob("*")):
         mode = stat.S_IMODE(entry.lstat().st_mode)
         wanted = mode | (folder if entry.is_dir() else folder & 0o666)
         if mode != wanted and not entry.is_symlink():

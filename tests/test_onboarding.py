@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,10 @@ class Life:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        with suppress(ProcessLookupError):  # for DVC an orphan that is not reaped yet is running
+            while True:
+                os.killpg(process.pid, 0)
+                time.sleep(0.01)
 
     def state(self) -> dict[str, Any]:
         """What an onboarding leaves behind."""
