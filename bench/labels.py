@@ -139,7 +139,7 @@ def probe_of(corpus: Any, encoder: str, folder: Path) -> Callable[[Any], Scores]
     from amtss.teachers.embeddings import Embeddings
 
     teacher = ProbeTeacher(kind="probe", languages=(corpus.language,), checkpoint=encoder,
-                           prefix="query: ")
+                           prefix="query: ", max_length=64)
     embeddings = Embeddings(folder, teacher, Scoring())
     examples = {split: probe._Examples(embeddings.of(corpus, split),
                                        corpus.label_ids(split, corpus.labels))
