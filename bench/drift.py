@@ -12,11 +12,10 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import measuring
-from unsure import noise, sentences
+import unsure
 
 DRAWS = 50
 """Of new texts, for each kind and size."""
@@ -90,7 +89,7 @@ def drifts(student: Any, corpora: Sequence[Any], test: dict[str, Any], options: 
     labels = {own.language: np.array(own["test"]["label"].to_pylist()) for own in corpora}
     first = {code: labels[code] == Counter(labels[code].tolist()).most_common(1)[0][0]
              for code in texts}
-    foreign = {code: sentences(options.foreign, code, "hypothesis") for code in texts}
+    foreign = {code: unsure.sentences(options.foreign, code, "hypothesis") for code in texts}
     tenth = {code: min(len(foreign[code]), len(texts[code]) // 9) for code in texts}
     codes = list(texts)
     following = dict(zip(codes, [*codes[1:], codes[0]], strict=True))
@@ -109,7 +108,7 @@ def drifts(student: Any, corpora: Sequence[Any], test: dict[str, Any], options: 
         {code: [mistyped(text, 0.1, draw) for text in texts[code]] for code in codes})
     if len(codes) > 1:
         yield "another language", answered({code: texts[following[code]] for code in codes})
-    yield "keyboard noise", answered({code: noise(500) for code in codes})
+    yield "keyboard noise", answered({code: unsure.noise(500) for code in codes})
     if any(foreign.values()):
         yield "foreign sentences", answered(foreign)
         yield "a tenth of foreign sentences", answered(
@@ -171,12 +170,10 @@ def table(found: dict[str, list[dict[str, Any]]]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = measuring.parser(__doc__)
-    parser.add_argument("--foreign", type=Path, help="a folder in XNLI's layout")
+    parser = unsure.parser(__doc__, "of validation and test")
     parser.add_argument("--sizes", type=int, nargs="+", default=[100, 300, 1000],
                         help="texts of a language")
     parser.add_argument("--runs", type=int, default=200, help="without drift")
-    parser.add_argument("--rows", type=int, default=0, help="of validation and test; 0 for all")
     options = parser.parse_args(arguments)
     found = measure(options)
     measuring.report(options, table(found), found)

@@ -117,11 +117,16 @@ def table(found: dict[str, Any]) -> str:
                       measuring.table("Answers sure enough", rows)])
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = measuring.parser(__doc__)
+def parser(about: str | None, rows: str) -> argparse.ArgumentParser:
+    """A parser with the options of benchmarks of a student's answers; `rows` says of what."""
+    parser = measuring.parser(about)
     parser.add_argument("--foreign", type=Path, help="a folder in XNLI's layout")
-    parser.add_argument("--rows", type=int, default=0, help="of a language's test; 0 for all")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--rows", type=int, default=0, help=f"{rows}; 0 for all")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser(__doc__, "of a language's test").parse_args(arguments)
     found = measure(options)
     measuring.report(options, table(found), found)
 

@@ -51,15 +51,15 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
                 known = section.get("scores") or section["languages"]
                 section["scores"] = _flow([*known, *({code} - {*known})])
         else:
-            for name, model in new_teachers(params, code, like).items():
-                if name in document["teachers"]:
-                    continue
-                teacher = _teacher(document, params, code, model)
-                if code in without_labels:
-                    teacher |= _of_others(params, teacher, [*old, code])
-                document["teachers"][name] = teacher
-                if params.distil.teachers is not None:
-                    document["distil"]["teachers"].append(name)
+            made = {name: _teacher(document, params, code, model)
+                    for name, model in new_teachers(params, code, like).items()
+                    if name not in document["teachers"]}
+            if code in without_labels:
+                made = {name: teacher | _of_others(params, teacher, [*old, code])
+                        for name, teacher in made.items()}
+            document["teachers"].update(made)
+            if params.distil.teachers is not None:
+                document["distil"]["teachers"].extend(made)
         if data is not None:
             document.setdefault("data", {}).setdefault("configs", {})[code] = data
     document["onboarding"] = {"version": origin.version, "fingerprint": origin.fingerprint,
@@ -84,9 +84,9 @@ def _usual(params: Params) -> list[str]:
     languages: dict[str, set[str]] = defaultdict(set)
     for name in params.pool:
         teacher, taught = params.teachers[name], params.taught_on(name)
-        scratch = isinstance(teacher, TransformerTeacher) and teacher.checkpoint is None
+        scratch = isinstance(teacher, TransformerTeacher) and teacher.from_scratch
         if not (scratch and len(taught) > 1):
-            settings = teacher.model_dump_json(exclude={"languages", "scores"})
+            settings = _made_alike(params, name)
             first.setdefault(settings, name)
             languages[settings] |= {*taught}
     usual = [first[settings] for settings, codes in languages.items()
@@ -151,10 +151,14 @@ def _commonest(params: Params, names: Sequence[str]) -> str:
     """The first teacher with the settings that most of `names` have; those of one language alone
     count, if there are any."""
     single = [name for name in names if len(params.taught_on(name)) == 1]
-    settings = {name: params.teachers[name].model_dump_json(exclude={"languages", "scores"})
-                for name in single or names}
+    settings = {name: _made_alike(params, name) for name in single or names}
     commonest = Counter(settings.values()).most_common(1)[0][0]
     return next(name for name in settings if settings[name] == commonest)
+
+
+def _made_alike(params: Params, name: str) -> str:
+    """Text that is the same for teachers that differ in their languages alone."""
+    return params.teachers[name].model_dump_json(exclude={"languages", "scores"})
 
 
 def _settings(document: Any, name: str) -> dict[str, Any]:

@@ -159,14 +159,19 @@ class TransformerTeacher(Section):
 
     @model_validator(mode="after")
     def _has_weights(self) -> "TransformerTeacher":
-        if not self.fine_tune and self.checkpoint is None:
+        if not self.fine_tune and self.from_scratch:
             raise ValueError("expected a `checkpoint` where fine_tune is false, found none")
         if not self.architecture.layers:
             raise ValueError("architecture.layers: expected 1 or more, found 0")
-        if self.pooling == "mean" and (self.checkpoint is None or not self.fine_tune):
+        if self.pooling == "mean" and (self.from_scratch or not self.fine_tune):
             raise ValueError("pooling: expected `first`, unless a `checkpoint` is fine-tuned, "
                              "found `mean`")
         return self
+
+    @property
+    def from_scratch(self) -> bool:
+        """Whether it knows nothing but what it is taught here."""
+        return self.checkpoint is None
 
 
 class LinearTeacher(Section):

@@ -20,6 +20,8 @@ from amtss.paths import Layout
 from amtss.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from amtss.distillation.checkpoints import Progress
     from amtss.distillation.examples import Examples
     from amtss.distillation.learner import Learner
@@ -70,7 +72,7 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
             examples(cache, corpora, ("validation",), labels),
             labels=np.concatenate([members[code].gold for code in params.languages]))
     if params.onboarding is not None:
-        model = _extended_student(params, layout, labels, (len(tokenizer), length), train, members)
+        model = _extended_student(params, layout, labels, tokenizer, train, members)
     else:
         model = build_student(params.student.model_copy(update={"max_length": length}),
                               list(heads), labels, len(tokenizer), tokenizer.pad_token_id,
@@ -104,20 +106,17 @@ def _with_stand_ins(params: Params, teachers: Pool) -> Pool:
 
 
 def _extended_student(params: Params, layout: Layout, labels: Sequence[str],
-                      sizes: tuple[int, int], train: "Examples", teachers: Pool) -> "StudentModel":
-    """The registered student with heads and embeddings for the new languages.
-
-    Args:
-        sizes: the number of tokens of the vocabulary, and of the longest text.
-    """
+                      tokenizer: "PreTrainedTokenizerBase", train: "Examples",
+                      teachers: Pool) -> "StudentModel":
+    """The registered student with heads and embeddings for the new languages."""
     from amtss.student import new_languages
 
     verify(layout.registered, "dvc repro fetch")
     folder = layout.registered / "student"
     old = [code for code in params.languages if code not in params.newcomers]
-    registered = new_languages.load(folder, old, labels, sizes[1])
+    registered = new_languages.load(folder, old, labels, tokenizer.model_max_length)
     known = len(load_tokenizer(str(folder)))
-    model = new_languages.extend(registered, params.languages, sizes[0])
+    model = new_languages.extend(registered, params.languages, len(tokenizer))
     if layout.start.is_dir():
         new_languages.begin_embeddings(model, known, layout.start)
         return model

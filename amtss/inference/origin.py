@@ -3,11 +3,12 @@
 from datetime import datetime
 from pathlib import Path
 
-from amtss import files, records
+from amtss import records
 from amtss.errors import CheckpointError
 from amtss.files import read_json
 from amtss.inference.onnx_predictor import COMMAND, OnnxPredictor
 from amtss.inference.predictor import Predictor
+from amtss.models import checkpoint
 from amtss.paths import Layout
 
 STUDENT, EXPORT = Layout().student, Path("artifacts/export/onnx")
@@ -34,8 +35,7 @@ def check_export(folder: Path = EXPORT, student: Path = STUDENT) -> None:
     if not (student / "model.safetensors").is_file() or not (folder / "config.json").is_file():
         return
     config = read_json(folder / "config.json", records.Export, COMMAND, ours=False)
-    # As `checkpoint.fingerprint`, whose module imports torch.
-    made, found = config.get("amtss"), files.fingerprint(files.contents(files.visible(student)))
+    made, found = config.get("amtss"), checkpoint.fingerprint(student)
     if made is not None and made["student"] != found:
         raise CheckpointError(
             f"{folder}: expected an export of the student in {student}, {found}, found one of "

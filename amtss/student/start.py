@@ -27,11 +27,11 @@ from amtss.student.growth import Source, grow_tokenizer
 from amtss.tokenization import lengths, unknown
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
-STEMS = 0.95
-"""Share of a tokenizer's pieces that are another's too, if it was trimmed from that one."""
-
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+STEMS = 0.95
+"""Share of a tokenizer's pieces that are another's too, if it was trimmed from that one."""
 
 
 def start(params: Params, layout: Layout) -> None:
@@ -101,7 +101,7 @@ def _source(params: Params, layout: Layout, known: "PreTrainedTokenizerBase",
     new languages; else None, and also where the student's tokenizer was trained on texts."""
     settings, folder = params.student, origin(params.student, layout)
     teacher = params.teachers[settings.teacher] if settings.teacher is not None else None
-    scratch = isinstance(teacher, TransformerTeacher) and teacher.checkpoint is None
+    scratch = isinstance(teacher, TransformerTeacher) and teacher.from_scratch
     if folder is None or scratch:
         return None
     tokenizer = load_tokenizer(folder, settings.revision)

@@ -39,7 +39,7 @@ def warnings(params: Params, corpora: Sequence[Corpus]) -> list[str]:
 def _vocabularies(params: Params) -> Iterator[Vocabulary]:
     student = params.student
     for name, teacher in params.teachers.items():
-        if isinstance(teacher, TransformerTeacher) and teacher.checkpoint is None:
+        if isinstance(teacher, TransformerTeacher) and teacher.from_scratch:
             yield Vocabulary(f"teacher {name}", f"teachers.{name}.architecture.vocabulary",
                              teacher.architecture.vocabulary, params.taught_on(name))
     if not (params.onboarding or student.checkpoint or student.teacher or student.tokenizer):
