@@ -31,8 +31,9 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
         like: what the new teacher is: the name of a teacher for one with its settings, `linear`,
             `probe:CHECKPOINT`, or a checkpoint to fine-tune; None for one like each teacher that
             most languages have.
-        without_labels: new languages that no teacher can be taught on. All `scorers` score them; a
-            new teacher, if `like` is none of params.yaml, is taught on the languages with labels.
+        without_labels: new languages that no teacher can be taught on. All `scorers` score them,
+            and a probe beside a fine-tuned one; a new teacher, if `like` is none of params.yaml,
+            is taught on the languages with labels.
 
     Raises:
         ParamsError: `like` is `probe` without a checkpoint, or linear without labels.
@@ -44,6 +45,9 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
             if ALL in (section.get(key) or ()):
                 section[key] = _flow(old)
     document["languages"] = _flow([*old, *(c for c in origin.languages if c not in old)])
+    added: dict[str, Any] = {}
+    if without_labels and like is None:
+        added |= _untuned(params, [*old, *without_labels])
     for code in origin.languages:
         if code in without_labels and (like is None or like in params.teachers):
             for scorer in scorers(params, like):
@@ -57,11 +61,12 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
             if code in without_labels:
                 made = {name: teacher | _of_others(params, teacher, [*old, code])
                         for name, teacher in made.items()}
-            document["teachers"].update(made)
-            if params.distil.teachers is not None:
-                document["distil"]["teachers"].extend(made)
+            added |= made
         if data is not None:
             document.setdefault("data", {}).setdefault("configs", {})[code] = data
+    document["teachers"].update(added)
+    if params.distil.teachers is not None:
+        document["distil"]["teachers"].extend(added)
     document["onboarding"] = {"version": origin.version, "fingerprint": origin.fingerprint,
                               "languages": _flow(origin.languages)}
     return yaml.dump(document)
@@ -117,6 +122,22 @@ def scorers(params: Params, like: str | None) -> list[str]:
     pool that are taught on several languages; a linear one knows nothing of other languages."""
     names = [like] if like else [name for name in params.pool if len(params.taught_on(name)) > 1]
     return [name for name in names if params.teachers[name].kind != LINEAR]
+
+
+def _untuned(params: Params, scores: Sequence[str]) -> dict[str, Any]:
+    """A probe on the encoder of the first scorer that is fine-tuned, for what the encoder knew of
+    other languages before. None where a scorer is a probe."""
+    teachers = {name: params.teachers[name] for name in scorers(params, None)}
+    fine_tuned = {name: teacher for name, teacher in teachers.items()
+                  if isinstance(teacher, TransformerTeacher) and teacher.fine_tune
+                  and not teacher.from_scratch and f"{name}_probe" not in params.teachers}
+    if not fine_tuned or any(teacher.kind == PROBE for teacher in teachers.values()):
+        return {}
+    name, teacher = next(iter(fine_tuned.items()))
+    probe = {"kind": PROBE, "checkpoint": teacher.checkpoint}
+    if teacher.revision:
+        probe["revision"] = teacher.revision
+    return {f"{name}_probe": probe | _of_others(params, probe, scores)}
 
 
 def _of_others(params: Params, teacher: Any, scores: Sequence[str]) -> Any:

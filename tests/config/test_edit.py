@@ -209,6 +209,30 @@ class TestWithoutLabels:
         assert after.taught_on("both") == ("en", "fr")
         assert all("ko" not in after.scored_by(name) for name in ("large", "fr", "fr2", "pl"))
 
+    def test_a_probe_joins_one_that_is_fine_tuned(self) -> None:
+        text = BASE.replace("scores: [all]", "scores: [all], checkpoint: hub/e5, revision: v1")
+        after = self.pinned(text=text)
+        probe = after.teachers["both_probe"]
+        assert isinstance(probe, ProbeTeacher)
+        assert (probe.checkpoint, probe.revision) == ("hub/e5", "v1")
+        assert after.taught_on("both_probe") == ("en", "fr")
+        assert after.scored_by("both_probe") == after.scored_by("both") == ("en", "fr", "ko")
+        assert after.distil.teachers == ("both", "fr", "both_probe", "pl")
+        assert "both_probe" not in self.pinned(text=text, like="both").teachers
+
+    @pytest.mark.parametrize("teachers", [
+        "both: {languages: [all], checkpoint: hub/e5, fine_tune: false}",
+        "both: {languages: [all], checkpoint: hub/e5}\n"
+        "  frozen: {kind: probe, languages: [all], checkpoint: hub/other}",
+        "both: {languages: [all], checkpoint: hub/e5}\n"
+        "  both_probe: {kind: probe, languages: [en], checkpoint: hub/e5}",
+    ], ids=["nothing is fine-tuned", "there is one", "the name is taken"])
+    def test_or_does_not(self, teachers: str) -> None:
+        text = f"languages: [en, fr]\nteachers:\n  {teachers}\ndistil: {{top_k: 1}}\n"
+        after = read(edit.pinned(text, read(text), onboarding("ko"), None, None, ["ko"]))
+        assert set(after.teachers) == set(read(text).teachers)
+        assert "ko" in after.scored_by("both")
+
     def test_or_the_one_that_is_named(self) -> None:
         after = self.pinned(like="fr")
         assert after.scored_by("fr") == ("fr", "ko")
