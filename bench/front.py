@@ -1,0 +1,279 @@
+"""Accuracy against CPU time: our students and what users pick instead, on MASSIVE's test texts.
+
+    python bench/front.py STUDENT --static STUDENT --data FOLDER [--encoder E5] [--work FOLDER]
+        [--rounds 5] [--out FILE.json] [--picture FILE.png]
+
+prints a table and draws a picture. The students have learnt the scenarios of MASSIVE; FOLDER has
+its `{language}/{split}.jsonl`, E5 is a checkpoint of multilingual-e5-small. A side whose library is
+not installed is left out, with a line that says so; `pip install --group bench` installs them.
+
+CPU microseconds per text are of one thread and include tokenising. Each side takes turns with our
+transformer in int8; other work on the machine changes the ratio of the same round little. A side
+that FILE.json has is not measured again: name the file to go on after an interruption, delete it to
+begin anew.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from itertools import cycle, islice
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import measuring
+from front_peers import by_fasttext, by_look_up, by_words
+from front_students import Answer, Task, by_onnx, by_openvino, by_pytorch, by_static_onnx
+
+from amtss.files import write_bytes, write_json
+from amtss.plot import BLUE, DARK, GREY, ORANGE, panels, png
+from amtss.table import NONE, Best, Table, markdown
+
+LANGUAGES = ("ar", "en", "es", "fr", "ru")
+BATCHES = {1: 200, 32: 10}
+"""Batch size -> batches per round."""
+BUDGETS = (20, 50, 100, 200, 500, 1000)
+"""CPU microseconds per text."""
+Batch = tuple[str, list[str]]
+"""A language and texts of it, answered together."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A model to measure. `load` gives its answers and its bytes on disk."""
+
+    load: Callable[[Task], tuple[Answer, int]]
+    needs: tuple[str, ...] = ()
+    """Modules that the project does not depend on."""
+    ours: bool = False
+
+
+REFERENCE = "our transformer, ONNX int8"
+"""The side that all others take turns with."""
+SIDES = {
+    REFERENCE: Side(partial(by_onnx, folder="student", format="onnx-int8"), ours=True),
+    "our transformer, ONNX fp32": Side(partial(by_onnx, folder="student", format="onnx"),
+                                       ours=True),
+    "our transformer, PyTorch": Side(partial(by_pytorch, folder="student"), ours=True),
+    "our static student, ONNX int8": Side(partial(by_onnx, folder="static", format="onnx-int8"),
+                                          ours=True),
+    "our static student, ONNX fp32": Side(partial(by_onnx, folder="static", format="onnx"),
+                                          ours=True),
+    "our static student, PyTorch": Side(partial(by_pytorch, folder="static"), ours=True),
+    "transformer, torch.compile": Side(partial(by_pytorch, folder="student", compiled=True)),
+    "transformer, onnxruntime static int8": Side(by_static_onnx),
+    "transformer, OpenVINO fp32": Side(partial(by_openvino, kind="fp32"), ("openvino",)),
+    "transformer, OpenVINO dynamic int8": Side(partial(by_openvino, kind="dynamic"),
+                                               ("openvino", "nncf")),
+    "transformer, OpenVINO static int8": Side(partial(by_openvino, kind="static"),
+                                              ("openvino", "nncf")),
+    "fastText": Side(by_fasttext, ("fasttext",)),
+    "TF-IDF, linear SVM": Side(by_words),
+    "Model2Vec, logistic regression": Side(by_look_up, ("model2vec",)),
+}
+"""Name -> side."""
+
+
+def work(name: str, task: Task, priority: int, pipe: Connection) -> None:
+    """Load a side; send its accuracy in percent and its bytes; then answer what comes.
+
+    To batches: CPU microseconds per text. To None: end.
+    """
+    answer, size = SIDES[name].load(task)
+    if priority:
+        os.setpriority(os.PRIO_PROCESS, 0, priority)
+    pipe.send((_accuracy(answer, task), size))
+    while (batches := pipe.recv()) is not None:
+        began = time.process_time()
+        for language, texts in batches:
+            answer(language, texts)
+        pipe.send(1e6 * (time.process_time() - began) / sum(len(texts) for _, texts in batches))
+
+
+def _accuracy(answer: Answer, task: Task, size: int = 32) -> float:
+    """Of all test texts, which have the same number in each language."""
+    right = []
+    for language in task.languages:
+        texts, labels = task.read(language, "test")
+        for start in range(0, len(texts), size):
+            batch = slice(start, start + size)
+            right += [one == other for one, other
+                      in zip(answer(language, texts[batch]), labels[batch], strict=True)]
+    return 100 * sum(right) / len(right)
+
+
+@contextmanager
+def working(name: str, task: Task, priority: int) -> Iterator[tuple[Connection, float, int]]:
+    """A process for a side: where to send batches, its accuracy and its bytes."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=work, args=(name, task, priority, there), daemon=True)
+    process.start()
+    there.close()
+    try:
+        yield here, *here.recv()
+        here.send(None)
+        process.join()
+    finally:
+        process.kill()
+
+
+def draw(task: Task, size: int, count: int, seed: int) -> list[Batch]:
+    """Batches of test texts, languages taking turns."""
+    chosen = random.Random(seed)
+    texts = {code: task.read(code, "test")[0] for code in task.languages}
+    return [(code, chosen.sample(texts[code], size))
+            for code in islice(cycle(task.languages), count)]
+
+
+def measure(pipe: Connection, reference: Connection, task: Task, rounds: int
+            ) -> dict[str, dict[str, list[float]]]:
+    """Batch size -> microseconds by round, and how many times the reference's they are. The first
+    round is to warm up."""
+    figures: dict[str, dict[str, list[float]]] = {}
+    for size, count in BATCHES.items():
+        taken = []
+        for number in range(rounds + 1):
+            for side in (reference, pipe):
+                side.send(draw(task, size, count, number))
+                taken.append(side.recv())
+        pairs = list(zip(taken[2::2], taken[3::2], strict=True))
+        figures[str(size)] = {"us": [own for _, own in pairs],
+                              "times": [own / other for other, own in pairs]}
+    return figures
+
+
+def run(task: Task, rounds: int, priority: int, out: Path, wanted: Sequence[str]
+        ) -> dict[str, dict[str, Any]]:
+    """Figures by side; written to `out` after each, and those that it has are kept."""
+    done: dict[str, Any] = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    sides: dict[str, Any] = done.get("sides", {})
+    left = [name for name in wanted if name not in sides and usable(name, task)]
+    if not left:
+        return sides
+    with working(REFERENCE, task, priority) as (reference, *_):
+        for name in left:
+            print(name, file=sys.stderr)
+            with working(name, task, priority) as (pipe, accuracy, size):
+                sides[name] = {"accuracy": accuracy, "bytes": size,
+                               **measure(pipe, reference, task, rounds)}
+            write_json(out, {"cores": os.cpu_count(), "machine": measuring.processor(),
+                             "sides": sides})
+    return sides
+
+
+def usable(name: str, task: Task) -> bool:
+    """Whether a side can be measured; if not, say why."""
+    missing = [module for module in SIDES[name].needs if not find_spec(module)]
+    if missing:
+        print(f"left out: {name}: expected {' and '.join(missing)}, found none; "
+              "pip install --group bench", file=sys.stderr)
+    elif SIDES[name].load is by_look_up and task.encoder is None:
+        print(f"left out: {name}: expected a checkpoint, found none; name it in --encoder",
+              file=sys.stderr)
+        return False
+    return not missing
+
+
+def best(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which of the points (cost, accuracy) no other one beats: none is as cheap and as accurate,
+    and better in one of the two."""
+    return [not any(other != point and other[0] <= point[0] and other[1] >= point[1]
+                    for other in points) for point in points]
+
+
+def points(sides: dict[str, dict[str, Any]], size: int) -> list[tuple[float, float]]:
+    """Median microseconds per text and accuracy of each side."""
+    return [(statistics.median(side[str(size)]["us"]), side["accuracy"])
+            for side in sides.values()]
+
+
+def table(sides: dict[str, dict[str, Any]]) -> Table:
+    """The most accurate first. Microseconds on the front are bold."""
+    fronts = {size: dict(zip(sides, best(points(sides, size)), strict=True)) for size in BATCHES}
+    rows = []
+    for name, side in sorted(sides.items(), key=lambda item: -item[1]["accuracy"]):
+        row = [name, f"{side['bytes'] / 1e6:,.1f}", f"{side['accuracy']:.2f}"]
+        for size in BATCHES:
+            cost = f"{statistics.median(side[str(size)]['us']):,.0f}"
+            row += [Best(cost) if fronts[size][name] else cost,
+                    measuring.spread(side[str(size)]["times"])]
+        rows.append(tuple(row))
+    return Table("Accuracy and CPU microseconds per text, one thread; the front in bold",
+                 ("", "file, MB", "accuracy", *(column for size in BATCHES for column in
+                                                (f"us, batch of {size}", "times our int8"))),
+                 tuple(rows))
+
+
+def budgets(sides: dict[str, dict[str, Any]]) -> Table:
+    """The most accurate side that each budget pays for."""
+    rows = []
+    for budget in BUDGETS:
+        row = [f"{budget:,}"]
+        for size in BATCHES:
+            paid = [(accuracy, name) for name, (cost, accuracy)
+                    in zip(sides, points(sides, size), strict=True) if cost <= budget]
+            row.append("{1}, {0:.2f}".format(*max(paid)) if paid else NONE)
+        rows.append(tuple(row))
+    return Table("The most accurate side for a budget of CPU microseconds per text",
+                 ("budget", *(f"batches of {size}" for size in BATCHES)), tuple(rows))
+
+
+def picture(sides: dict[str, dict[str, Any]]) -> bytes:
+    """A panel for each batch size; a line joins the front. PNG."""
+    figure, axes = panels(len(BATCHES), 5.2, 4.2, 2, sharey=True)
+    for size, panel in zip(BATCHES, axes, strict=True):
+        where = points(sides, size)
+        front = best(where)
+        panel.set(xscale="log", title=f"Batches of {size}", xlabel="CPU microseconds per text")
+        panel.plot(*zip(*sorted(point for point, on in zip(where, front, strict=True) if on),
+                        strict=True), color=GREY, zorder=0)
+        for name, point, on in zip(sides, where, front, strict=True):
+            panel.plot(*point, "o", color=BLUE if SIDES[name].ours else ORANGE)
+            panel.annotate(name, point, (5, -3), textcoords="offset points", fontsize=6.5,
+                           color=DARK, fontweight="bold" if on else "normal")
+        low, high = panel.get_xlim()
+        panel.set_xlim(low, high * 4)
+    axes[0].set_ylabel("accuracy, %")
+    return png(figure)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("student", type=Path)
+    parser.add_argument("--static", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, default=None)
+    parser.add_argument("--work", type=Path, default=Path("artifacts/front"),
+                        help="exports and trained models, kept between runs")
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), metavar="SIDE")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--priority", type=int, default=0,
+                        help="of the measuring processes, such as -5; 0 leaves it as it is")
+    parser.add_argument("--out", type=Path, default=Path("bench/front.json"))
+    parser.add_argument("--picture", type=Path, default=None)
+    options = parser.parse_args(arguments)
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    options.work.mkdir(parents=True, exist_ok=True)
+    task = Task(options.student, options.static, options.data, options.encoder, options.work,
+                LANGUAGES)
+    sides = run(task, options.rounds, options.priority, options.out, options.sides)
+    for shown in (table(sides), budgets(sides)):
+        print(markdown(shown))
+    if options.picture:
+        write_bytes(options.picture, picture(sides))
+
+
+if __name__ == "__main__":
+    main()
