@@ -9,8 +9,8 @@ not installed is left out, with a line that says so; `pip install --group bench`
 
 CPU microseconds per text are of one thread and include tokenising. Each side takes turns with our
 transformer in int8; other work on the machine changes the ratio of the same round little. A side
-that FILE.json has is not measured again: name the file to go on after an interruption, delete it to
-begin anew.
+that is finished lies with its models in `--work`, so that the same command goes on where it was
+interrupted; delete that folder to begin anew.
 """
 
 import argparse
@@ -35,7 +35,7 @@ import measuring
 from front_peers import by_fasttext, by_look_up, by_words
 from front_students import Answer, Task, by_onnx, by_openvino, by_pytorch, by_static_onnx
 
-from amtss.files import write_bytes, write_json
+from amtss.files import fingerprint, write_bytes, write_json
 from amtss.plot import BLUE, DARK, GREY, ORANGE, panels, png
 from amtss.table import NONE, Best, Table, markdown
 
@@ -153,11 +153,11 @@ def measure(pipe: Connection, reference: Connection, task: Task, rounds: int
     return figures
 
 
-def run(task: Task, rounds: int, priority: int, out: Path, wanted: Sequence[str]
+def run(task: Task, rounds: int, priority: int, wanted: Sequence[str]
         ) -> dict[str, dict[str, Any]]:
-    """Figures by side; written to `out` after each, and those that it has are kept."""
-    done: dict[str, Any] = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
-    sides: dict[str, Any] = done.get("sides", {})
+    """Figures by side; written to the work folder after each, and those that it has are kept."""
+    done = task.work / "figures.json"
+    sides: dict[str, Any] = json.loads(done.read_text("utf-8")) if done.exists() else {}
     left = [name for name in wanted if name not in sides and usable(name, task)]
     if not left:
         return sides
@@ -167,8 +167,7 @@ def run(task: Task, rounds: int, priority: int, out: Path, wanted: Sequence[str]
             with working(name, task, priority) as (pipe, accuracy, size):
                 sides[name] = {"accuracy": accuracy, "bytes": size,
                                **measure(pipe, reference, task, rounds)}
-            write_json(out, {"cores": os.cpu_count(), "machine": measuring.processor(),
-                             "sides": sides})
+            write_json(done, sides)
     return sides
 
 
@@ -261,16 +260,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--priority", type=int, default=0,
                         help="of the measuring processes, such as -5; 0 leaves it as it is")
-    parser.add_argument("--out", type=Path, default=Path("bench/front.json"))
+    parser.add_argument("--out", type=Path, default=None, help="write the figures to a JSON file")
     parser.add_argument("--picture", type=Path, default=None)
     options = parser.parse_args(arguments)
     os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    options.work.mkdir(parents=True, exist_ok=True)
-    task = Task(options.student, options.static, options.data, options.encoder, options.work,
+    students = ((folder / "checksums.json").read_bytes()
+                for folder in (options.student, options.static))
+    work_folder = options.work / fingerprint(*students, options.rounds)
+    work_folder.mkdir(parents=True, exist_ok=True)
+    task = Task(options.student, options.static, options.data, options.encoder, work_folder,
                 LANGUAGES)
-    sides = run(task, options.rounds, options.priority, options.out, options.sides)
-    for shown in (table(sides), budgets(sides)):
-        print(markdown(shown))
+    sides = run(task, options.rounds, options.priority, options.sides)
+    measuring.report(options, "\n".join(map(markdown, (table(sides), budgets(sides)))), sides)
     if options.picture:
         write_bytes(options.picture, picture(sides))
 

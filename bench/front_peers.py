@@ -15,7 +15,7 @@ TOKENS = 48
 
 
 def by_fasttext(task: Task) -> tuple[Answer, int]:
-    """A supervised model of each language: words, pairs of words, two to five letters."""
+    """A supervised model of each language: words, pairs of words, two to four letters."""
     import fasttext
 
     models, size = {}, 0
@@ -26,8 +26,8 @@ def by_fasttext(task: Task) -> tuple[Answer, int]:
             lines = path.with_suffix(".txt")
             lines.write_text("".join(f"__label__{label} {text}\n" for text, label in rows),
                              encoding="utf-8")
-            fasttext.train_supervised(str(lines), dim=100, epoch=25, lr=0.5, wordNgrams=2, minn=2,
-                                      maxn=5, bucket=200_000, thread=1, verbose=0, seed=0
+            fasttext.train_supervised(str(lines), dim=50, epoch=25, lr=0.5, wordNgrams=2, minn=2,
+                                      maxn=4, bucket=200_000, thread=1, verbose=0, seed=0
                                       ).save_model(str(path))
         models[language] = fasttext.load_model(str(path))
         size += path.stat().st_size
@@ -96,13 +96,16 @@ def _token_vectors(task: Task, encoder: Path) -> tuple[Any, Any, Any, Any]:
     texts = [text for language in task.languages for text in task.read(language, "train")[0]]
     encoded = [row.ids for row in tokenizer.encode_batch(texts, add_special_tokens=False)]
     used, counts = np.unique(np.concatenate(encoded), return_counts=True)
-    start, *_, end = tokenizer.encode("a").ids
-    model = AutoModel.from_pretrained(encoder).eval()
-    with torch.inference_mode():
-        states = [model(torch.tensor([[start, token, end] for token in part.tolist()])
-                        ).last_hidden_state.mean(1).numpy()
-                  for part in np.array_split(used, len(used) // 256 + 1)]
-    vectors = PCA(256, random_state=0).fit_transform(np.concatenate(states)).astype(np.float32)
+    path = task.work / "token-vectors.npy"
+    if not path.exists():
+        start, *_, end = tokenizer.encode("a").ids
+        model = AutoModel.from_pretrained(encoder).eval()
+        with torch.inference_mode():
+            states = [model(torch.tensor([[start, token, end] for token in part.tolist()])
+                            ).last_hidden_state.mean(1).numpy()
+                      for part in np.array_split(used, len(used) // 256 + 1)]
+        np.save(path, PCA(256, random_state=0).fit_transform(np.concatenate(states)))
+    vectors = np.load(path).astype(np.float32)
     mapping = np.full(tokenizer.get_vocab_size(), len(used))
     mapping[used] = np.arange(len(used))
     rare = 1e-3 / (1e-3 + counts / counts.sum())
