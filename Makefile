@@ -64,7 +64,7 @@ bench-labels:
 bench-front:
 	$(if $(and $(MASSIVE),$(STATIC)),python bench/front.py $(PROJECT)/artifacts/student \
 	  --static $(STATIC) --data $(MASSIVE) $(if $(E5),--encoder $(E5)) --out bench/front.json \
-	  --picture docs/front.png)
+	  --picture docs/front.svg)
 
 bench-serving:
 	python bench/serving.py $(PROJECT) --rounds 3 --out bench/serving.json

@@ -1,7 +1,7 @@
 """Accuracy against CPU time: our students and what users pick instead, on MASSIVE's test texts.
 
     python bench/front.py STUDENT --static STUDENT --data FOLDER [--encoder E5] [--work FOLDER]
-        [--rounds 5] [--out FILE.json] [--picture FILE.png]
+        [--rounds 5] [--out FILE.json] [--picture FILE.svg]
 
 prints a table and draws a picture. The students have learnt the scenarios of MASSIVE; FOLDER has
 its `{language}/{split}.jsonl`, E5 is a checkpoint of multilingual-e5-small. A side whose library is
@@ -34,9 +34,10 @@ from typing import Any
 import measuring
 from front_peers import by_fasttext, by_look_up, by_words
 from front_students import Answer, Task, by_onnx, by_openvino, by_pytorch, by_static_onnx
+from matplotlib import rc_context
 
-from amtss.files import fingerprint, write_bytes, write_json
-from amtss.plot import BLUE, DARK, GREY, ORANGE, panels, png
+from amtss.files import fingerprint, write_json
+from amtss.plot import BLUE, DARK, ORANGE, STYLE, panels
 from amtss.table import NONE, Best, Table, markdown
 
 LANGUAGES = ("ar", "en", "es", "fr", "ru")
@@ -197,12 +198,18 @@ def points(sides: dict[str, dict[str, Any]], size: int) -> list[tuple[float, flo
             for side in sides.values()]
 
 
+def ranked(sides: dict[str, dict[str, Any]]) -> list[str]:
+    """The names of the sides, the most accurate first."""
+    return sorted(sides, key=lambda name: -sides[name]["accuracy"])
+
+
 def table(sides: dict[str, dict[str, Any]]) -> Table:
-    """The most accurate first. Microseconds on the front are bold."""
+    """Microseconds on the front are bold."""
     fronts = {size: dict(zip(sides, best(points(sides, size)), strict=True)) for size in BATCHES}
     rows = []
-    for name, side in sorted(sides.items(), key=lambda item: -item[1]["accuracy"]):
-        row = [name, f"{side['bytes'] / 1e6:,.1f}", f"{side['accuracy']:.2f}"]
+    for number, name in enumerate(ranked(sides), 1):
+        side = sides[name]
+        row = [f"{number}  {name}", f"{side['bytes'] / 1e6:,.1f}", f"{side['accuracy']:.2f}"]
         for size in BATCHES:
             cost = f"{statistics.median(side[str(size)]['us']):,.0f}"
             row += [Best(cost) if fronts[size][name] else cost,
@@ -228,23 +235,33 @@ def budgets(sides: dict[str, dict[str, Any]]) -> Table:
                  ("budget", *(f"batches of {size}" for size in BATCHES)), tuple(rows))
 
 
-def picture(sides: dict[str, dict[str, Any]]) -> bytes:
-    """A panel for each batch size; a line joins the front. PNG."""
-    figure, axes = panels(len(BATCHES), 5.2, 4.2, 2, sharey=True)
+@rc_context({**STYLE, "svg.fonttype": "none", "svg.hashsalt": "front"})
+def picture(sides: dict[str, dict[str, Any]], to: Path) -> None:
+    """A panel for each batch size; a line joins the front. Numbers are rows of the table."""
+    names = ranked(sides)
+    figure, axes = panels(len(BATCHES), 3.3, 3.4, 2, sharey=True)
     for size, panel in zip(BATCHES, axes, strict=True):
-        where = points(sides, size)
-        front = best(where)
+        found = points(sides, size)
+        where = [found[list(sides).index(name)] for name in names]
         panel.set(xscale="log", title=f"Batches of {size}", xlabel="CPU microseconds per text")
-        panel.plot(*zip(*sorted(point for point, on in zip(where, front, strict=True) if on),
-                        strict=True), color=GREY, zorder=0)
-        for name, point, on in zip(sides, where, front, strict=True):
-            panel.plot(*point, "o", color=BLUE if SIDES[name].ours else ORANGE)
-            panel.annotate(name, point, (5, -3), textcoords="offset points", fontsize=6.5,
-                           color=DARK, fontweight="bold" if on else "normal")
-        low, high = panel.get_xlim()
-        panel.set_xlim(low, high * 4)
+        panel.xaxis.set_major_formatter("{x:,.0f}")
+        panel.plot(*zip(*sorted(point for point, on in zip(where, best(where), strict=True) if on),
+                        strict=True), color=DARK, linewidth=0.8, zorder=0)
+        above = {point: rank % 2 == 0 for rank, point in enumerate(sorted(where))}
+        for number, (name, point) in enumerate(zip(names, where, strict=True), 1):
+            panel.plot(*point, "o", markersize=5, color=colour(name),
+                       label=f"{number}  {name}" if panel is axes[0] else None)
+            panel.annotate(str(number), point, (0, 5 if above[point] else -12), ha="center",
+                           textcoords="offset points", fontsize=8, color=DARK)
+        panel.margins(0.08, 0.1)
     axes[0].set_ylabel("accuracy, %")
-    return png(figure)
+    figure.legend(loc="outside right center", fontsize=8)
+    figure.savefig(to, metadata={"Date": None} if to.suffix == ".svg" else None)
+
+
+def colour(name: str) -> str:
+    """Blue for our students."""
+    return BLUE if SIDES[name].ours else ORANGE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -273,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sides = run(task, options.rounds, options.priority, options.sides)
     measuring.report(options, "\n".join(map(markdown, (table(sides), budgets(sides)))), sides)
     if options.picture:
-        write_bytes(options.picture, picture(sides))
+        picture(sides, options.picture)
 
 
 if __name__ == "__main__":

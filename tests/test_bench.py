@@ -165,7 +165,7 @@ def test_a_side_is_on_the_front_if_no_other_beats_it(points: list[tuple[float, f
 
 
 def test_a_table_names_the_front_and_what_a_budget_pays_for(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCH))
     front = importlib.import_module("front")
     names = {"TF-IDF, linear SVM": (80.0, 400), "fastText": (85.0, 18),
@@ -174,11 +174,13 @@ def test_a_table_names_the_front_and_what_a_budget_pays_for(
                     **{str(size): {"us": [cost], "times": [cost / 600]} for size in (1, 32)}}
              for name, (accuracy, cost) in names.items()}
     shown = front.table(sides)
-    assert [row[0] for row in shown.rows] == [front.REFERENCE, "fastText", "TF-IDF, linear SVM"]
+    assert [row[0] for row in shown.rows] == [
+        f"1  {front.REFERENCE}", "2  fastText", "3  TF-IDF, linear SVM"]
     assert [isinstance(row[3], Best) for row in shown.rows] == [True, True, False]
     assert [row[1] for row in front.budgets(sides).rows] == [
         "fastText, 85.00"] * 5 + [f"{front.REFERENCE}, 90.00"]
-    assert front.picture(sides).startswith(b"\x89PNG")
+    front.picture(sides, tmp_path / "front.svg")
+    assert all(row[0] in (tmp_path / "front.svg").read_text("utf-8") for row in shown.rows)
 
 
 def test_a_finished_side_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
