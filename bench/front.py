@@ -36,15 +36,14 @@ from front_peers import by_fasttext, by_look_up, by_words
 from front_students import Answer, Task, by_onnx, by_openvino, by_pytorch, by_static_onnx
 from matplotlib import rc_context
 
-from amtss.files import fingerprint, write_json
+from amtss.files import fingerprint, write_text
 from amtss.plot import BLUE, DARK, ORANGE, STYLE, panels
 from amtss.table import NONE, Best, Table, markdown
 
 LANGUAGES = ("ar", "en", "es", "fr", "ru")
 BATCHES = {1: 200, 32: 10}
 """Batch size -> batches per round."""
-BUDGETS = (20, 50, 100, 200, 500, 1000)
-"""CPU microseconds per text."""
+BUDGETS = (20, 50, 100, 200, 500, 1000)  # CPU microseconds per text
 Batch = tuple[str, list[str]]
 """A language and texts of it, answered together."""
 
@@ -139,8 +138,8 @@ def draw(task: Task, size: int, count: int, seed: int) -> list[Batch]:
 
 def measure(pipe: Connection, reference: Connection, task: Task, rounds: int
             ) -> dict[str, dict[str, list[float]]]:
-    """Batch size -> microseconds by round, and how many times the reference's they are. The first
-    round is to warm up."""
+    """Batch size -> microseconds of the side and of the reference by round. The first round is to
+    warm up."""
     figures: dict[str, dict[str, list[float]]] = {}
     for size, count in BATCHES.items():
         taken = []
@@ -148,9 +147,7 @@ def measure(pipe: Connection, reference: Connection, task: Task, rounds: int
             for side in (reference, pipe):
                 side.send(draw(task, size, count, number))
                 taken.append(side.recv())
-        pairs = list(zip(taken[2::2], taken[3::2], strict=True))
-        figures[str(size)] = {"us": [own for _, own in pairs],
-                              "times": [own / other for other, own in pairs]}
+        figures[str(size)] = {"us": taken[3::2], "reference": taken[2::2]}
     return figures
 
 
@@ -168,7 +165,7 @@ def run(task: Task, rounds: int, priority: int, wanted: Sequence[str]
             with working(name, task, priority) as (pipe, accuracy, size):
                 sides[name] = {"accuracy": accuracy, "bytes": size,
                                **measure(pipe, reference, task, rounds)}
-            write_json(done, sides)
+            write_text(done, json.dumps(sides, indent=1))
     return sides
 
 
@@ -192,9 +189,18 @@ def best(points: Sequence[tuple[float, float]]) -> list[bool]:
                     for other in points) for point in points]
 
 
+def times(side: dict[str, Any], size: int) -> list[float]:
+    """How many times the reference's microseconds a side takes, by round."""
+    return [own / other for own, other
+            in zip(side[str(size)]["us"], side[str(size)]["reference"], strict=True)]
+
+
 def points(sides: dict[str, dict[str, Any]], size: int) -> list[tuple[float, float]]:
-    """Median microseconds per text and accuracy of each side."""
-    return [(statistics.median(side[str(size)]["us"]), side["accuracy"])
+    """Microseconds per text and accuracy of each side. The former are the reference's, times a
+    side's median share in the same round, so that a busy moment counts for all sides alike."""
+    reference = statistics.median(
+        figure for side in sides.values() for figure in side[str(size)]["reference"])
+    return [(reference * statistics.median(times(side, size)), side["accuracy"])
             for side in sides.values()]
 
 
@@ -205,15 +211,16 @@ def ranked(sides: dict[str, dict[str, Any]]) -> list[str]:
 
 def table(sides: dict[str, dict[str, Any]]) -> Table:
     """Microseconds on the front are bold."""
-    fronts = {size: dict(zip(sides, best(points(sides, size)), strict=True)) for size in BATCHES}
+    found = {size: points(sides, size) for size in BATCHES}
+    fronts = {size: dict(zip(sides, best(found[size]), strict=True)) for size in BATCHES}
     rows = []
     for number, name in enumerate(ranked(sides), 1):
         side = sides[name]
         row = [f"{number}  {name}", f"{side['bytes'] / 1e6:,.1f}", f"{side['accuracy']:.2f}"]
         for size in BATCHES:
-            cost = f"{statistics.median(side[str(size)]['us']):,.0f}"
+            cost = f"{found[size][list(sides).index(name)][0]:,.0f}"
             row += [Best(cost) if fronts[size][name] else cost,
-                    measuring.spread(side[str(size)]["times"])]
+                    measuring.spread(times(side, size))]
         rows.append(tuple(row))
     return Table("Accuracy and CPU microseconds per text, one thread; the front in bold",
                  ("", "file, MB", "accuracy", *(column for size in BATCHES for column in
@@ -249,7 +256,7 @@ def picture(sides: dict[str, dict[str, Any]], to: Path) -> None:
                         strict=True), color=DARK, linewidth=0.8, zorder=0)
         above = {point: rank % 2 == 0 for rank, point in enumerate(sorted(where))}
         for number, (name, point) in enumerate(zip(names, where, strict=True), 1):
-            panel.plot(*point, "o", markersize=5, color=colour(name),
+            panel.plot(*point, "o", markersize=5, color=BLUE if SIDES[name].ours else ORANGE,
                        label=f"{number}  {name}" if panel is axes[0] else None)
             panel.annotate(str(number), point, (0, 5 if above[point] else -12), ha="center",
                            textcoords="offset points", fontsize=8, color=DARK)
@@ -257,11 +264,6 @@ def picture(sides: dict[str, dict[str, Any]], to: Path) -> None:
     axes[0].set_ylabel("accuracy, %")
     figure.legend(loc="outside right center", fontsize=8)
     figure.savefig(to, metadata={"Date": None} if to.suffix == ".svg" else None)
-
-
-def colour(name: str) -> str:
-    """Blue for our students."""
-    return BLUE if SIDES[name].ours else ORANGE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

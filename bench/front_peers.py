@@ -67,8 +67,8 @@ def by_look_up(task: Task) -> tuple[Answer, int]:
     from sklearn.linear_model import LogisticRegression
 
     assert task.encoder is not None
-    vectors, weights, mapping, tokenizer = _token_vectors(task, task.encoder)
-    model = StaticModel(vectors, tokenizer, weights=weights, token_mapping=mapping, normalize=True)
+    vectors, mapping, tokenizer = _token_vectors(task, task.encoder)
+    model = StaticModel(vectors, tokenizer, token_mapping=mapping, normalize=True)
     heads = {}
     for language in task.languages:
         texts, labels = task.read(language, "train")
@@ -82,7 +82,7 @@ def by_look_up(task: Task) -> tuple[Answer, int]:
     return answer, vectors.nbytes + sum(head.coef_.nbytes for head in heads.values())
 
 
-def _token_vectors(task: Task, encoder: Path) -> tuple[Any, Any, Any, Any]:
+def _token_vectors(task: Task, encoder: Path) -> tuple[Any, Any, Any]:
     """As Model2Vec distils them: an encoder's state of each token alone, 256 principal components,
     weights by how rare the token is. Tokens that no training text has share one row."""
     import numpy as np
@@ -105,9 +105,9 @@ def _token_vectors(task: Task, encoder: Path) -> tuple[Any, Any, Any, Any]:
                             ).last_hidden_state.mean(1).numpy()
                       for part in np.array_split(used, len(used) // 256 + 1)]
         np.save(path, PCA(256, random_state=0).fit_transform(np.concatenate(states)))
-    vectors = np.load(path).astype(np.float32)
+    vectors = np.load(path)
     mapping = np.full(tokenizer.get_vocab_size(), len(used))
     mapping[used] = np.arange(len(used))
-    rare = 1e-3 / (1e-3 + counts / counts.sum())
-    return (np.vstack([vectors, np.zeros((1, 256), np.float32)]), np.append(rare, 0.0), mapping,
-            tokenizer)
+    rare = 1e-3 / (1e-3 + counts[:, None] / counts.sum())
+    unused = np.zeros((1, vectors.shape[1]))
+    return np.vstack([vectors * rare, unused]).astype(np.float32), mapping, tokenizer

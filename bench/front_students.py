@@ -13,6 +13,8 @@ Answer = Callable[[str, list[str]], Sequence[str]]
 """Language and texts -> their labels."""
 CALIBRATION = 100
 """Training texts of each language that calibrate a static quantisation."""
+FLOATS = ("Gelu", "MatMul", "MultiHeadAttention", "RMSNormalization")
+"""Operators whose results are factors of a product, or its result."""
 
 
 @dataclass(frozen=True)
@@ -95,25 +97,38 @@ def _calibration(task: Task, predictor: Any) -> Iterator[dict[str, Any]]:
 
 def by_static_onnx(task: Task) -> tuple[Answer, int]:
     """onnxruntime's own static quantisation of products and embeddings."""
-    from onnxruntime import quantization
-    from onnxruntime.quantization.calibrate import CalibrationDataReader
-
     from amtss.inference import onnx_predictor
 
     predictor = _exported(task, "student", "onnx")
-    inputs = _calibration(task, predictor)
+    path = task.work / "static-int8.onnx"
+    if not path.exists():
+        _quantise(task.work / "student" / "onnx" / "model.onnx", path,
+                  _calibration(task, predictor))
+    predictor.session = onnx_predictor._session(path)
+    return _answers(predictor), path.stat().st_size
+
+
+def _quantise(model: Path, to: Path, inputs: Iterator[dict[str, Any]]) -> None:
+    """uint8 activations and int8 weights, which onnxruntime computes as QLinearMatMul.
+
+    It infers no types behind its own operators, and leaves values of unknown type as they are.
+    """
+    import onnx
+    from onnxruntime import quantization
+    from onnxruntime.quantization.calibrate import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, Any] | None:
             return next(inputs, None)
 
-    path = task.work / "static-int8.onnx"
-    if not path.exists():
-        quantization.quantize_static(
-            task.work / "student" / "onnx" / "model.onnx", path, Reader(), per_channel=True,
-            op_types_to_quantize=["MatMul", "Gather"], extra_options={"MatMulConstBOnly": True})
-    predictor.session = onnx_predictor._session(path)
-    return _answers(predictor), path.stat().st_size
+    typed = onnx.load(model)
+    typed.graph.value_info.extend(
+        onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, None)
+        for node in typed.graph.node if node.op_type in FLOATS)
+    quantization.quantize_static(
+        typed, to, Reader(), per_channel=True, op_types_to_quantize=["MatMul", "Gather"],
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8, extra_options={"MatMulConstBOnly": True})
 
 
 class _OpenVino:

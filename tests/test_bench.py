@@ -171,7 +171,7 @@ def test_a_table_names_the_front_and_what_a_budget_pays_for(
     names = {"TF-IDF, linear SVM": (80.0, 400), "fastText": (85.0, 18),
              front.REFERENCE: (90.0, 600)}
     sides = {name: {"accuracy": accuracy, "bytes": 2_000_000,
-                    **{str(size): {"us": [cost], "times": [cost / 600]} for size in (1, 32)}}
+                    **{str(size): {"us": [cost], "reference": [600]} for size in (1, 32)}}
              for name, (accuracy, cost) in names.items()}
     shown = front.table(sides)
     assert [row[0] for row in shown.rows] == [
@@ -189,8 +189,8 @@ def test_a_finished_side_is_not_measured_again(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(str(BENCH))
     front = importlib.import_module("front")
     (tmp_path / "checksums.json").write_text("{}")
-    side = {"accuracy": 90.0, "bytes": 1, "1": {"us": [1], "times": [1]},
-            "32": {"us": [1], "times": [1]}}
+    side = {"accuracy": 90.0, "bytes": 1, "1": {"us": [1], "reference": [1]},
+            "32": {"us": [1], "reference": [1]}}
     folder = tmp_path / "work" / files.fingerprint(b"{}", b"{}", 5)
     folder.mkdir(parents=True)
     (folder / "figures.json").write_text(json.dumps({front.REFERENCE: side}))
