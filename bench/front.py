@@ -234,9 +234,9 @@ def budgets(sides: dict[str, dict[str, Any]]) -> Table:
     for budget in BUDGETS:
         row = [f"{budget:,}"]
         for size in BATCHES:
-            paid = [(accuracy, name) for name, (cost, accuracy)
+            paid = [(accuracy, -cost, name) for name, (cost, accuracy)
                     in zip(sides, points(sides, size), strict=True) if cost <= budget]
-            row.append("{1}, {0:.2f}".format(*max(paid)) if paid else NONE)
+            row.append("{2}, {0:.2f}".format(*max(paid)) if paid else NONE)
         rows.append(tuple(row))
     return Table("The most accurate side for a budget of CPU microseconds per text",
                  ("budget", *(f"batches of {size}" for size in BATCHES)), tuple(rows))
