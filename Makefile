@@ -27,20 +27,55 @@ TEXTS ?=
 # MASSIVE and XNLI, {language}/{split}.jsonl and {language}/*.parquet, if you have them
 MASSIVE ?=
 XNLI ?=
+# a static student of MASSIVE and multilingual-e5-small, which bench/front.py compares
+STATIC ?=
+E5 ?=
+PARTS := profile training topk languages vocabulary unsure drift labels front serving at_once \
+  scaling size
+PART ?= $(PARTS)
 
-bench: $(VENV)/bench  ## run all benchmarks; PROJECT=FOLDER TEXTS="FOLDER ..." MASSIVE=FOLDER XNLI=FOLDER
+bench: $(addprefix bench-,$(PART))  ## benchmarks; PART="serving ..." PROJECT=FOLDER MASSIVE=FOLDER ...
+
+.PHONY: $(addprefix bench-,$(PARTS))
+$(addprefix bench-,$(PARTS)): $(VENV)/bench
+
+bench-profile:
 	python bench/training_profile.py $(PROJECT) --out bench/training_profile.json
+
+bench-training:
 	python bench/training.py $(PROJECT) --out bench/training.json
+
+bench-topk:
 	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json
+
+bench-languages:
 	python bench/languages.py $(PROJECT) --out bench/languages.json
+
+bench-vocabulary:
 	python bench/vocabulary.py $(PROJECT) $(if $(TEXTS),--texts $(TEXTS)) --sides \
 	  --out bench/vocabulary.json
-	python bench/unsure.py $(PROJECT) $(if $(XNLI),--foreign $(XNLI)) --out bench/unsure.json
-	python bench/drift.py $(PROJECT) $(if $(XNLI),--foreign $(XNLI)) --out bench/drift.json
+
+bench-unsure bench-drift: bench-%:
+	python bench/$*.py $(PROJECT) $(if $(XNLI),--foreign $(XNLI)) --out bench/$*.json
+
+bench-labels:
 	$(if $(MASSIVE),python bench/labels.py $(MASSIVE) --out bench/labels.json)
+
+bench-front:
+	$(if $(and $(MASSIVE),$(STATIC)),python bench/front.py $(PROJECT)/artifacts/student \
+	  --static $(STATIC) --data $(MASSIVE) $(if $(E5),--encoder $(E5)) --out bench/front.json \
+	  --picture docs/front.svg)
+
+bench-serving:
 	python bench/serving.py $(PROJECT) --rounds 3 --out bench/serving.json
+
+bench-at_once:
 	python bench/at_once.py --rounds 1 --out bench/at_once.json
+
+bench-scaling:
 	python bench/scaling.py --languages 5 --out bench/scaling.json
+
+bench-size:
 	folder=$$(mktemp -d) && python bench/size.py $$folder --rows 2000 --out bench/size.json && \
 	  rm -r $$folder
 

@@ -8,11 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.project import ROOT
 from support.training import LABELS, LANGUAGES, distilled, scored, table
 
+from amtss import files
 from amtss.data import corpus
 from amtss.paths import Layout
+from amtss.table import Best
 from amtss.tokenization import tokenizer
 
 BENCH = Path(__file__).parents[1] / "bench"
@@ -143,3 +147,56 @@ def test_a_stand_in_for_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     found = importlib.import_module("scaling").measure(1, stand_in=True)
     assert (found["languages"], found["stages"]) == (1, 4 * 1 + 12)
     assert "languages have 4 N + 12 stages" in Path("docs/scaling.md").read_text(encoding="utf-8")
+
+
+POINTS = st.lists(st.tuples(st.floats(1, 1e4), st.floats(0, 100)), min_size=1, max_size=12)
+
+
+@given(POINTS)
+def test_a_side_is_on_the_front_if_no_other_beats_it(points: list[tuple[float, float]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCH))
+        best = importlib.import_module("front").best(points)
+    for (cost, accuracy), on in zip(points, best, strict=True):
+        beaten = [(other, right) for (other, right), good in zip(points, best, strict=True)
+                  if good and other <= cost and right >= accuracy]
+        assert beaten, "each side is on the front, or a side of the front beats it"
+        assert on == all(point == (cost, accuracy) for point in beaten)
+
+
+def test_a_table_names_the_front_and_what_a_budget_pays_for(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    front = importlib.import_module("front")
+    names = {"TF-IDF, linear SVM": (80.0, 400), "fastText": (85.0, 18),
+             front.REFERENCE: (90.0, 600)}
+    sides = {name: {"accuracy": accuracy, "bytes": 2_000_000,
+                    **{str(size): {"us": [cost], "reference": [600]} for size in (1, 32)}}
+             for name, (accuracy, cost) in names.items()}
+    shown = front.table(sides)
+    assert [row[0] for row in shown.rows] == [
+        f"1  {front.REFERENCE}", "2  fastText", "3  TF-IDF, linear SVM"]
+    assert [isinstance(row[3], Best) for row in shown.rows] == [True, True, False]
+    assert [row[1] for row in front.budgets(sides).rows] == [
+        "fastText, 85.00"] * 5 + [f"{front.REFERENCE}, 90.00"]
+    front.picture(sides, tmp_path / "front.svg")
+    assert all(row[0] in (tmp_path / "front.svg").read_text("utf-8") for row in shown.rows)
+
+
+def test_a_finished_side_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    """Measuring would fail, as there are no models."""
+    monkeypatch.syspath_prepend(str(BENCH))
+    front = importlib.import_module("front")
+    (tmp_path / "checksums.json").write_text("{}")
+    side = {"accuracy": 90.0, "bytes": 1, "1": {"us": [1], "reference": [1]},
+            "32": {"us": [1], "reference": [1]}}
+    folder = tmp_path / "work" / files.fingerprint(b"{}", b"{}", 5)
+    folder.mkdir(parents=True)
+    (folder / "figures.json").write_text(json.dumps({front.REFERENCE: side}))
+    front.main([str(tmp_path), "--static", str(tmp_path), "--data", "none", "--work",
+                str(tmp_path / "work"), "--sides", front.REFERENCE,
+                "Model2Vec, logistic regression"])
+    said = capsys.readouterr()
+    assert "left out: Model2Vec, logistic regression: expected" in said.err
+    assert "our transformer, ONNX int8, 90.00" in said.out
