@@ -71,9 +71,12 @@ def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
 
 
 def _project(layout: Layout, proposal: Proposal) -> str:
-    """A name for MLflow: the folder's, or the project's where that says nothing."""
+    """A name for MLflow: the folder's, with that above it if it is a language's; or the project's
+    where that says nothing."""
     place = Path(proposal.data.path).resolve()
     name = layout.root.resolve().name if place.name == "data" else place.name
+    if place.name in proposal.rows:
+        name = f"{place.parent.name}-{name}"
     return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "mine"
 
 
@@ -158,6 +161,8 @@ def _promotion(proposal: Proposal) -> Iterator[str]:
                      f"# there are {sum(tests):,} test rows")
     yield _commented(f"  max_language_drop: {_between(1.0, language):g}",
                      f"# a row of the smallest test counts {100 / min(tests):.2g}")
+    yield _commented(f"  max_below_floor: {_between(3.0, average):g}",
+                     "# a first champion may be so far below the linear floor")
 
 
 def _between(least: float, points: float) -> float:
