@@ -36,7 +36,7 @@ def init(
     first_params.check(layout, folder, encoder, force)
     found = proposal.propose(proposal.Request(folder, text, label, pair, lang))
     show(proposal.table(found))
-    for line in proposal.remarks(found):
+    for line in (*proposal.remarks(found), *first_params.advice(found, encoder)):
         say(one_line(line))
     first_params.write(layout, found, encoder)
     say("params.yaml is written. Read it through, then run `dvc repro`.")

@@ -59,6 +59,15 @@ def write(layout: Layout, proposal: Proposal, encoder: str) -> None:
     write_text(layout.params, text)
 
 
+def advice(proposal: Proposal, encoder: str) -> Iterator[str]:
+    """A sentence on what an encoder would be good for, where there is none."""
+    if not encoder:
+        why = "needs one, as words alone do not tell how two texts relate" if (
+            proposal.data.columns.pair) else "has a better teacher with one"
+        yield (f"No pretrained encoder: this task {why}. `amtss init {proposal.data.path} --force "
+               f"--encoder {SUGGESTED}` takes one, of the hub or in a folder.")
+
+
 def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
     rows = f"{sum(size['train'] for size in proposal.sizes.values()):,}"
     yield f"# Written by `amtss init {one_line(proposal.data.path)}`."

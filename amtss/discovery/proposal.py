@@ -218,7 +218,8 @@ def remarks(proposal: Proposal) -> Iterator[str]:
     columns, labels = proposal.data.columns, proposal.labels
     shown = f"{', '.join(labels[:6])}{', …' if len(labels) > 6 else ''}"
     texts = " and ".join(map(repr, (*columns.text, *columns.pair)))
-    yield f"Texts: column{'s' if columns.pair else ''} {texts}. Labels: column {columns.label[0]!r}, {len(labels)}: {shown}."
+    yield (f"Texts: column{'s' if columns.pair else ''} {texts}. Labels: column "
+           f"{columns.label[0]!r}, {len(labels)}: {shown}.")
     if proposal.others:
         yield (f"{', '.join(map(repr, proposal.others))} could be labels too: `--label "
                f"{json.dumps(proposal.others[0], ensure_ascii=False)}` takes that column instead.")
@@ -226,6 +227,8 @@ def remarks(proposal: Proposal) -> Iterator[str]:
            "`max_length` follows from them, up to 256.")
     if columns.language:
         yield f"Languages: column {columns.language[0]!r}."
+    elif [*proposal.rows] == [folder.code_of(Path(proposal.data.path).resolve().name)]:
+        yield f"Language: {', '.join(proposal.rows)}, by the folder's name; `--lang` says another."
     if not proposal.named:
         yield "The labels are numbers; name them in data.labels if you know what they mean."
     if proposal.unseen:

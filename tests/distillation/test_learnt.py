@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.project import unfolded
 from support.training import (
     LANGUAGES,
     Project,
@@ -60,7 +61,7 @@ class TestStudent:
                                                   capfd: pytest.CaptureFixture[str]) -> None:
         check(Project(tmp_path), GOOD, NOTHING, GOOD)
         assert "amtss: warning: student has learnt nothing in fr: it is right for 33.33%" in (
-            capfd.readouterr().err)
+            unfolded(capfd.readouterr().err))
 
     def test_of_an_onboarding_the_new_languages_count(self, tmp_path: Path) -> None:
         project = Project(tmp_path)
