@@ -31,6 +31,8 @@ GAP = 2
 """Columns of a terminal between two of a table."""
 FOLDED = 20
 """Columns that are enough for a column of words."""
+NAME = 12
+"""Columns that a column of numbers may have for its name."""
 HIDDEN = ("Cc", "Cf", "Cs")
 """Categories of characters that are not seen: controls, formats, halves of surrogate pairs."""
 JOINERS = "\u200c\u200d"
@@ -132,11 +134,12 @@ def parts(table: Table, width: int) -> list[Table]:
 
 
 def _header(table: Table) -> list[str]:
-    """The names of the columns, those of numbers folded to the width of the numbers."""
+    """The names of the columns, those of numbers folded to the numbers' width or `NAME`."""
     names = []
     for name, numeric, *cells in zip(table.header, table.numeric, *table.rows, strict=True):
-        widest = max(map(len, cells), default=1) if numeric else len(name)
-        names.append("\n".join(wrap(name, widest or 1, break_long_words=False)) or name)
+        lines = wrap(name, max([NAME, *map(len, cells)]), break_long_words=False,
+                     break_on_hyphens=False)
+        names.append("\n".join(lines) if numeric else name)
     return names
 
 
