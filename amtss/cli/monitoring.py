@@ -63,6 +63,6 @@ def drift(
     show(tables.table(compared, params.drift))
     for line in (tables.headline(compared), *tables.sentences(compared)):
         say(one_line(line))  # labels may hold what steers a terminal
-    say(f"Page: {(layout.drift / 'drift.html').resolve()}")
+    print(f"Page: {(layout.drift / 'drift.html').resolve()}")
     if any(language.passed for language in compared.values()):
         raise typer.Exit(DRIFTED)

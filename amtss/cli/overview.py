@@ -87,7 +87,7 @@ def results() -> None:
 
     params, layout = load_project()
     show(accuracy.results(records.metrics(layout), params.languages))
-    say(f"Report: {(layout.report / 'report.html').resolve()}")
+    print(f"Report: {(layout.report / 'report.html').resolve()}")
 
 
 @app.command()
