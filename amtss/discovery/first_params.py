@@ -60,12 +60,12 @@ def write(layout: Layout, proposal: Proposal, encoder: str) -> None:
 
 
 def advice(proposal: Proposal, encoder: str) -> Iterator[str]:
-    """A sentence on what an encoder would be good for, where there is none."""
+    """What an encoder would be good for, where there is none."""
     if not encoder:
-        why = "needs one, as words alone do not tell how two texts relate" if (
-            proposal.data.columns.pair) else "has a better teacher with one"
-        yield (f"No pretrained encoder: this task {why}. `amtss init {proposal.data.path} --force "
-               f"--encoder {SUGGESTED}` takes one, of the hub or in a folder.")
+        yield ("Pairs need a pretrained encoder, as words alone do not tell how two texts relate."
+               if proposal.data.columns.pair else
+               "A pretrained encoder would be a better teacher than words and their pieces.") + (
+            f" To take one, run this again with `--force --encoder {SUGGESTED}` or a folder.")
 
 
 def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
