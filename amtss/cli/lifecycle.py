@@ -177,7 +177,7 @@ def export(
         else:
             export.export_onnx(model, to, format, lang, known, push_to_hub)
     if format == "transformers":
-        say(f"{to}: load it with pipeline(\"text-classification\", model=\"{to}\"); "
+        say(f"{to}: load it with `pipeline(\"text-classification\", model=\"{to}\")`; "
             "truncation=True truncates texts as the student does")
     else:
         size = (to / "model.onnx").stat().st_size / 1e6

@@ -80,7 +80,7 @@ class TestStudent:
                                            capfd: pytest.CaptureFixture[str]) -> None:
         warn_of_loss(Project(tmp_path).params, BADLY, "student")
         assert ("student: the training loss rose from 1.0000 to 7.0000, and no epoch was better "
-                "than the first; lower distil.learning_rate") in capfd.readouterr().err
+                "than the first; lower distil.learning_rate") in unfolded(capfd.readouterr().err)
 
     def test_a_loss_may_rise_where_later_epochs_are_better(
             self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
