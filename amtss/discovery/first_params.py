@@ -170,7 +170,7 @@ def _promotion(proposal: Proposal) -> Iterator[str]:
                      f"# there are {sum(tests):,} test rows")
     yield _commented(f"  max_language_drop: {_between(1.0, language):g}",
                      f"# a row of the smallest test counts {100 / min(tests):.2g}")
-    yield _commented(f"  max_below_floor: {_between(3.0, average):g}",
+    yield _commented(f"  max_below_floor: {3.0 + min(round(average, 1), 5.0):g}",
                      "# a first champion may be so far below the linear floor")
 
 

@@ -51,7 +51,7 @@ def test_an_encoder_is_a_teacher_that_fits_the_size(project: Project, rows: int,
     assert re.search(r"# Texts have up to \d+ tokens, roughly; without a max_length here", text)
 
 
-@pytest.mark.parametrize(("rows", "rules"), [(24, (5.0, 5.0, 5.0)), (320, (1.6, 3.2, 3.0))])
+@pytest.mark.parametrize(("rows", "rules"), [(24, (5.0, 5.0, 8.0)), (320, (1.6, 3.2, 4.6))])
 def test_rules_of_promotion_bear_a_test_row_more_or_less(
         project: Project, rows: int, rules: tuple[float, float, float]) -> None:
     for code in WORDS:
