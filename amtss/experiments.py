@@ -19,6 +19,7 @@ from amtss.paths import Layout
 from amtss.progress import bar
 from amtss.registry import store
 from amtss.temporary import temporary_folder
+from amtss.terminal import say
 
 PAUSE = 2.0
 """Seconds between two looks at what has finished."""
@@ -55,8 +56,8 @@ def run(settings: Mapping[str, Sequence[str]], jobs: int) -> None:
         # `++` also sets keys that params.yaml leaves to their defaults.
         _dvc("exp", "run", "--queue", "--name", name, *(
             argument for change in changes for argument in ("--set-param", f"++{change}")))
-    print(f"{len(settings)} experiments to run, {jobs} at a time; `dvc queue status` and `dvc "
-          "queue logs NAME` show more", flush=True)
+    say(f"{len(settings)} experiments to run, {jobs} at a time; `dvc queue status` and `dvc queue "
+        "logs NAME` show more")
     started, left = time.monotonic(), set(settings)
     words = ("exp", "run", "--run-all", "--jobs", str(jobs))
     with bar(len(settings), "experiments") as advance, subprocess.Popen(
@@ -68,8 +69,7 @@ def run(settings: Mapping[str, Sequence[str]], jobs: int) -> None:
                 left.remove(name)
                 advance(1)
                 minutes, seconds = divmod(round(time.monotonic() - started), 60)
-                print(f"{name}: finished after {minutes}:{seconds:02d}, {len(left)} to go",
-                      flush=True)
+                say(f"{name}: finished after {minutes}:{seconds:02d}, {len(left)} to go")
     _check(words, running.returncode)
 
 

@@ -78,7 +78,7 @@ def replacing(path: Path, private: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         if not private:
-            _permit(temporary, holder / "mode")
+            permit(temporary, holder / "mode")
         _sync(temporary)
         _swap(temporary, path, holder / "replaced")
         _sync_folder(path.parent)
@@ -90,11 +90,12 @@ def replacing(path: Path, private: bool = False) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def _permit(path: Path, probe: Path) -> None:
+def permit(path: Path, probe: Path) -> None:
     """Give a file, or a folder and all below it, the permissions that the umask leaves, which only
     a new folder, `probe`, shows: safetensors, for one, writes files that are the user's alone."""
     probe.mkdir()
     folder = stat.S_IMODE(probe.stat().st_mode)
+    probe.rmdir()
     for entry in (path, *path.rglob("*")):
         mode = stat.S_IMODE(entry.lstat().st_mode)
         wanted = mode | (folder if entry.is_dir() else folder & 0o666)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from amtss.terminal import folded
+
 
 @contextmanager
 def alone(path: Path, warning: str = "") -> Iterator[None]:
@@ -23,6 +25,6 @@ def alone(path: Path, warning: str = "") -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if warning:
-                print(f"amtss: warning: {warning}", file=sys.stderr, flush=True)
+                print(folded(f"amtss: warning: {warning}"), file=sys.stderr, flush=True)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -14,6 +14,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from amtss.errors import AmtssError
+from amtss.terminal import folded
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -70,7 +71,7 @@ def hand_over(message: str, traceback: str = "") -> bool:
 def warn(message: str) -> None:
     """Print a warning on stderr, once for all processes."""
     if first():
-        print(f"amtss: warning: {message}", file=sys.stderr, flush=True)
+        print(folded(f"amtss: warning: {message}"), file=sys.stderr, flush=True)
 
 
 def launch() -> bool:

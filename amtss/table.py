@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, replace
+from textwrap import wrap
 from typing import TYPE_CHECKING
+
+from amtss import terminal
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -24,6 +27,12 @@ SPECIAL = re.compile(r"""
 """What Markdown would not take literally."""
 
 
+GAP = 2
+"""Columns of a terminal between two of a table."""
+FOLDED = 20
+"""Columns that are enough for a column of words."""
+NAME = 12
+"""Columns that a column of numbers may have for its name."""
 HIDDEN = ("Cc", "Cf", "Cs")
 """Categories of characters that are not seen: controls, formats, halves of surrogate pairs."""
 JOINERS = "\u200c\u200d"
@@ -90,6 +99,50 @@ def one_line(text: str) -> str:
         and letter not in JOINERS else letter for letter in line)
 
 
+def show(table: Table) -> None:
+    """Print the table; where it is too wide for the terminal, its columns go on below."""
+    from rich.console import Console
+
+    console = Console(width=terminal.columns())
+    for part in parts(table, console.width):
+        console.print(rich_table(part))
+
+
+def parts(table: Table, width: int) -> list[Table]:
+    """The table, or several that have some of its columns each and fit into so many columns of a
+    terminal; all begin with its first column.
+
+    Numbers are never folded; other columns are if they must be, down to `FOLDED`.
+    """
+    from rich.cells import cell_len
+
+    cells = zip(_header(table), *table.rows, strict=True)
+    needed = [GAP + min(max(map(cell_len, "\n".join(column).split("\n"))),
+                        width if numeric or not index else FOLDED)
+              for index, (column, numeric) in enumerate(zip(cells, table.numeric, strict=True))]
+    groups = [[0]]
+    for index in range(1, len(needed)):
+        if len(groups[-1]) > 1 and sum(needed[i] for i in (*groups[-1], index)) > width:
+            groups.append([0])
+        groups[-1].append(index)
+    made = [replace(table, title="", notes=(), header=tuple(table.header[i] for i in group),
+                    rows=tuple(tuple(row[i] for i in group) for row in table.rows))
+            for group in groups]
+    made[0] = replace(made[0], title=table.title)
+    made[-1] = replace(made[-1], notes=table.notes)
+    return made
+
+
+def _header(table: Table) -> list[str]:
+    """The names of the columns, those of numbers folded to the numbers' width or `NAME`."""
+    names = []
+    for name, numeric, *cells in zip(table.header, table.numeric, *table.rows, strict=True):
+        lines = wrap(name, max([NAME, *map(len, cells)]), break_long_words=False,
+                     break_on_hyphens=False)
+        names.append("\n".join(lines) if numeric else name)
+    return names
+
+
 def rich_table(table: Table) -> RichTable:
     """The table for the terminal."""
     from rich import box
@@ -99,8 +152,9 @@ def rich_table(table: Table) -> RichTable:
     drawn = RichTable(title=Text(table.title), caption=Text("\n".join(table.notes)),
                       box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
                       title_justify="left", caption_justify="left")
-    for index, (name, numeric) in enumerate(zip(table.header, table.numeric, strict=True)):
-        drawn.add_column(Text(name), justify="right" if numeric else "left", no_wrap=not index)
+    for index, (name, numeric) in enumerate(zip(_header(table), table.numeric, strict=True)):
+        drawn.add_column(Text(name), justify="right" if numeric else "left",
+                         no_wrap=numeric or not index)
     for row in table.rows:
         drawn.add_row(*(Text(one_line(cell), style="bold" if isinstance(cell, Best) else "")
                         for cell in row))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from amtss.errors import AmtssError
+from amtss.terminal import say
 from flows import background, login, machine, project, remote_teachers
 from flows.background import PREFECT, home, url
 
@@ -50,8 +51,8 @@ def up() -> None:
     _prefect("deploy", "--all")
     background.wait_until(lambda: bool(_online(POOL)), "worker")
     file = login.path(home())
-    print(f"Prefect is at {_page()}, `python -m flows down` stops it"
-          + (f"; its page asks for what is in {file}" if file.exists() else ""))
+    say(f"Prefect is at {_page()}, `python -m flows down` stops it"
+        + (f"; its page asks for what is in {file}" if file.exists() else ""))
 
 
 def down() -> None:
@@ -81,7 +82,7 @@ def work(at_once: int | None) -> None:
                      "--limit", str(count), "--name", name,
                      variables=remote_teachers.worker_variables(clone, count))
     background.wait_until(lambda: name in _online(remote_teachers.POOL), "teachers")
-    print(f"{name} takes teachers from {_page()}, {count} at once; `python -m flows down` stops it")
+    say(f"{name} takes teachers from {_page()}, {count} at once; `python -m flows down` stops it")
 
 
 def run(deployment: str, arguments: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from support.project import PARAMS, Project, examples, full_disk, run
+from support.project import PARAMS, Project, examples, full_disk, run, unfolded
 from support.training import fill
 
 from amtss.config import yaml
@@ -37,7 +37,7 @@ def refuses(project: Project, capfd: pytest.CaptureFixture[str], command: str, *
     capfd.readouterr()
     status = run(*shlex.split(command))
     out, err = capfd.readouterr()
-    err = "".join(line for line in err.splitlines(keepends=True)
+    err = "".join(line for line in unfolded(err).splitlines(keepends=True)
                   if not line.startswith(("amtss: warning: ", "amtss: artifacts/student answers")))
     assert status != 0, out
     assert err.startswith("amtss: "), err

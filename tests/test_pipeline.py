@@ -25,7 +25,7 @@ from amtss.paths import Layout
 NO_DEPS = ("amtss/cli/", "amtss/config/", "amtss/dvc_cache.py", "amtss/errors.py", "amtss/files.py",
            "amtss/git.py", "amtss/hub.py", "amtss/locks.py", "amtss/paths.py", "amtss/processes.py",
            "amtss/progress.py", "amtss/records.py", "amtss/registry/store.py",
-           "amtss/registry/tracking.py", "amtss/temporary.py")
+           "amtss/registry/tracking.py", "amtss/temporary.py", "amtss/terminal.py")
 """Modules that no stage declares, because they compute nothing; dvc.yaml explains it."""
 STARTS = {
     "settings": (), "sources": ("data/sources.py",),

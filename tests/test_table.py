@@ -2,17 +2,29 @@
 
 import io
 import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
-from support.metrics import FIVE, TWENTY, metrics
+from support.drift import compared
+from support.metrics import FIVE, SEVEN, TWENTY, history, metrics, onboarded
+from support.project import ROOT
+from support.registered import settings, version
 
-from amtss.report import accuracy
-from amtss.table import Best, Table, escaped, markdown, one_line, rich_table
+from amtss import ablation, status
+from amtss.ablation import Experiment, Outcome
+from amtss.config.params import load_params
+from amtss.config.schema import Drift
+from amtss.drift import tables
+from amtss.registry import comparison, listing
+from amtss.registry.rules import compare
+from amtss.report import accuracy, training
+from amtss.table import Best, Table, escaped, markdown, one_line, parts, rich_table, show
 
 ODD = Table("A & <b>", ("", "x|y"), (("<i>", Best("1.5")), ("r_1", "-")), ("a < b",))
 GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
@@ -116,6 +128,63 @@ def test_rich_fits_eighty_columns() -> None:
     assert max(map(len, text.splitlines())) <= 80
     student = (f"{metrics()['student']['accuracy'][code]:.2f}" for code in (*FIVE, "average"))
     assert ["AMTSS", "student", *student] in [line.split() for line in text.splitlines()]
+
+
+def ablations(languages: tuple[str, ...]) -> Table:
+    """The table of `amtss ablate`, with figures as wide as they get."""
+    params = load_params(ROOT / "params" / "massive.yaml")
+    draw = np.random.default_rng(0)
+    scores = [(draw.random(50) < 0.9).astype(float) for _ in languages]
+    return ablation.table(params.model_copy(update={"languages": languages}), {
+        Experiment(name, 0): Outcome(languages, scores, [1 - row for row in scores], 1_234_567)
+        for name in ("adaptive", "every-other-layer")})
+
+
+def printed(languages: tuple[str, ...]) -> Iterator[Table]:
+    """The tables that commands print, of these languages."""
+    made = version(12, **dict.fromkeys(languages, 88.88))
+    yield accuracy.results(metrics(languages), languages)
+    yield from (accuracy.adapted(onboarded(languages, languages[-2:]), False),
+                accuracy.forgetting(onboarded(languages, languages[-2:])),
+                training.ranked(history(languages), languages))
+    yield ablations(languages)
+    yield listing.table("Registered versions", [made])
+    yield comparison.table(compare(made, None, settings(required=("pl", "de"))))
+    yield comparison.table(compare(made, version(11, **dict.fromkeys(languages, 90.0)), settings()))
+    yield tables.table(compared(*languages, drifted=languages[:1]), Drift())
+    yield status.stage_table({f"{stage}@{code}": "stale" if code in languages[:9] else "done"
+                              for stage in ("data", "validate") for code in languages})
+
+
+@pytest.mark.parametrize("languages", [FIVE, SEVEN, TWENTY], ids=len)
+@pytest.mark.parametrize("columns", [80, 100])
+def test_what_commands_print_fits(languages: tuple[str, ...], columns: int,
+                                  monkeypatch: pytest.MonkeyPatch,
+                                  capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for table in printed(languages):
+        show(table)
+        out = capsys.readouterr().out
+        assert max(map(len, out.splitlines())) <= columns, out
+        assert "…" not in out
+        words = out.split()
+        figures = [cell for row in table.rows for cell in row[1:] if re.fullmatch(r"[\d.]+", cell)]
+        assert [figure for figure in figures if words.count(figure) < figures.count(figure)] == []
+
+
+def test_columns_that_do_not_fit_go_on_below() -> None:
+    table = ablations(FIVE)
+    one, two = parts(table, 100)
+    assert (one.header[:3], two.header) == (("variant", "ar", "en"), (
+        "variant", "against adaptive (95%)", "examples seen"))
+    assert (one.title, one.notes, two.title, two.notes) == (table.title, (), "", table.notes)
+    assert parts(table, 150) == [table]
+
+
+def test_no_other_code_draws_tables() -> None:
+    drawing = [path.name for path in (ROOT / "amtss").rglob("*.py")
+               if re.search(r"\brich_table\b|Console\((?!stderr)", path.read_text("utf-8"))]
+    assert drawing == ["table.py"]
 
 
 def test_rich_takes_every_text_literally() -> None:

@@ -7,6 +7,7 @@ import typer
 
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
+from amtss.terminal import say
 
 app = typer.Typer()
 LanguageOption = Annotated[str, typer.Option("--lang", metavar="LANG", help="Language to list.")]
@@ -71,7 +72,7 @@ def _write(sheet: str, rows: int, out: Path | None, command: str) -> None:
     from amtss.files import write_text
 
     write_text(out, BOM + sheet)
-    print(f"{out}: {rows} rows; fill it in, then run `amtss {command} --apply {out}`")
+    say(f"{out}: {rows} rows; fill it in, then run `amtss {command} --apply {out}`")
 
 
 def _apply(path: Path) -> None:
@@ -79,5 +80,5 @@ def _apply(path: Path) -> None:
 
     params, layout = load_project("apply")
     for done in answers.apply(params, layout, path):
-        print(f"{layout.corrections(done.language)}: {done.corrected} corrected, {done.confirmed} "
-              f"confirmed, {done.labelled} newly labelled; commit it, and run `dvc repro`")
+        say(f"{layout.corrections(done.language)}: {done.corrected} corrected, {done.confirmed} "
+            f"confirmed, {done.labelled} newly labelled; commit it, and run `dvc repro`")

@@ -8,6 +8,7 @@ import typer
 
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
+from amtss.terminal import say
 
 if TYPE_CHECKING:
     from amtss.config.schema import Params
@@ -26,16 +27,16 @@ def _register(params: "Params", layout: "Layout") -> int:
     from amtss.registry import register, versions
 
     version, new = register.register(params, layout)
-    print(f"{versions.name(params)} version {version.number}, "
-          f"{'new' if new else 'registered before'}: {version.average:.2f} points of test accuracy "
-          f"on average over {', '.join(version.accuracy)}; now {', '.join(version.aliases)}")
+    say(f"{versions.name(params)} version {version.number}, "
+        f"{'new' if new else 'registered before'}: {version.average:.2f} points of test accuracy "
+        f"on average over {', '.join(version.accuracy)}; now {', '.join(version.aliases)}")
     for code, agreement in version.without_labels.items():
         if agreement is not None:
-            print(f"{code}, without labels: agrees with its teachers on {agreement:.2f}% of texts")
+            say(f"{code}, without labels: agrees with its teachers on {agreement:.2f}% of texts")
     if new and version.dirty:
         files = version.dirty.replace(",", "")
-        print(f"{version.dirty}: not committed; `git add {files} && git commit`, so that a later "
-              "onboarding or `dvc repro` can repeat this run")
+        say(f"{version.dirty}: not committed; `git add {files} && git commit`, so that a later "
+            "onboarding or `dvc repro` can repeat this run")
     return version.number
 
 
@@ -79,13 +80,13 @@ def _promote(params: "Params", layout: "Layout", version: str, dry_run: bool = F
 
     verdict = promote.promote(params, layout, version, dry_run, force=force)
     if verdict is None:
-        print(f"{version} is champion already; nothing changed")
+        say(f"{version} is champion already; nothing changed")
     elif dry_run:
-        print(f"version {verdict.candidate.number} "
-              f"{'breaks rules' if verdict.failed else 'passes'}; nothing changed")
+        say(f"version {verdict.candidate.number} "
+            f"{'breaks rules' if verdict.failed else 'passes'}; nothing changed")
     else:
-        print(f"version {verdict.candidate.number} is champion now"
-              f"{', although it breaks rules; the reason is kept' if verdict.failed else ''}")
+        say(f"version {verdict.candidate.number} is champion now"
+            f"{', although it breaks rules; the reason is kept' if verdict.failed else ''}")
 
 
 @app.command()
@@ -105,8 +106,8 @@ def rollback(
     from amtss.registry import promote
 
     number = promote.rollback(params, layout, to, why).number
-    print(f"version {number} is champion again; to repeat this safely: `amtss rollback --to "
-          f"{number}`")
+    say(f"version {number} is champion again; to repeat this safely: `amtss rollback --to "
+        f"{number}`")
 
 
 @app.command()
@@ -120,7 +121,7 @@ def audit() -> None:
 
     verdict = promote.audit(params, layout)
     outcome = "breaks rules, as was decided" if verdict.failed else "passes"
-    print(f"version {verdict.candidate.number}, the champion, {outcome}")
+    say(f"version {verdict.candidate.number}, the champion, {outcome}")
 
 
 @app.command()
@@ -176,13 +177,13 @@ def export(
         else:
             export.export_onnx(model, to, format, lang, known, push_to_hub)
     if format == "transformers":
-        print(f"{to}: load it with pipeline(\"text-classification\", model=\"{to}\"); "
-              "truncation=True truncates texts as the student does")
+        say(f"{to}: load it with `pipeline(\"text-classification\", model=\"{to}\")`; "
+            "truncation=True truncates texts as the student does")
     else:
         size = (to / "model.onnx").stat().st_size / 1e6
-        print(f"{to}: {size:.1f} MB; `amtss predict --runtime onnx --model {to}` uses it")
+        say(f"{to}: {size:.1f} MB; `amtss predict --runtime onnx --model {to}` uses it")
     if push_to_hub:
-        print(f"pushed to {publish.push(to, push_to_hub, private)}")
+        say(f"pushed to {publish.push(to, push_to_hub, private)}")
 
 
 @app.command()
@@ -197,8 +198,8 @@ def serve_image(
     if model is None:
         origin.check_export()
     image.write(model or origin.EXPORT, output)
-    print(f"{output}: `docker build -t amtss {output}`, then `docker run -p 127.0.0.1:8080:8080 "
-          "--read-only amtss`")
+    say(f"{output}: `docker build -t amtss {output}`, then `docker run -p 127.0.0.1:8080:8080 "
+        "--read-only amtss`")
 
 
 @app.command()
@@ -226,17 +227,15 @@ def onboard_language(
     Adds the language to params.yaml, runs `dvc repro`, prints what was gained and lost, then
     registers and promotes the new student. After an interruption run the same command again.
     """
-    from rich.console import Console
-
     from amtss import onboarding
-    from amtss.table import rich_table
+    from amtss.table import show
 
     layout = load_project()[1]
     request = onboarding.Request(tuple(lang), from_version, data, teacher, tuple(change or ()))
     params = onboarding.prepare(layout, request)
     onboarding.repro()
     for table in onboarding.result_tables(params, layout):
-        Console().print(rich_table(table))
+        show(table)
     if commit:
         onboarding.commit(params, layout)
     _promote(params, layout, str(_register(params, layout)))

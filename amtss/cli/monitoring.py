@@ -1,6 +1,5 @@
 """The commands that watch a model at work: drift."""
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +8,7 @@ import typer
 
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
+from amtss.terminal import say
 
 app = typer.Typer()
 DRIFTED = 3
@@ -40,11 +40,9 @@ def drift(
     if version and model != Path("artifacts/student"):
         raise AmtssError(f"--version: expected it without --model, found --model {model}; leave "
                          "out one of them")
-    from rich.console import Console
-
     from amtss.drift import drift, page, tables
     from amtss.registry import tracking, versions
-    from amtss.table import one_line, rich_table
+    from amtss.table import one_line, show
     from amtss.temporary import temporary_folder
 
     request = drift.Request((*data, *(more or ())), tuple(against or ()), lang)
@@ -62,10 +60,9 @@ def drift(
         run.figures({"passed": {code: len(language.passed)
                                 for code, language in compared.items()}})
         run.artifacts(layout.drift)
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(rich_table(tables.table(compared, params.drift)))
+    show(tables.table(compared, params.drift))
     for line in (tables.headline(compared), *tables.sentences(compared)):
-        print(one_line(line))  # labels may hold what steers a terminal
+        say(one_line(line))  # labels may hold what steers a terminal
     print(f"Page: {(layout.drift / 'drift.html').resolve()}")
     if any(language.passed for language in compared.values()):
         raise typer.Exit(DRIFTED)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from amtss.cli.project import load_project
+from amtss.terminal import say
 
 app = typer.Typer()
 
@@ -27,22 +28,18 @@ def init(
         "--force", help="Replace params.yaml even if you have edited it.")] = False,
 ) -> None:
     """Look at a folder of data, say what was found, and write a params.yaml for it."""
-    from rich.console import Console
-    from rich.text import Text
-
     from amtss.discovery import first_params, proposal
     from amtss.paths import Layout
-    from amtss.table import one_line, rich_table
+    from amtss.table import one_line, show
 
     layout = Layout(Path())
     first_params.check(layout, folder, encoder, force)
     found = proposal.propose(proposal.Request(folder, text, label, pair, lang))
-    console = Console()
-    console.print(rich_table(proposal.table(found)))
-    for line in proposal.remarks(found):
-        console.print(Text(one_line(line)))
+    show(proposal.table(found))
+    for line in (*proposal.remarks(found), *first_params.advice(found, encoder)):
+        say(one_line(line))
     first_params.write(layout, found, encoder)
-    print("params.yaml is written. Read it through, then run `dvc repro`.")
+    say("params.yaml is written. Read it through, then run `dvc repro`.")
 
 
 @app.command()
@@ -50,11 +47,9 @@ def status() -> None:
     """Print which stages are done or stale, champion and challenger, and what to do next."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from rich.console import Console
-
     from amtss import status
     from amtss.registry import listing
-    from amtss.table import rich_table
+    from amtss.table import show
 
     params, layout = load_project()
     with ThreadPoolExecutor(1) as other:  # DVC is a process of its own
@@ -62,40 +57,36 @@ def status() -> None:
         versions = listing.known(params, layout)
         states = waiting.result()
     metrics = status.student(layout)
-    Console().print(rich_table(status.stage_table(states)))
+    show(status.stage_table(states))
     if named := [version for version in versions if version.aliases]:
-        Console().print(rich_table(listing.table("Registered versions with an alias", named)))
-    print(status.student_line(metrics, versions))
-    print(status.next_step(states, metrics, versions))
+        show(listing.table("Registered versions with an alias", named))
+    say(status.student_line(metrics, versions))
+    say(status.next_step(states, metrics, versions))
 
 
 @app.command()
 def versions() -> None:
     """Print the registered versions, with their aliases, languages and accuracies."""
-    from rich.console import Console
-
     from amtss.registry import listing
     from amtss.registry.versions import name
-    from amtss.table import rich_table
+    from amtss.table import show
 
     params, layout = load_project()
     if known := listing.known(params, layout):
-        Console().print(rich_table(listing.table(name(params), known)))
+        show(listing.table(name(params), known))
     else:
-        print(f"{name(params)}: no versions yet; `amtss register` makes one")
+        say(f"{name(params)}: no versions yet; `amtss register` makes one")
 
 
 @app.command()
 def results() -> None:
     """Print the table of results and the path of the report."""
-    from rich.console import Console
-
     from amtss import records
     from amtss.report import accuracy
-    from amtss.table import rich_table
+    from amtss.table import show
 
     params, layout = load_project()
-    Console().print(rich_table(accuracy.results(records.metrics(layout), params.languages)))
+    show(accuracy.results(records.metrics(layout), params.languages))
     print(f"Report: {(layout.report / 'report.html').resolve()}")
 
 

@@ -34,7 +34,7 @@ def load_project(writes: str = "") -> "tuple[Params, Layout]":
         path = layout.locks / quote(writes, safe="@")
         try:
             locks.enter_context(alone(path, f"{writes} is running in this folder already; waiting "
-                                            "until it has ended"))
+                                            "for its end"))
         except OSError as error:
             raise refused(path, error) from error
     return loaded, layout

@@ -1,6 +1,5 @@
 """The commands: one for each stage of dvc.yaml, then ablations."""
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ from amtss import processes
 from amtss.cli import annotation, lifecycle, monitoring, overview, predict
 from amtss.cli.project import load_project
 from amtss.errors import AmtssError
+from amtss.terminal import say
 
 if TYPE_CHECKING:
     from amtss.registry.tracking import Run
@@ -107,8 +107,8 @@ def teach(name: TeacherArgument) -> None:
 
     with tracking.run(params, layout, "teach", name) as run:
         def report(epoch: int, figures: dict[str, float]) -> None:
-            print(f"{name} epoch {epoch}: accuracy {figures['accuracy']:.2f}, "
-                  f"loss {figures['loss']:.4f}", flush=True)
+            say(f"{name} epoch {epoch}: accuracy {figures['accuracy']:.2f}, "
+                f"loss {figures['loss']:.4f}")
             run.epoch({"epoch": epoch, **figures})
 
         teach.teach(params, layout, name, report)
@@ -173,8 +173,8 @@ def _report_epoch(run: "Run", row: dict[str, Any]) -> None:
     """Print one line about an epoch and log its figures to MLflow."""
     by_language = " ".join(f"{key} {value:.1f}" for key, value in row["accuracy"].items())
     selected = f" | learnt {' '.join(row['selected'])}" if "selected" in row else ""
-    print(f"epoch {row['epoch']}: loss {row['loss']:.4f}, validation {row['average']:.2f} "
-          f"({by_language}){selected}", flush=True)
+    say(f"epoch {row['epoch']}: loss {row['loss']:.4f}, validation {row['average']:.2f} "
+        f"({by_language}){selected}")
     run.epoch(row)
 
 
@@ -214,14 +214,12 @@ def ablate(
     output: Annotated[Path | None, typer.Option(help="File for the table in Markdown.")] = None,
 ) -> None:
     """Run ablations as DVC experiments and print their results as one table."""
-    from rich.console import Console
-
     from amtss import ablation
     from amtss.files import write_text
-    from amtss.table import markdown, rich_table
+    from amtss.table import markdown, show
 
     params, _ = load_project()
     table = ablation.ablate(params, only or list(ablation.variants(params)), seed or [0], jobs)
-    Console(width=None if sys.stdout.isatty() else 160).print(rich_table(table))
+    show(table)
     if output is not None:
         write_text(output, markdown(table))

@@ -59,6 +59,15 @@ def write(layout: Layout, proposal: Proposal, encoder: str) -> None:
     write_text(layout.params, text)
 
 
+def advice(proposal: Proposal, encoder: str) -> Iterator[str]:
+    """What an encoder would be good for, where there is none."""
+    if not encoder:
+        yield ("Pairs need a pretrained encoder, as words alone do not tell how two texts relate."
+               if proposal.data.columns.pair else
+               "A pretrained encoder would be a better teacher than words and their pieces.") + (
+            f" To take one, run this again with `--force --encoder {SUGGESTED}` or a folder.")
+
+
 def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
     rows = f"{sum(size['train'] for size in proposal.sizes.values()):,}"
     yield f"# Written by `amtss init {one_line(proposal.data.path)}`."
@@ -71,9 +80,12 @@ def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
 
 
 def _project(layout: Layout, proposal: Proposal) -> str:
-    """A name for MLflow: the folder's, or the project's where that says nothing."""
+    """A name for MLflow: the folder's, with that above it if it is a language's; or the project's
+    where that says nothing."""
     place = Path(proposal.data.path).resolve()
     name = layout.root.resolve().name if place.name == "data" else place.name
+    if place.name in proposal.rows:
+        name = f"{place.parent.name}-{name}"
     return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "mine"
 
 
@@ -158,6 +170,8 @@ def _promotion(proposal: Proposal) -> Iterator[str]:
                      f"# there are {sum(tests):,} test rows")
     yield _commented(f"  max_language_drop: {_between(1.0, language):g}",
                      f"# a row of the smallest test counts {100 / min(tests):.2g}")
+    yield _commented(f"  max_below_floor: {3.0 + min(round(average, 1), 5.0):g}",
+                     "# a first champion may be so far below the linear floor")
 
 
 def _between(least: float, points: float) -> float:

@@ -145,6 +145,9 @@ def _languages(place: Path, request: Request, roles: Roles,
             raise DataError(f"--lang: expected a language code such as ko or pt-BR, found "
                             f"{request.language!r}; correct it")
         return {request.language: ""}
+    own = folder.code_of(place.resolve().name)
+    if not roles.language and own:
+        return {own: ""}
     if not roles.language:
         raise DataError(f"{place}: expected languages in the names of the files, such as "
                         "fr/train.csv, or in a column such as lang, found neither; rename the "
@@ -215,7 +218,8 @@ def remarks(proposal: Proposal) -> Iterator[str]:
     columns, labels = proposal.data.columns, proposal.labels
     shown = f"{', '.join(labels[:6])}{', …' if len(labels) > 6 else ''}"
     texts = " and ".join(map(repr, (*columns.text, *columns.pair)))
-    yield f"Texts: column {texts}. Labels: column {columns.label[0]!r}, {len(labels)}: {shown}."
+    yield (f"Texts: column{'s' if columns.pair else ''} {texts}. Labels: column "
+           f"{columns.label[0]!r}, {len(labels)}: {shown}.")
     if proposal.others:
         yield (f"{', '.join(map(repr, proposal.others))} could be labels too: `--label "
                f"{json.dumps(proposal.others[0], ensure_ascii=False)}` takes that column instead.")
@@ -223,6 +227,8 @@ def remarks(proposal: Proposal) -> Iterator[str]:
            "`max_length` follows from them, up to 256.")
     if columns.language:
         yield f"Languages: column {columns.language[0]!r}."
+    elif [*proposal.rows] == [folder.code_of(Path(proposal.data.path).resolve().name)]:
+        yield f"Language: {', '.join(proposal.rows)}, by the folder's name; `--lang` says another."
     if not proposal.named:
         yield "The labels are numbers; name them in data.labels if you know what they mean."
     if proposal.unseen:

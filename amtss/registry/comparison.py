@@ -24,12 +24,14 @@ def _rows(verdict: Verdict) -> Iterator[tuple[str, str, float | None, list[Check
     """Code, name, the candidate's figure and the checks of the average and of each language."""
     candidate = verdict.candidate
     for code in dict.fromkeys([ALL, *(check.language for check in verdict.checks)]):
+        checks = [check for check in verdict.checks if check.language == code]
         own, name = candidate.accuracy.get(code), code
-        if code == ALL:
-            own, name = candidate.average, "average"
+        if code == ALL:  # over the languages that the rules compare, if they do
+            judged = (check.candidate for check in checks if check.candidate is not None)
+            own, name = next(judged, candidate.average), "average"
         elif (agreement := candidate.without_labels.get(code)) is not None:
             own, name = agreement, f"{code} (agreement)"
-        yield code, name, own, [check for check in verdict.checks if check.language == code]
+        yield code, name, own, checks
 
 
 def _compared(code: str, name: str, own: float | None, checks: list[Check]) -> tuple[str, ...]:

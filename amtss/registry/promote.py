@@ -8,12 +8,11 @@ have no common lock: if both promote within the same second, the later version m
 compared with a champion that was just replaced. `amtss audit` finds that.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from amtss import processes
+from amtss import processes, table
 from amtss.config.schema import Params
 from amtss.data import corpus
 from amtss.errors import RegistryError
@@ -23,15 +22,12 @@ from amtss.paths import Layout
 from amtss.registry import comparison, versions
 from amtss.registry.rules import Verdict, compare
 from amtss.registry.versions import CHALLENGER, CHAMPION, PREVIOUS, Version
-from amtss.table import one_line, rich_table
 from amtss.temporary import temporary_folder
 
 
 def show(verdict: Verdict) -> None:
     """Print the comparison, and a warning if a rule that only warns is broken."""
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 100).print(rich_table(comparison.table(verdict)))
+    table.show(comparison.table(verdict))
     if verdict.warning:
         processes.warn(verdict.warning)
 
@@ -141,7 +137,8 @@ def audit(params: Params, layout: Layout, report: Callable[[Verdict], None] = sh
                 f"There is no alias {PREVIOUS}.")
         decision = champion.decision if own == champion.number else None
         if decision:
-            note += f" It became champion by decision, whatever the rules say: {one_line(decision)}"
+            note += (" It became champion by decision, whatever the rules say: "
+                     f"{table.one_line(decision)}")
         if own != champion.number:
             note = f"The alias {CHAMPION} was moved by hand, or a move was interrupted."
             if own is not None:

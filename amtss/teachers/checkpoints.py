@@ -14,7 +14,7 @@ from amtss import files, processes, records
 from amtss.config.schema import Teaching
 from amtss.data.corpus import Corpus
 from amtss.errors import AmtssError
-from amtss.files import read_json, seal, verify, write_json
+from amtss.files import permit, read_json, seal, verify, write_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerCallback, TrainerState
@@ -96,6 +96,7 @@ def marker(folder: Path, fingerprint: str, started: float) -> "TrainerCallback":
                 write_json(checkpoint / MARK, {
                     "fingerprint": fingerprint,
                     "seconds": round(time.perf_counter() - started, 3)})
+                permit(checkpoint, folder / "mode")
                 seal(checkpoint)
                 _remove_all_but(folder, (checkpoint, best_of(folder, state)))
 

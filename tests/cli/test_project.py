@@ -20,7 +20,7 @@ def test_a_stage_waits_for_the_same_stage(project: Project) -> None:
                                    stderr=subprocess.PIPE)
         assert process.stderr is not None
         assert process.stderr.readline() == ("amtss: warning: settings is running in this folder "
-                                             "already; waiting until it has ended\n")
+                                             "already; waiting for its end\n")
         assert process.poll() is None
         assert not Layout().settings.exists()
         assert run("sources") == 0  # another stage does not wait

@@ -2,7 +2,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.project import PARAMS, WORDS, Project, examples, run
+from support.project import PARAMS, WORDS, Project, examples, run, unfolded
 
 from amtss.config import yaml
 from amtss.config.params import load_params
@@ -31,7 +31,7 @@ def test_from_a_folder_to_a_corpus(project: Project, capfd: pytest.CaptureFixtur
     assert max(map(len, text.splitlines())) <= 100
     project.write("params.yaml", text.replace("  seed: 0", "  mixed: 0\n  seed: 0"))  # for time
     assert run("data", "fr") == 0
-    assert capfd.readouterr().err.splitlines() == [
+    assert unfolded(capfd.readouterr().err).splitlines() == [
         f"amtss: warning: fr: no {split} split in the source; {rows} of 24 training rows are cut "
         "off for it, by label" for split, rows in (("test", 5), ("validation", 5))]
 
@@ -49,6 +49,29 @@ def test_an_encoder_is_a_teacher_that_fits_the_size(project: Project, rows: int,
     assert params.teaching.max_length is None  # it follows from the texts
     text = (project.root / "params.yaml").read_text()
     assert re.search(r"# Texts have up to \d+ tokens, roughly; without a max_length here", text)
+
+
+@pytest.mark.parametrize(("rows", "rules"), [(24, (5.0, 5.0, 8.0)), (320, (1.6, 3.2, 4.6))])
+def test_rules_of_promotion_bear_a_test_row_more_or_less(
+        project: Project, rows: int, rules: tuple[float, float, float]) -> None:
+    for code in WORDS:
+        project.rows(f"data/mine/{code}/train.jsonl", [
+            {"text": f"text {number}", "label": "ab"[number % 2]} for number in range(rows)])
+    assert run("init", "data/mine") == 0
+    found = load_params(project.root / "params.yaml").promotion
+    assert (found.max_average_drop, found.max_language_drop, found.max_below_floor) == rules
+
+
+def test_a_folder_that_is_a_languages(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run("init", "data/mine/fr") == 0
+    out = capfd.readouterr().out
+    assert "Language: fr, by the folder's name; `--lang` says another.\n" in out
+    assert "`--force --encoder intfloat/multilingual-e5-small`" in out
+    assert max(map(len, out.splitlines())) <= 100
+    params = load_params(project.root / "params.yaml")
+    assert (params.project, params.languages) == ("mine-fr", ("fr",))
+    assert run("init", "data/mine/fr", "--force", "--lang", "pt-BR") == 0
+    assert load_params(project.root / "params.yaml").languages == ("pt-BR",)
 
 
 def test_odd_names_are_quoted(project: Project) -> None:

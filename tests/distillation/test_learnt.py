@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.project import unfolded
 from support.training import (
     LANGUAGES,
     Project,
@@ -60,7 +61,7 @@ class TestStudent:
                                                   capfd: pytest.CaptureFixture[str]) -> None:
         check(Project(tmp_path), GOOD, NOTHING, GOOD)
         assert "amtss: warning: student has learnt nothing in fr: it is right for 33.33%" in (
-            capfd.readouterr().err)
+            unfolded(capfd.readouterr().err))
 
     def test_of_an_onboarding_the_new_languages_count(self, tmp_path: Path) -> None:
         project = Project(tmp_path)
@@ -79,7 +80,7 @@ class TestStudent:
                                            capfd: pytest.CaptureFixture[str]) -> None:
         warn_of_loss(Project(tmp_path).params, BADLY, "student")
         assert ("student: the training loss rose from 1.0000 to 7.0000, and no epoch was better "
-                "than the first; lower distil.learning_rate") in capfd.readouterr().err
+                "than the first; lower distil.learning_rate") in unfolded(capfd.readouterr().err)
 
     def test_a_loss_may_rise_where_later_epochs_are_better(
             self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

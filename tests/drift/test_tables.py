@@ -1,15 +1,12 @@
 """Words and cells of a drift check."""
 
-import io
-
 import pytest
-from rich.console import Console
 from support.drift import compared
 from support.tables import cell
 
 from amtss.config.schema import Drift
 from amtss.drift import tables
-from amtss.table import NONE, rich_table
+from amtss.table import NONE, show
 
 
 def test_no_drift() -> None:
@@ -41,10 +38,10 @@ def test_texts_that_were_drawn() -> None:
 
 
 @pytest.mark.parametrize("of", [100, 1_234_567])
-def test_the_table_fits_a_terminal(of: int) -> None:
+def test_the_table_fits_a_terminal(of: int, monkeypatch: pytest.MonkeyPatch,
+                                   capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
     found = compared("en", "zh-Hant", drifted=("zh-Hant",), of=of)
-    console = Console(width=100, file=io.StringIO())
-    console.print(rich_table(tables.table(found, Drift())))
-    out = console.file.getvalue()  # type: ignore[attr-defined]
-    row = next(line for line in out.splitlines() if line.lstrip().startswith("zh-Hant"))
-    assert row.count("(!)") == 3
+    show(tables.table(found, Drift()))
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert "".join(line for line in lines if line.startswith("zh-Hant")).count("(!)") == 3

@@ -33,6 +33,8 @@ class TestDeployments:
         others = [entry for entry in deployments if entry["entrypoint"] not in flows]
         assert [f"{entry['entrypoint']} {entry['name']}" for entry in others] == [
             "flows/teacher.py:teacher remote"]
+        assert "flows/distill.py:distill own" in {
+            f"{entry['entrypoint']} {entry['name']}" for entry in deployments}
         for entry in (entry for entry in deployments if entry not in others):
             flows[entry["entrypoint"]].validate_parameters(entry["parameters"])
             assert entry["parameters"]["preset"] in PRESETS

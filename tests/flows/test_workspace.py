@@ -38,6 +38,12 @@ class TestWorkspace:
         assert params.data.path == params.teachers["en"].checkpoint == str(tmp_path / "elsewhere")
         assert params.student.tokenizer == "hub/id"
 
+    def test_ones_own_settings_find_data_that_are_not_committed(self, pipeline: Pipeline) -> None:
+        (pipeline.root / "data/mine").mkdir()
+        with workspace.claimed(Path(), workspace.OWN) as work:
+            params = work.configure(workspace.OWN, {"data.path": "data/mine"})
+        assert (params.project, params.data.path) == ("mine", str(pipeline.root / "data/mine"))
+
     def test_wrong_settings_are_refused_in_one_line(self, pipeline: Pipeline) -> None:
         with workspace.claimed(Path(), "demo") as work:
             with pytest.raises(ParamsError, match=r"distil.top_k: expected a valid integer"):

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
-from support.project import full_disk
+from support.project import full_disk, unfolded
 from support.training import LABELS, LANGUAGES, distilled, table
 
 from amtss.errors import AmtssError, DataError
@@ -178,7 +178,7 @@ class TestResuming:
         request = self.interrupted(tmp_path, model, predictor)
         write(request.data, ROWS[::-1])
         assert score(request, predictor, model).before == 0
-        assert "begun with other data; starting anew" in capsys.readouterr().err
+        assert "begun with other data; starting anew" in unfolded(capsys.readouterr().err)
         assert [row["id"] for row in read(request.out)] == [row["id"] for row in ROWS[::-1]]
 
     def test_so_do_another_model_and_other_settings(
@@ -189,7 +189,7 @@ class TestResuming:
         (other / "README.md").write_text("edited")
         changed = Request(request.data, request.out, prefix="x_")
         assert score(changed, OnnxPredictor(other), other).before == 0
-        assert "begun with other model, settings;" in capsys.readouterr().err
+        assert "begun with other model, settings;" in unfolded(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(("name", "content", "says"), [

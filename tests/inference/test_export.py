@@ -339,7 +339,7 @@ class TestTheCommand:
         assert run("register") == 0
         capsys.readouterr()
         assert run("export", "--lang", "fr") == 0
-        assert capsys.readouterr().out.startswith("artifacts/export/fr: load it with pipeline(")
+        assert capsys.readouterr().out.startswith("artifacts/export/fr: load it with `pipeline(")
         assert run("export", "--lang", "fr", "--version", "challenger", "--output", "other") == 0
         assert checkpoint.fingerprint(ready.root / "other") == checkpoint.fingerprint(
             ready.root / "artifacts/export/fr")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.predictions import answers, questions
+from support.project import unfolded
 from support.training import LABELS, LANGUAGES, distilled, write_corpus
 
 from amtss.data import corpus
@@ -96,7 +97,7 @@ class TestUnsure:
         found = [json.loads(line) for line in jsonl.answer(load_folder, folder, asked * 50,
                                                            min_accuracy=0.999)]
         assert {(row["label"], row["best"] in LABELS) for row in found} == {(None, True)}
-        assert capsys.readouterr().err.splitlines() == [
+        assert unfolded(capsys.readouterr().err).splitlines() == [
             f"amtss: warning: {code}: no confidence surely reaches an accuracy of 0.999 on "
             "validation, so every text has the label null" for code in ("en", "fr")]
         found = [json.loads(line) for line in jsonl.answer(load_folder, folder, asked,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.project import LENIENT, Project, run
+from support.project import LENIENT, Project, run, unfolded
 from support.registered import settings, version
 
 from amtss.config import yaml
@@ -147,7 +147,7 @@ class TestPromote:
         assert store.state == {"champion": 4, "mark": 4, "challenger": 3}
         assert capfd.readouterr().err.startswith("amtss: warning: version 4: floor: expected at l")
         promotion.audit(store.params, store.layout)
-        assert capfd.readouterr().err.count("\n") == 1
+        assert unfolded(capfd.readouterr().err).count("\n") == 1
         store.params = settings(store.params.project, floor="refuse")
         with pytest.raises(RegistryError, match=r"version 4 does not pass the rules: floor: expec"):
             store.audit()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.project import ROOT, run
+from support.project import ROOT, run, unfolded
 from support.registered import place, register, retrained, unregistered
 from support.training import LABELS, LANGUAGES, Project
 
@@ -210,7 +210,7 @@ class TestDirty:
             file.write("# another\n")
         write_text(committed.layout.corrections("en"), "split,id,key,old,new\n")
         assert run("register") == 0
-        assert capfd.readouterr().out.splitlines()[1] == (
+        assert unfolded(capfd.readouterr().out).splitlines()[1] == (
             "params.yaml, corrections: not committed; `git add params.yaml corrections && git "
             "commit`, so that a later onboarding or `dvc repro` can repeat this run")
         found = versions.find(committed.params, committed.layout, 1)

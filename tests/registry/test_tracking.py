@@ -11,7 +11,7 @@ from typing import Any
 
 import mlflow
 import pytest
-from support.project import Project, inside, run
+from support.project import Project, inside, run, unfolded
 from support.training import scored, stopping_after
 
 from amtss.config.params import load_params
@@ -156,7 +156,7 @@ class TestEnds:
                 logged.epoch({"epoch": epoch, "loss": 1.0})
         err = capfd.readouterr().err
         assert err.startswith("amtss: warning: distil continues without MLflow at sqlite:///")
-        assert err.count("\n") == 1
+        assert unfolded(err).count("\n") == 1
 
 
 class TestUnreachable:
@@ -172,7 +172,7 @@ class TestUnreachable:
         out, err = capfd.readouterr()
         assert out.startswith("en epoch 1: accuracy ")
         assert err.startswith("amtss: warning: teach@en continues without MLflow at http://127.0.0.1")
-        assert err.count("\n") == 1
+        assert unfolded(err).count("\n") == 1
 
     @pytest.mark.slow
     def test_waits_are_bounded(self, ready: Project, silent: str) -> None:

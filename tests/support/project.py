@@ -116,6 +116,11 @@ def run(*arguments: str) -> int:
     return 0
 
 
+def unfolded(out: str) -> str:
+    """Output of a command with each sentence on one line."""
+    return out.replace("\n    ", " ")
+
+
 @contextlib.contextmanager
 def full_disk(size: int = 0) -> Iterator[None]:
     """Limit files to `size` bytes: writing more fails as it does on a full disk."""

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.project import unfolded
 from support.training import (
     KINDS,
     LABELS,
@@ -109,7 +110,7 @@ class TestLength:
         project.teach("en")
         cut = project.about("en")["lengths"]["cut"]["en"]
         assert 0.01 < cut < 1
-        assert capsys.readouterr().err == (
+        assert unfolded(capsys.readouterr().err) == (
             f"amtss: warning: en: {96 * cut:.0f} of 96 rows ({cut:.1%}) are longer than 8 tokens, "
             "the max_length of en, and are cut there; raise it to read them whole\n")
 
@@ -132,7 +133,7 @@ class TestUnknownCharacters:
             self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         project = scored(tmp_path, teachers={"fr": {"scores": ["en", "fr"]}})
         wide_script(project).score("fr")
-        (warning,) = capsys.readouterr().err.splitlines()
+        (warning,) = unfolded(capsys.readouterr().err).splitlines()
         assert re.fullmatch(r"amtss: warning: en: \d\d\.\d% of its tokens are unknown to teacher "
                             r"fr's tokenizer of \d+ tokens; leave the language out of "
                             r"teachers\.fr\.scores, or add it to its languages", warning)
@@ -323,9 +324,11 @@ class TestInterrupted:
         blocked.write_text("a file where the folder is to be")
         with pytest.raises(AmtssError, match="expected to be able to write"):
             project.teach("en")
-        blocked.unlink()
         assert {path.name for path in folder.iterdir()} == {
             f"checkpoint-{6 * before[key]}" for key in ("epochs", "best_epoch")}
+        assert {path.stat().st_mode for path in folder.rglob("*.safetensors")} == {
+            blocked.stat().st_mode}  # by the umask
+        blocked.unlink()
         assert project.teach("en") == []
         assert project.about("en") | UNTIMED == before | UNTIMED
 

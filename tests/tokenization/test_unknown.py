@@ -1,5 +1,6 @@
 import pyarrow as pa
 import pytest
+from support.project import unfolded
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
@@ -63,7 +64,7 @@ class TestCheck:
     def test_a_warning(self, texts: str, refuse: bool, share: str,
                        capsys: pytest.CaptureFixture[str]) -> None:
         self.check(texts, refuse=refuse)
-        assert capsys.readouterr().err == (
+        assert unfolded(capsys.readouterr().err) == (
             f"amtss: warning: el: {share} of its tokens are unknown to the student's tokenizer; "
             "raise student.architecture.vocabulary\n")
 
