@@ -20,6 +20,7 @@ from amtss.cli.main import quiet
 # No test uses the network or the user's cache. Libraries read these when they are imported.
 _HOME = tempfile.TemporaryDirectory(prefix="amtss-tests-")
 os.environ |= {"HF_HOME": _HOME.name, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1",
+               "COLUMNS": "100",  # pytest's own processes believe in a terminal of 80
                "DVC_NO_ANALYTICS": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                "MLFLOW_TRACKING_URI": f"sqlite:///{_HOME.name}/mlflow.db"}
 quiet()

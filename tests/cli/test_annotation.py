@@ -2,7 +2,7 @@ import csv
 import io
 
 import pytest
-from support.project import Project, run
+from support.project import Project, run, unfolded
 
 
 def test_a_sheet_there_and_back(ready: Project, capfd: pytest.CaptureFixture[str]) -> None:
@@ -45,8 +45,9 @@ def test_logs_of_a_new_language_are_labelled(ready: Project,
         writer.writerows(rows)
     for _ in range(2):
         assert run("label-next", "--apply", "sheet.csv") == 0
-        assert capfd.readouterr().out == ("corrections/ko.csv: 0 corrected, 0 confirmed, 1 newly "
-                                          "labelled; commit it, and run `dvc repro`\n")
+        assert unfolded(capfd.readouterr().out) == (
+            "corrections/ko.csv: 0 corrected, 0 confirmed, 1 newly labelled; commit it, and run "
+            "`dvc repro`\n")
     content = (ready.root / "corrections/ko.csv").read_text(encoding="utf-8").splitlines()
     assert content[0] == "split,id,key,old,new"
     assert content[1].startswith("unlabelled,'=7,k")

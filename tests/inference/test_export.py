@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from support.project import Project, full_disk, run
+from support.project import Project, full_disk, run, unfolded
 from support.training import LABELS, begun, table, write_checkpoint
 from tokenizers import Tokenizer
 from transformers import AutoConfig
@@ -314,7 +314,8 @@ class TestTheCommand:
         assert run("register") == 0
         capsys.readouterr()
         assert run("export", "--format", "onnx", "--version", "challenger") == 0
-        assert capsys.readouterr().out.startswith("artifacts/export/onnx: 0.0 MB; `amtss predict ")
+        out = unfolded(capsys.readouterr().out)
+        assert out.startswith("artifacts/export/onnx: 0.0 MB; `amtss predict ")
         assert run("export", "--format", "onnx", "--output", "other") == 0
         assert checkpoint.fingerprint(ready.root / "other") == checkpoint.fingerprint(
             ready.root / "artifacts/export/onnx")
@@ -339,14 +340,16 @@ class TestTheCommand:
         assert run("register") == 0
         capsys.readouterr()
         assert run("export", "--lang", "fr") == 0
-        assert capsys.readouterr().out.startswith("artifacts/export/fr: load it with `pipeline(")
+        out = unfolded(capsys.readouterr().out)
+        assert out.startswith("artifacts/export/fr: load it with `pipeline(")
         assert run("export", "--lang", "fr", "--version", "challenger", "--output", "other") == 0
         assert checkpoint.fingerprint(ready.root / "other") == checkpoint.fingerprint(
             ready.root / "artifacts/export/fr")
         assert run("export", "--lang", "all", "--model", "artifacts/baseline") == 0
         capsys.readouterr()
         assert run("export", "--lang", "fr", "--format", "onnx-int8") == 0
-        assert capsys.readouterr().out.startswith("artifacts/export/fr: 0.0 MB; `amtss predict ")
+        out = unfolded(capsys.readouterr().out)
+        assert out.startswith("artifacts/export/fr: 0.0 MB; `amtss predict ")
 
     @pytest.mark.parametrize(("arguments", "message"), [
         (["--lang", "../../x"], "expected a head for one of en, fr, ko, found none for '../../x'"),
