@@ -1,12 +1,11 @@
 """Locks between processes of one machine."""
 
 import fcntl
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from amtss.terminal import folded
+from amtss import terminal
 
 
 @contextmanager
@@ -25,6 +24,6 @@ def alone(path: Path, warning: str = "") -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if warning:
-                print(folded(f"amtss: warning: {warning}"), file=sys.stderr, flush=True)
+                terminal.warn(warning)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

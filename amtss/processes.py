@@ -13,8 +13,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
+from amtss import terminal
 from amtss.errors import AmtssError
-from amtss.terminal import folded
 
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -71,7 +71,7 @@ def hand_over(message: str, traceback: str = "") -> bool:
 def warn(message: str) -> None:
     """Print a warning on stderr, once for all processes."""
     if first():
-        print(folded(f"amtss: warning: {message}"), file=sys.stderr, flush=True)
+        terminal.warn(message)
 
 
 def launch() -> bool:

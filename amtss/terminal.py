@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from textwrap import fill
 
 WIDTH = 100
@@ -24,3 +25,8 @@ def folded(text: str) -> str:
 def say(text: str) -> None:
     """Print sentences in lines that fit."""
     print(folded(text), flush=True)
+
+
+def warn(text: str) -> None:
+    """Print a warning on stderr, in lines that fit."""
+    print(folded(f"amtss: warning: {text}"), file=sys.stderr, flush=True)

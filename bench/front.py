@@ -17,7 +17,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import random
 import statistics
 import sys
 import time
@@ -26,7 +25,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -44,8 +42,6 @@ LANGUAGES = ("ar", "en", "es", "fr", "ru")
 BATCHES = {1: 200, 32: 10}
 """Batch size -> batches per round."""
 BUDGETS = (20, 50, 100, 200, 500, 1000)  # CPU microseconds per text
-Batch = tuple[str, list[str]]
-"""A language and texts of it, answered together."""
 
 
 @dataclass(frozen=True)
@@ -128,24 +124,18 @@ def working(name: str, task: Task, priority: int) -> Iterator[tuple[Connection, 
         process.kill()
 
 
-def draw(task: Task, size: int, count: int, seed: int) -> list[Batch]:
-    """Batches of test texts, languages taking turns."""
-    chosen = random.Random(seed)
-    texts = {code: task.read(code, "test")[0] for code in task.languages}
-    return [(code, chosen.sample(texts[code], size))
-            for code in islice(cycle(task.languages), count)]
-
-
 def measure(pipe: Connection, reference: Connection, task: Task, rounds: int
             ) -> dict[str, dict[str, list[float]]]:
     """Batch size -> microseconds of the side and of the reference by round. The first round is to
     warm up."""
     figures: dict[str, dict[str, list[float]]] = {}
+    texts = {code: task.read(code, "test")[0] for code in task.languages}
     for size, count in BATCHES.items():
         taken = []
         for number in range(rounds + 1):
+            batches = measuring.draw(texts, size, count, number)
             for side in (reference, pipe):
-                side.send(draw(task, size, count, number))
+                side.send(batches)
                 taken.append(side.recv())
         figures[str(size)] = {"us": taken[3::2], "reference": taken[2::2]}
     return figures
@@ -195,13 +185,13 @@ def times(side: dict[str, Any], size: int) -> list[float]:
             in zip(side[str(size)]["us"], side[str(size)]["reference"], strict=True)]
 
 
-def points(sides: dict[str, dict[str, Any]], size: int) -> list[tuple[float, float]]:
+def points(sides: dict[str, dict[str, Any]], size: int) -> dict[str, tuple[float, float]]:
     """Microseconds per text and accuracy of each side. The former are the reference's, times a
     side's median share in the same round, so that a busy moment counts for all sides alike."""
     reference = statistics.median(
         figure for side in sides.values() for figure in side[str(size)]["reference"])
-    return [(reference * statistics.median(times(side, size)), side["accuracy"])
-            for side in sides.values()]
+    return {name: (reference * statistics.median(times(side, size)), side["accuracy"])
+            for name, side in sides.items()}
 
 
 def ranked(sides: dict[str, dict[str, Any]]) -> list[str]:
@@ -212,13 +202,14 @@ def ranked(sides: dict[str, dict[str, Any]]) -> list[str]:
 def table(sides: dict[str, dict[str, Any]]) -> Table:
     """Microseconds on the front are bold."""
     found = {size: points(sides, size) for size in BATCHES}
-    fronts = {size: dict(zip(sides, best(found[size]), strict=True)) for size in BATCHES}
+    fronts = {size: dict(zip(sides, best([*found[size].values()]), strict=True))
+              for size in BATCHES}
     rows = []
     for number, name in enumerate(ranked(sides), 1):
         side = sides[name]
         row = [f"{number}  {name}", f"{side['bytes'] / 1e6:,.1f}", f"{side['accuracy']:.2f}"]
         for size in BATCHES:
-            cost = f"{found[size][list(sides).index(name)][0]:,.0f}"
+            cost = f"{found[size][name][0]:,.0f}"
             row += [Best(cost) if fronts[size][name] else cost,
                     measuring.spread(times(side, size))]
         rows.append(tuple(row))
@@ -235,7 +226,7 @@ def budgets(sides: dict[str, dict[str, Any]]) -> Table:
         row = [f"{budget:,}"]
         for size in BATCHES:
             paid = [(accuracy, -cost, name) for name, (cost, accuracy)
-                    in zip(sides, points(sides, size), strict=True) if cost <= budget]
+                    in points(sides, size).items() if cost <= budget]
             row.append("{2}, {0:.2f}".format(*max(paid)) if paid else NONE)
         rows.append(tuple(row))
     return Table("The most accurate side for a budget of CPU microseconds per text",
@@ -249,7 +240,7 @@ def picture(sides: dict[str, dict[str, Any]], to: Path) -> None:
     figure, axes = panels(len(BATCHES), 3.3, 3.4, 2, sharey=True)
     for size, panel in zip(BATCHES, axes, strict=True):
         found = points(sides, size)
-        where = [found[list(sides).index(name)] for name in names]
+        where = [found[name] for name in names]
         panel.set(xscale="log", title=f"Batches of {size}", xlabel="CPU microseconds per text")
         panel.xaxis.set_major_formatter("{x:,.0f}")
         panel.plot(*zip(*sorted(point for point, on in zip(where, best(where), strict=True) if on),

@@ -4,17 +4,21 @@ import argparse
 import json
 import os
 import platform
+import random
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+Batch = tuple[str, list[str]]
+"""A language and texts of it, answered together."""
 
 
 def parser(about: str | None, folder: str = "a folder where `dvc repro` has ended"
@@ -46,6 +50,16 @@ def report(options: argparse.Namespace, text: str, figures: Any) -> None:
         options.out.write_text(json.dumps({"cores": len(os.sched_getaffinity(0)),
                                            "machine": processor(), "found": figures}, indent=1)
                                + "\n", encoding="utf-8")
+
+
+def draw(texts: Mapping[str, Sequence[str]], size: int, count: int, seed: int) -> list[Batch]:
+    """Batches of texts, languages taking turns.
+
+    Args:
+        texts: language -> what to draw from.
+    """
+    chosen = random.Random(seed)
+    return [(code, chosen.sample(texts[code], size)) for code in islice(cycle(texts), count)]
 
 
 def table(title: str, rows: Sequence[dict[str, Any]]) -> str:

@@ -15,7 +15,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import random
 import statistics
 import sys
 import tempfile
@@ -24,14 +23,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import measuring
 import numpy as np
+from measuring import Batch
 from numpy.typing import NDArray
-from serving_sides import Batch, Side, Size, work
+from serving_sides import Side, Size, work
 from serving_tables import tables
 
 from amtss.cli.main import quiet
@@ -148,9 +147,8 @@ def languages(layout: Layout) -> list[str]:
 
 def draw(layout: Layout, size: int, count: int, seed: int) -> list[Batch]:
     """Batches of test texts, languages taking turns."""
-    codes, chosen = languages(layout), random.Random(seed)
-    texts = {code: corpus.load(layout, code).texts("test")[0] for code in codes}
-    return [(code, chosen.sample(texts[code], size)) for code in islice(cycle(codes), count)]
+    return measuring.draw({code: corpus.load(layout, code).texts("test")[0]
+                           for code in languages(layout)}, size, count, seed)
 
 
 def measure(workers: Sequence[Worker], rounds: Sequence[Sequence[Batch]], as_texts: bool

@@ -8,8 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-Batch = tuple[str, list[str]]
-"""A language and texts of it, answered together."""
+from measuring import Batch
 
 
 @dataclass(frozen=True)

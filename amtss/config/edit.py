@@ -45,9 +45,7 @@ def pinned(text: str, params: Params, origin: Onboarding, data: str | None,
             if ALL in (section.get(key) or ()):
                 section[key] = _flow(old)
     document["languages"] = _flow([*old, *(c for c in origin.languages if c not in old)])
-    added: dict[str, Any] = {}
-    if without_labels and like is None:
-        added |= _untuned(params, [*old, *without_labels])
+    added = _untuned(params, [*old, *without_labels]) if without_labels and like is None else {}
     for code in origin.languages:
         if code in without_labels and (like is None or like in params.teachers):
             for scorer in scorers(params, like):

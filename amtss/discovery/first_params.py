@@ -61,11 +61,12 @@ def write(layout: Layout, proposal: Proposal, encoder: str) -> None:
 
 def advice(proposal: Proposal, encoder: str) -> Iterator[str]:
     """What an encoder would be good for, where there is none."""
-    if not encoder:
-        yield ("Pairs need a pretrained encoder, as words alone do not tell how two texts relate."
-               if proposal.data.columns.pair else
-               "A pretrained encoder would be a better teacher than words and their pieces.") + (
-            f" To take one, run this again with `--force --encoder {SUGGESTED}` or a folder.")
+    if encoder:
+        return
+    why = ("Pairs need a pretrained encoder, as words alone do not tell how two texts relate."
+           if proposal.data.columns.pair else
+           "A pretrained encoder would be a better teacher than words and their pieces.")
+    yield f"{why} To take one, run this again with `--force --encoder {SUGGESTED}` or a folder."
 
 
 def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:

@@ -145,10 +145,9 @@ def _languages(place: Path, request: Request, roles: Roles,
             raise DataError(f"--lang: expected a language code such as ko or pt-BR, found "
                             f"{request.language!r}; correct it")
         return {request.language: ""}
-    own = folder.code_of(place.resolve().name)
-    if not roles.language and own:
-        return {own: ""}
     if not roles.language:
+        if own := folder.code_of(place.resolve().name):
+            return {own: ""}
         raise DataError(f"{place}: expected languages in the names of the files, such as "
                         "fr/train.csv, or in a column such as lang, found neither; rename the "
                         "files, or say with --lang which language all texts are in")
