@@ -100,12 +100,15 @@ def one_line(text: str) -> str:
 
 
 def show(table: Table) -> None:
-    """Print the table; where it is too wide for the terminal, its columns go on below."""
+    """Print the table, then its notes; where it is too wide for the terminal, its columns go on
+    below."""
     from rich.console import Console
 
     console = Console(width=terminal.columns())
     for part in parts(table, console.width):
         console.print(rich_table(part))
+    for note in table.notes:
+        terminal.say(one_line(note))
 
 
 def parts(table: Table, width: int) -> list[Table]:
@@ -125,11 +128,10 @@ def parts(table: Table, width: int) -> list[Table]:
         if len(groups[-1]) > 1 and sum(needed[i] for i in (*groups[-1], index)) > width:
             groups.append([0])
         groups[-1].append(index)
-    made = [replace(table, title="", notes=(), header=tuple(table.header[i] for i in group),
+    made = [replace(table, title="", header=tuple(table.header[i] for i in group),
                     rows=tuple(tuple(row[i] for i in group) for row in table.rows))
             for group in groups]
     made[0] = replace(made[0], title=table.title)
-    made[-1] = replace(made[-1], notes=table.notes)
     return made
 
 
@@ -144,14 +146,13 @@ def _header(table: Table) -> list[str]:
 
 
 def rich_table(table: Table) -> RichTable:
-    """The table for the terminal."""
+    """The table for the terminal, without its notes."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=Text(table.title), caption=Text("\n".join(table.notes)),
-                      box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-                      title_justify="left", caption_justify="left")
+    drawn = RichTable(title=Text(table.title), box=box.SIMPLE_HEAD, pad_edge=False,
+                      collapse_padding=True, title_justify="left")
     for index, (name, numeric) in enumerate(zip(_header(table), table.numeric, strict=True)):
         drawn.add_column(Text(name), justify="right" if numeric else "left",
                          no_wrap=numeric or not index)

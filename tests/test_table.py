@@ -177,7 +177,7 @@ def test_columns_that_do_not_fit_go_on_below() -> None:
     one, two = parts(table, 100)
     assert (one.header[:3], two.header) == (("variant", "ar", "en"), (
         "variant", "against adaptive (95%)", "examples seen"))
-    assert (one.title, one.notes, two.title, two.notes) == (table.title, (), "", table.notes)
+    assert (one.title, two.title) == (table.title, "")
     assert parts(table, 150) == [table]
 
 
@@ -187,10 +187,15 @@ def test_no_other_code_draws_tables() -> None:
     assert drawing == ["table.py"]
 
 
-def test_rich_takes_every_text_literally() -> None:
-    out = Console(file=io.StringIO(), width=80)
-    out.print(rich_table(Table("[bold]t[/]", ("a", "[red]b"), (("c", "[i]d"),), ("[u]e",))))
-    text = out.file.getvalue()
+def test_notes_are_as_wide_as_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    note = "Mean over seeds 0; intervals by bootstrap over test examples, paired."
+    show(Table("t", ("a", "b"), (("c", "d"),), (note,)))
+    assert capsys.readouterr().out.endswith(f"\n{note}\n")
+
+
+def test_every_text_is_taken_literally(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Table("[bold]t[/]", ("a", "[red]b"), (("c", "[i]d"),), ("[u]e",)))
+    text = capsys.readouterr().out
     assert [part for part in ("[bold]t[/]", "[red]b", "[i]d", "[u]e") if part not in text] == []
 
 

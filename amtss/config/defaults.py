@@ -3,13 +3,16 @@
 docs/decisions/0019-defaults.md says why.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 STARTS = {"start", "checkpoint", "teacher", "tokenizer"}
 """Keys of `student` by which params.yaml itself says what the student starts from."""
-STATIC = {"layers": 0, "width": 256, "vocabulary": 16_000}
+STATIC = {"layers": 0, "width": 256}
 """Architecture where nothing is pretrained: few texts teach a transformer less than that."""
+PIECES, LEAST = 3_000, 16_000
+"""Its vocabulary: pieces for each language, and in all at least."""
 TOP_K = 3
 """Languages per epoch of Algorithm 1, where there are as many."""
 LAYERS = 4
@@ -44,11 +47,15 @@ def fill_in(values: Any) -> Any:
     return values | {"data": data, "student": student, "distil": distil} | _baseline(values)
 
 
-def _top_k(values: Values) -> Values:
+def _languages(values: Values) -> Sequence[Any]:
+    """`languages`; none where that is malformed."""
     languages = values.get("languages")
-    if not isinstance(languages, tuple | list) or not languages:
-        return {}
-    return {"top_k": min(TOP_K, len(languages))}
+    return languages if isinstance(languages, tuple | list) else ()
+
+
+def _top_k(values: Values) -> Values:
+    count = len(_languages(values))
+    return {"top_k": min(TOP_K, count)} if count else {}
 
 
 def _baseline(values: Values) -> Values:
@@ -61,8 +68,8 @@ def _baseline(values: Values) -> Values:
 
 def _served(values: Values, name: str) -> int:
     """How many of the languages a teacher scores."""
-    teacher, languages = values["teachers"][name], values.get("languages")
-    if not isinstance(teacher, dict) or not isinstance(languages, tuple | list):
+    teacher, languages = values["teachers"][name], _languages(values)
+    if not isinstance(teacher, dict):
         return 0
     codes = teacher.get("scores") or teacher.get("languages") or ()
     codes = (codes,) if isinstance(codes, str) else codes
@@ -93,7 +100,8 @@ def _start(values: Values, student: Values) -> Values:
     """What `student` starts from and the settings that go with it; those of its own come first."""
     name = _pretrained(values)
     if name is None:
-        return {"architecture": STATIC}
+        pieces = max(LEAST, PIECES * len(_languages(values)))
+        return {"architecture": STATIC | {"vocabulary": pieces}}
     teacher = values["teachers"][name]
     source = ({key: teacher[key] for key in ("checkpoint", "revision") if teacher.get(key)}
               if teacher.get("kind") == "probe" else {"teacher": name})
@@ -107,13 +115,15 @@ def _start(values: Values, student: Values) -> Values:
 def _pretrained(values: Values) -> str | None:
     """The teacher with a checkpoint that serves the most languages, the first of several; None
     where none serves more than half of them."""
-    teachers, languages = values.get("teachers"), values.get("languages")
-    if not isinstance(teachers, dict) or not isinstance(languages, tuple | list):
+    teachers = values.get("teachers")
+    if not isinstance(teachers, dict):
         return None
     names = [name for name, teacher in teachers.items()
              if isinstance(teacher, dict) and teacher.get("checkpoint")]
     name = max(names, key=partial(_served, values), default=None)
-    return name if name is not None and 2 * _served(values, name) > len(languages) else None
+    if name is None or 2 * _served(values, name) <= len(_languages(values)):
+        return None
+    return name
 
 
 def _learning_rate(student: Values) -> float:

@@ -163,8 +163,9 @@ class Distil(Section):
     """Epsilon (line 12), in points of validation accuracy: training stops once the student is
     less than this far behind its teachers in every language. Null never stops early."""
     max_epochs: Count | None = None
-    """M, the largest number of epochs (line 3); null for 8, and for up to 30 where rows are so few
-    that 8 make less than 800 steps."""
+    """M, the largest number of epochs (line 3). Null for 8; for more where there are so many
+    languages that 8 epochs learn each of them less than five times; and for up to 30 where rows are
+    so few that 8 make less than 800 steps."""
     batch_size: Count = 64
     """Examples per step of the optimiser, over all processes together."""
     accumulate: Count = 1
@@ -182,11 +183,13 @@ class Distil(Section):
     seed: Seed = 0
     """Seed of new weights, dropout and the choice and order of rows."""
 
-    def epochs(self, rows: int) -> int:
-        """M for that many training rows: `max_epochs`, or what is said there of null."""
+    def epochs(self, rows: int, languages: int) -> int:
+        """M for that many training rows, of so many languages: `max_epochs`, or what is said there
+        of null."""
         if self.max_epochs is not None:
             return self.max_epochs
-        return min(max(8, ceil(800 / ceil(rows / self.batch_size))), 30)
+        five_times = 1 + ceil(4 * languages / self.top_k)  # the first epoch learns all of them
+        return max(8, five_times, min(30, ceil(800 / ceil(rows / self.batch_size))))
 
 
 class Baseline(Section):

@@ -20,8 +20,11 @@ from amtss.temporary import temporary_folder
 
 PLAIN = re.compile(r"[A-Za-z./][\w./-]*")
 SUGGESTED = "intfloat/multilingual-e5-small"
-FEW = 5_000
-"""Training rows of all languages below which a frozen encoder teaches more than a tuned one."""
+FEW, MANY = 500, 20_000
+"""Training rows of all languages from which on a tuned encoder teaches more than a frozen one, and
+from which on the frozen one adds nothing to it."""
+EXAMPLES = 35_000
+"""Training examples that tune an encoder: 10 epochs of 3,500 rows, 2 of 17,500."""
 
 
 def check(layout: Layout, place: Path, encoder: str, force: bool) -> None:
@@ -125,22 +128,25 @@ def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
     tuned = encoder and rows >= FEW
     if tuned:
         yield "teaching:"
-        yield _commented(f"  epochs: {2 if rows >= 50_000 else 5}",
-                         "# at most: the best is kept")
-        yield "  batch_size: 64"
+        epochs = min(max(2, ceil(EXAMPLES / rows)), 20)
+        yield f"  epochs: {epochs}"
+        yield _commented(f"  patience: {epochs}", "# all of them: the rate falls to the end")
+        yield f"  batch_size: {64 if rows >= MANY else 32}"
         yield "  learning_rate: 2.0e-4"
         yield _commented("  freeze: embeddings", "# a CPU's step costs a sixth less")
         yield ""
     yield "teachers:"
     yield _commented("  words: {kind: linear, languages: [all]}",
                      "# words and their pieces: seconds")
+    checkpoint = f"languages: [all], checkpoint: {_flow(encoder)}"
     if tuned:
-        yield f"  encoder: {{languages: [all], checkpoint: {_flow(encoder)}, pooling: mean}}"
-    elif encoder:
+        yield f"  encoder: {{{checkpoint}, pooling: mean}}"
+    if encoder and not (tuned and (rows >= MANY or proposal.data.columns.pair)):
         prefix = ', prefix: "query: "' if "e5" in Path(encoder).name.lower() else ""
-        yield "  encoder:                   # frozen, under a regression: best where rows are few"
-        yield f"    {{kind: probe, languages: [all], checkpoint: {_flow(encoder)}{prefix}}}"
-    else:
+        yield (f"  {'frozen' if tuned else 'encoder'}:".ljust(29)
+               + "# as it is, under a regression: it errs differently")
+        yield f"    {{kind: probe, {checkpoint}{prefix}}}"
+    if not encoder:
         yield "  # A pretrained encoder, of the hub or in a folder, is a better teacher, and the"
         yield "  # student then starts from it. To get one:"
         yield f"  # amtss init {one_line(proposal.data.path)} --force --encoder {SUGGESTED}"

@@ -41,7 +41,8 @@ def distil(params: Params, layout: Layout, on_epoch: OnEpoch) -> None:
     learner, progress, teachers = lesson.learner, lesson.progress, lesson.teachers
     if settings.kd_weight and not settings.labels_only:
         check_teachers(params, teachers)
-    state, epochs = _state(params, lesson), settings.epochs(len(lesson.train.labels))
+    state = _state(params, lesson)
+    epochs = settings.epochs(len(lesson.train.labels), len(languages))
     for epoch in range(progress.epoch + 1, epochs + 1):                            # line 3
         if state.finished:                                                         # line 13
             break

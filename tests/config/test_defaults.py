@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from amtss.config.schema import Architecture, Params, Student
+from amtss.config.schema import Architecture, Distil, Params, Student
 
 E5 = {"kind": "probe", "checkpoint": "intfloat/e5", "languages": ("all",)}
 """A frozen pretrained encoder of all languages."""
@@ -56,6 +56,12 @@ class TestStart:
             assert (student.start, student.architecture.layers) == ("random", 0)
             assert (student.vocabulary, student.pooling) == ("full", None)
 
+    @pytest.mark.parametrize(("count", "pieces"), [(1, 16_000), (5, 16_000), (8, 24_000)])
+    def test_more_languages_have_more_pieces(self, count: int, pieces: int) -> None:
+        codes = ("ar", "en", "es", "fr", "ko", "pl", "pt", "ru")[:count]
+        values = {"languages": codes, "teachers": {"linear": LINEAR}}
+        assert Params.model_validate(values).student.architecture.vocabulary == pieces
+
     @pytest.mark.parametrize("own", [
         {"start": "random"}, {"tokenizer": "hub/other"},
         {"checkpoint": "hub/other", "start": "pca", "pooling": "first"},
@@ -98,7 +104,7 @@ class TestLanguages:
     @pytest.mark.parametrize(("codes", "count"), [
         (("en",), 1), (("en", "fr"), 2), (("en", "fr", "ru", "es"), 3)])
     def test_no_more_are_selected_than_there_are(self, codes: tuple[str, ...], count: int) -> None:
-        values = {"languages": codes, "teachers": {"linear": LINEAR}}
+        values = {"languages": tuple(codes), "teachers": {"linear": LINEAR}}
         assert Params.model_validate(values).distil.top_k == count
 
     def test_the_baseline_s_teacher_is_that_of_most_languages(self) -> None:
@@ -113,10 +119,16 @@ class TestEpochs:
     @pytest.mark.parametrize(("rows", "epochs"), [
         (57_000, 8), (6400, 8), (3500, 15), (1000, 30), (1, 30)])
     def test_few_rows_have_more(self, rows: int, epochs: int) -> None:
-        assert params_of(distil={"batch_size": 64}).distil.epochs(rows) == epochs
+        assert params_of(distil={"batch_size": 64}).distil.epochs(rows, 3) == epochs
+
+    @pytest.mark.parametrize(("languages", "top_k", "epochs"), [
+        (5, 3, 8), (8, 3, 12), (20, 3, 28), (20, 20, 8), (1, 1, 8)])
+    def test_each_language_is_learnt_five_times(self, languages: int, top_k: int,
+                                                epochs: int) -> None:
+        assert Distil(top_k=top_k).epochs(57_000, languages) == epochs
 
     def test_of_params_yaml(self) -> None:
-        assert params_of(distil={"max_epochs": 3}).distil.epochs(1) == 3
+        assert params_of(distil={"max_epochs": 3}).distil.epochs(1, 20) == 3
 
 
 @pytest.mark.parametrize(("changed", "key"), [

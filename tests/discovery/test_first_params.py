@@ -36,16 +36,21 @@ def test_from_a_folder_to_a_corpus(project: Project, capfd: pytest.CaptureFixtur
         "off for it, by label" for split, rows in (("test", 5), ("validation", 5))]
 
 
-@pytest.mark.parametrize(("rows", "kind"), [(40, "probe"), (7_000, "transformer")])
-def test_an_encoder_is_a_teacher_that_fits_the_size(project: Project, rows: int, kind: str) -> None:
+@pytest.mark.parametrize(("rows", "kinds", "epochs"), [
+    (40, {"encoder": "probe"}, 8), (700, {"encoder": "transformer", "frozen": "probe"}, 20),
+    (7_000, {"encoder": "transformer", "frozen": "probe"}, 7),
+    (26_000, {"encoder": "transformer"}, 2)])
+def test_an_encoder_is_a_teacher_that_fits_the_size(
+        project: Project, rows: int, kinds: dict[str, str], epochs: int) -> None:
     (project.root / "e5").mkdir()
     project.rows("data/mine/fr/train.jsonl", [
         {"text": f"text {number}", "label": "ab"[number % 2]} for number in range(rows)])
     assert run("init", "data/mine", "--encoder", "e5") == 0
     params = load_params(project.root / "params.yaml")
     assert {name: teacher.kind for name, teacher in params.teachers.items()} == {
-        "words": "linear", "encoder": kind}
+        "words": "linear", **kinds}
     assert (params.student.start, params.baseline.teacher) == ("layers", "encoder")
+    assert params.teaching.epochs == epochs
     assert params.teaching.max_length is None  # it follows from the texts
     text = (project.root / "params.yaml").read_text()
     assert re.search(r"# Texts have up to \d+ tokens, roughly; without a max_length here", text)
