@@ -14,6 +14,7 @@ from amtss.data.presence import CUT
 from amtss.discovery.proposal import Proposal
 from amtss.errors import ParamsError
 from amtss.files import write_text
+from amtss.models.checkpoint import configuration
 from amtss.paths import Layout
 from amtss.table import one_line
 from amtss.temporary import temporary_folder
@@ -23,6 +24,8 @@ SUGGESTED = "intfloat/multilingual-e5-small"
 FEW, MANY = 500, 20_000
 """Training rows of all languages from which on a tuned encoder teaches more than a frozen one, and
 from which on the frozen one adds nothing to it."""
+LAYERS, DEEP = 4, 8
+"""Layers of a student that starts from an encoder, and those where rows are fewer than `MANY`."""
 EXAMPLES = 35_000
 """Training examples that tune an encoder: 10 epochs of 3,500 rows, 2 of 17,500."""
 
@@ -53,7 +56,7 @@ def write(layout: Layout, proposal: Proposal, encoder: str) -> None:
     Args:
         encoder: hub id or folder of a pretrained encoder for a teacher; empty for none.
     """
-    lines = [*_head(layout, proposal), *_data(proposal), *_teachers(proposal, encoder),
+    lines = [*_head(layout, proposal), *_data(proposal, encoder), *_teachers(proposal, encoder),
              *_student(proposal, encoder), *_promotion(proposal)]
     text = "\n".join(line.rstrip() for line in lines) + "\n"
     with temporary_folder(layout.artifacts, "init") as folder:
@@ -73,12 +76,12 @@ def advice(proposal: Proposal, encoder: str) -> Iterator[str]:
 
 
 def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
-    rows = f"{sum(size['train'] for size in proposal.sizes.values()):,}"
+    rows = f"{proposal.training_rows:,}"
     yield f"# Written by `amtss init {one_line(proposal.data.path)}`."
     yield (f"# Languages: {len(proposal.rows)}. Labels: {len(proposal.labels)}. Training rows: "
            f"{rows}.")
     yield "# docs/params.md explains every key; what is not here has a default."
-    yield f"project: {_project(layout, proposal)}"
+    yield f"project: {_flow(_project(layout, proposal))}"
     yield f"languages: {_flow([*proposal.rows])}"
     yield ""
 
@@ -93,7 +96,7 @@ def _project(layout: Layout, proposal: Proposal) -> str:
     return re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") or "mine"
 
 
-def _data(proposal: Proposal) -> Iterator[str]:
+def _data(proposal: Proposal, encoder: str) -> Iterator[str]:
     data = proposal.data
     yield "data:"
     yield f"  source: {data.source}"
@@ -114,6 +117,8 @@ def _data(proposal: Proposal) -> Iterator[str]:
         cut = any(set(CUT) - rows.keys() for rows in proposal.rows.values())
         yield _commented(f"  splits: {_flow(splits)}", "# what is missing is cut off train" if cut
                          else "")
+    if encoder and proposal.training_rows < MANY:
+        yield _commented("  mixed: 5000", "# with texts made of others, a language has as many")
     yield _commented("  seed: 0", "# of the rows that are cut off train, and of mixed texts")
     yield ""
     if proposal.characters > 2000:
@@ -124,7 +129,7 @@ def _data(proposal: Proposal) -> Iterator[str]:
 
 
 def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
-    rows = sum(size["train"] for size in proposal.sizes.values())
+    rows = proposal.training_rows
     tuned = encoder and rows >= FEW
     if tuned:
         yield "teaching:"
@@ -158,8 +163,14 @@ def _student(proposal: Proposal, encoder: str) -> Iterator[str]:
            else "# The student has no layers, as nothing is pretrained.")
     yield (f"# Texts have up to {proposal.tokens} tokens, roughly; without a max_length here the "
            "stages count them.")
-    if len(proposal.rows) > 1:
+    if encoder or len(proposal.rows) > 1:
         yield "student:"
+    if encoder:
+        wanted = LAYERS if proposal.training_rows >= MANY else DEEP
+        found = configuration(encoder, "name another encoder").num_hidden_layers
+        yield _commented(f"  layers: [{', '.join(map(str, range(min(wanted, found))))}]",
+                         "# of the encoder; four answer twice as fast as eight")
+    if len(proposal.rows) > 1:
         yield _commented("  heads: residual", "# one for all languages, and a difference for each")
     yield ""
     yield "baseline:"

@@ -68,6 +68,11 @@ class Proposal:
             made[code] = rows | cut | {"train": rows["train"] - sum(cut.values())}
         return made
 
+    @property
+    def training_rows(self) -> int:
+        """Of all languages."""
+        return sum(size["train"] for size in self.sizes.values())
+
 
 def propose(request: Request) -> Proposal:
     """Look at a folder, and read all of its data set as the pipeline will.

@@ -18,7 +18,7 @@ from amtss import records
 from amtss.config.schema import Params, Student, TransformerTeacher
 from amtss.data import corpus
 from amtss.data.corpus import Corpus
-from amtss.errors import CheckpointError, first_line
+from amtss.errors import CheckpointError
 from amtss.files import read_json, replacing, seal, verify, write_json
 from amtss.models import checkpoint
 from amtss.paths import Layout
@@ -216,16 +216,9 @@ def _config(settings: Student, source: str) -> "PreTrainedConfig":
     Raises:
         CheckpointError: it cannot be read, or is not of BERT's family.
     """
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
 
-    from amtss.models import classifier  # noqa: F401, it registers the mean-pooled one
-
-    try:
-        config = AutoConfig.from_pretrained(source, revision=settings.revision or "main")
-        config = getattr(config, "encoder", config)  # of a mean-pooled teacher
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{source}: expected a checkpoint, found: "
-                              f"{first_line(error)}; {_fix(settings)}") from error
+    config = checkpoint.configuration(source, _fix(settings), settings.revision)
     try:
         with torch.device("meta"):
             AutoModel.from_config(config, add_pooling_layer=False)
@@ -233,7 +226,7 @@ def _config(settings: Student, source: str) -> "PreTrainedConfig":
         raise CheckpointError(f"{source}: expected an encoder of BERT's family (BERT, RoBERTa, "
                               f"XLM-R, CamemBERT), found {config.model_type}; "
                               f"{_fix(settings)}") from error
-    return cast("PreTrainedConfig", config)
+    return config
 
 
 def _readable(settings: Student) -> str:

@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -36,13 +37,18 @@ def test_from_a_folder_to_a_corpus(project: Project, capfd: pytest.CaptureFixtur
         "off for it, by label" for split, rows in (("test", 5), ("validation", 5))]
 
 
-@pytest.mark.parametrize(("rows", "kinds", "epochs"), [
-    (40, {"encoder": "probe"}, 8), (700, {"encoder": "transformer", "frozen": "probe"}, 20),
-    (7_000, {"encoder": "transformer", "frozen": "probe"}, 7),
-    (26_000, {"encoder": "transformer"}, 2)])
+def write_encoder(project: Project, layers: int) -> None:
+    """What `amtss init` reads of a checkpoint in the folder `e5`."""
+    project.write("e5/config.json", json.dumps({"model_type": "bert", "num_hidden_layers": layers}))
+
+
+@pytest.mark.parametrize(("rows", "kinds", "epochs", "layers"), [
+    (40, {"encoder": "probe"}, 8, 8), (700, {"encoder": "transformer", "frozen": "probe"}, 20, 8),
+    (7_000, {"encoder": "transformer", "frozen": "probe"}, 7, 8),
+    (26_000, {"encoder": "transformer"}, 2, 4)])
 def test_an_encoder_is_a_teacher_that_fits_the_size(
-        project: Project, rows: int, kinds: dict[str, str], epochs: int) -> None:
-    (project.root / "e5").mkdir()
+        project: Project, rows: int, kinds: dict[str, str], epochs: int, layers: int) -> None:
+    write_encoder(project, 12)
     project.rows("data/mine/fr/train.jsonl", [
         {"text": f"text {number}", "label": "ab"[number % 2]} for number in range(rows)])
     assert run("init", "data/mine", "--encoder", "e5") == 0
@@ -51,9 +57,24 @@ def test_an_encoder_is_a_teacher_that_fits_the_size(
         "words": "linear", **kinds}
     assert (params.student.start, params.baseline.teacher) == ("layers", "encoder")
     assert params.teaching.epochs == epochs
+    assert params.student.layers == tuple(range(layers))
     assert params.teaching.max_length is None  # it follows from the texts
     text = (project.root / "params.yaml").read_text()
     assert re.search(r"# Texts have up to \d+ tokens, roughly; without a max_length here", text)
+
+
+def test_a_student_has_no_more_layers_than_the_encoder(project: Project) -> None:
+    write_encoder(project, 3)
+    assert run("init", "data/mine", "--encoder", "e5") == 0
+    assert load_params(project.root / "params.yaml").student.layers == (0, 1, 2)
+
+
+def test_an_encoder_without_a_configuration(project: Project,
+                                            capfd: pytest.CaptureFixture[str]) -> None:
+    (project.root / "e5").mkdir()
+    assert run("init", "data/mine", "--encoder", "e5") == 1
+    assert "amtss: e5: expected a checkpoint, found: " in unfolded(capfd.readouterr().err)
+    assert not (project.root / "params.yaml").exists()
 
 
 @pytest.mark.parametrize(("rows", "rules"), [(24, (5.0, 5.0, 8.0)), (320, (1.6, 3.2, 4.6))])
@@ -90,6 +111,13 @@ def test_odd_names_are_quoted(project: Project) -> None:
     assert params.data.columns.text == ("a: text",)
     assert params.data.columns.label == ('the "label"',)
     assert (params.project, params.validation.max_characters) == ("my-1", 3000)
+
+
+@pytest.mark.parametrize("name", ["2026", "1e3", "null", "no"])
+def test_a_folder_s_name_that_yaml_would_take_for_a_value(project: Project, name: str) -> None:
+    project.rows(f"data/{name}/fr/train.jsonl", examples("fr", "train"))
+    assert run("init", f"data/{name}") == 0
+    assert load_params(project.root / "params.yaml").project == name
 
 
 def test_settings_of_the_users_own_stay(project: Project,
