@@ -121,4 +121,6 @@ def max_epochs(params: Params, target: str) -> int:
     if stage == "teach":
         return params.most_epochs(name)
     # A task does not know the rows, and few rows may have more epochs than many.
-    return params.schedule.epochs(rows=1) if stage in ("distil", "baseline") else 0
+    if stage not in ("distil", "baseline"):
+        return 0
+    return params.schedule.epochs(rows=1, languages=len(params.languages))

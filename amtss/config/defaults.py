@@ -120,7 +120,7 @@ def _pretrained(values: Values) -> str | None:
         return None
     names = [name for name, teacher in teachers.items()
              if isinstance(teacher, dict) and teacher.get("checkpoint")]
-    name = max(names, key=partial(_served, values), default=None)
+    name: str | None = max(names, key=partial(_served, values), default=None)
     if name is None or 2 * _served(values, name) <= len(_languages(values)):
         return None
     return name
