@@ -25,7 +25,8 @@ FEW, MANY = 500, 20_000
 """Training rows of all languages from which on a tuned encoder teaches more than a frozen one, and
 from which on the frozen one adds nothing to it."""
 LAYERS, DEEP = 4, 8
-"""Layers of a student that starts from an encoder, and those where rows are fewer than `MANY`."""
+"""Layers of a student that starts from an encoder; and those for pairs, and for less than `MANY`
+rows."""
 EXAMPLES = 35_000
 """Training examples that tune an encoder: 10 epochs of 3,500 rows, 2 of 17,500."""
 
@@ -166,7 +167,8 @@ def _student(proposal: Proposal, encoder: str) -> Iterator[str]:
     if encoder or len(proposal.rows) > 1:
         yield "student:"
     if encoder:
-        wanted = LAYERS if proposal.training_rows >= MANY else DEEP
+        easy = proposal.training_rows >= MANY and not proposal.data.columns.pair
+        wanted = LAYERS if easy else DEEP
         found = configuration(encoder, "name another encoder").num_hidden_layers
         yield _commented(f"  layers: [{', '.join(map(str, range(min(wanted, found))))}]",
                          "# of the encoder; four answer twice as fast as eight")

@@ -69,6 +69,18 @@ def test_a_student_has_no_more_layers_than_the_encoder(project: Project) -> None
     assert load_params(project.root / "params.yaml").student.layers == (0, 1, 2)
 
 
+def test_pairs_have_deep_students_and_no_frozen_teacher(project: Project) -> None:
+    write_encoder(project, 12)
+    for code in WORDS:
+        project.rows(f"data/mine/{code}/train.jsonl", [
+            {"text": f"text {number}", "pair": f"other {number}", "label": "ab"[number % 2]}
+            for number in range(700)])
+    assert run("init", "data/mine", "--pair", "pair", "--encoder", "e5") == 0
+    params = load_params(project.root / "params.yaml")
+    assert list(params.teachers) == ["words", "encoder"]
+    assert params.student.layers == (0, 1, 2, 3, 4, 5, 6, 7)
+
+
 def test_an_encoder_without_a_configuration(project: Project,
                                             capfd: pytest.CaptureFixture[str]) -> None:
     (project.root / "e5").mkdir()
