@@ -74,7 +74,7 @@ def test_pairs_have_deep_students_and_no_frozen_teacher(project: Project) -> Non
     for code in WORDS:
         project.rows(f"data/mine/{code}/train.jsonl", [
             {"text": f"text {number}", "pair": f"other {number}", "label": "ab"[number % 2]}
-            for number in range(700)])
+            for number in range(10_000)])
     assert run("init", "data/mine", "--pair", "pair", "--encoder", "e5") == 0
     params = load_params(project.root / "params.yaml")
     assert list(params.teachers) == ["words", "encoder"]
