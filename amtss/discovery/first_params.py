@@ -119,7 +119,7 @@ def _data(proposal: Proposal, encoder: str) -> Iterator[str]:
         yield _commented(f"  splits: {_flow(splits)}", "# what is missing is cut off train" if cut
                          else "")
     if encoder and proposal.training_rows < MANY:
-        yield _commented("  mixed: 5000", "# with texts made of others, a language has as many")
+        yield _commented("  mixed: 5000", "# texts a language: fewer are filled up with mixed ones")
     yield _commented("  seed: 0", "# of the rows that are cut off train, and of mixed texts")
     yield ""
     if proposal.characters > 2000:
