@@ -28,7 +28,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "first-state": ("student.pooling=first",),
 }
 """Name -> the settings that differ from params.yaml; `adaptive` is params.yaml itself."""
-MIXINGS = {name: (f"distil.mixing={name}",) for name in ("arithmetic", "geometric", "stacked")}
+MIXINGS = {name: (f"distil.mixing={name}",) for name in ("arithmetic", "geometric")}
 """Of several teachers."""
 _PCA = ("student.start=pca", "student.teacher={teacher}", "student.checkpoint=null",
         "student.tokenizer=null", "student.revision=null", "student.layers=null")

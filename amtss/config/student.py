@@ -139,11 +139,9 @@ class Distil(Section):
     the best of those fine-tuned on the fewest languages. `uniform`: all alike. `likelihood`: the
     mixture under which the validation labels are most likely. `boosted`: the same, refitted after
     every epoch with each example weighted by the student's loss on it."""
-    mixing: Literal["arithmetic", "geometric", "stacked"] = "geometric"
+    mixing: Literal["arithmetic", "geometric"] = "geometric"
     """How the teachers' probabilities become soft targets. `arithmetic`: their mean weighted by W
-    (Equation 4). `geometric`: their normalised geometric mean weighted by W. `stacked`: a
-    multinomial regression on their log-probabilities for each language, fitted on validation rows
-    and drawn to the geometric mean: W is what it starts from, not what it arrives at."""
+    (Equation 4). `geometric`: their normalised geometric mean weighted by W."""
     kd_weight: NotNegative = 2.0
     """Lambda of Equation 7: the weight of the distillation term beside the cross-entropy."""
     labels_only: bool = False

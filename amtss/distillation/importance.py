@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.logits.mixing import LOG_LINEAR, cross_entropy
+from amtss.logits.mixing import LOG_LINEAR
 from amtss.logits.pool import LanguagePool, Pool, Weights
 from amtss.logits.softmax import Array
 
@@ -153,3 +153,21 @@ def update(weights: Weights, teachers: Pool, strategy: str,
            losses: Mapping[str, Array]) -> Weights:
     """Line 6 of Algorithm 1: W after an epoch; a strategy that ignores the losses keeps it."""
     return fit(teachers, strategy, losses) if strategy in BY_LOSSES else weights
+
+
+def cross_entropy(scores: Array, gold: NDArray[np.int64], share: Array) -> tuple[float, Array]:
+    """Mean cross-entropy of the softmax of `scores`, in nats, and its gradient.
+
+    Args:
+        scores: *Shape:* (N, C)
+        share: of each example in the mean. *Shape:* (N,)
+
+    Returns: the mean, and its derivative by `scores`. *Shape:* (N, C)
+    """
+    rows = np.arange(len(gold))
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    exponent = np.exp(shifted)
+    total = exponent.sum(axis=1, keepdims=True)
+    residual = exponent / total
+    residual[rows, gold] -= 1.0
+    return float(share @ (np.log(total[:, 0]) - shifted[rows, gold])), share[:, None] * residual

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from amtss.config.schema import Params
 from amtss.data.corpus import Corpus
 from amtss.logits import cache as logits_cache
-from amtss.logits.mixing import MIXINGS, Validation
+from amtss.logits.mixing import MIXINGS
 from amtss.logits.softmax import Array, softmax
 from amtss.paths import Layout
 
@@ -42,18 +42,13 @@ class LanguagePool:
                      temperature: float = 1.0) -> Array:
         """Equation 4, or the pool's other mixing, on a split.
 
-        Without labels to fit it on, `stacked` is the geometric mean.
-
         Args:
             column: this language's column of W, by teacher.
 
         Returns: *Shape:* (N, C)
         """
         weights = np.array([column[name] for name in self.teachers])
-        validation = Validation(self.logits["validation"], self.gold)
-        fitted = self.mixing == "stacked" and not self.labelled
-        mix = MIXINGS["geometric" if fitted else self.mixing]
-        return mix(self.logits[split], weights, temperature, validation)
+        return MIXINGS[self.mixing](self.logits[split], weights, temperature)
 
     def with_stand_ins(self, column: Mapping[str, float]) -> "LanguagePool":
         """The same, with the mixture's answers where validation has no labels, so that a student's

@@ -7,52 +7,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
 
 from amtss.config.schema import Distil
-from amtss.distillation.importance import log_linear
 from amtss.logits import mixing
-from amtss.logits.mixing import MIXINGS, Validation
+from amtss.logits.mixing import MIXINGS
 from amtss.logits.softmax import Array, softmax
 
-ROWS, HELD_OUT, CLASSES = 5, 12, 4
+ROWS, CLASSES = 5, 4
 temperatures = st.sampled_from([0.5, 1.0, 4.0])
 every_mixing = pytest.mark.parametrize("name", MIXINGS)
 
 
 class Case:
-    """Teachers' logits, a column of W, and validation rows."""
+    """Teachers' logits and a column of W."""
 
-    def __init__(self, logits: Array, held_out: Array, gold: NDArray[np.int64],
-                 weights: Array) -> None:
+    def __init__(self, logits: Array, weights: Array) -> None:
         self.logits, self.weights = logits, weights
-        self.validation = Validation(held_out, gold)
 
     def mix(self, name: str, temperature: float = 1.0, weights: Array | None = None) -> Array:
         column = self.weights if weights is None else weights
-        return MIXINGS[name](self.logits, column, temperature, self.validation)
+        return MIXINGS[name](self.logits, column, temperature)
 
     def of(self, teachers: list[int]) -> "Case":
         """The same with some teachers, or with all in another order."""
         weights = self.weights[teachers]
-        return Case(self.logits[teachers], self.validation.logits[teachers], self.validation.gold,
-                    weights / weights.sum())
+        return Case(self.logits[teachers], weights / weights.sum())
 
 
 @st.composite
 def cases(draw: Any, teachers: int | None = None) -> Case:
     count = draw(st.integers(1, 4)) if teachers is None else teachers
-    finite = st.floats(-30, 30)
     weights = draw(arrays(np.float64, count, elements=st.floats(0.01, 1)))
-    return Case(draw(arrays(np.float64, (count, ROWS, CLASSES), elements=finite)),
-                draw(arrays(np.float64, (count, HELD_OUT, CLASSES), elements=finite)),
-                draw(arrays(np.int64, HELD_OUT, elements=st.integers(0, CLASSES - 1))),
+    return Case(draw(arrays(np.float64, (count, ROWS, CLASSES), elements=st.floats(-30, 30))),
                 weights / weights.sum())
-
-
-def entropy(probabilities: Array, gold: NDArray[np.int64]) -> float:
-    """Cross-entropy in nats."""
-    return -float(np.log(probabilities[np.arange(len(gold)), gold]).mean())
 
 
 def test_the_table_has_what_params_yaml_may_name() -> None:
@@ -94,17 +81,14 @@ class TestEvery:
     @given(cases())
     def test_a_teacher_of_weight_0_does_not_matter(self, name: str, case: Case) -> None:
         teachers = len(case.weights)
-        more = Case(np.concatenate([case.logits, -case.logits[:1]]),
-                    np.concatenate([case.validation.logits, -case.validation.logits[:1]]),
-                    case.validation.gold, np.append(case.weights, 0.0))
+        more = Case(np.concatenate([case.logits, -case.logits[:1]]), np.append(case.weights, 0.0))
         np.testing.assert_allclose(more.mix(name), case.of([*range(teachers)]).mix(name),
                                    atol=1e-9)
 
     @given(cases(), st.floats(-50, 50))
     def test_a_constant_in_a_teachers_logits_does_not_matter(self, name: str, case: Case,
                                                              constant: float) -> None:
-        moved = Case(case.logits + constant, case.validation.logits + constant,
-                     case.validation.gold, case.weights)
+        moved = Case(case.logits + constant, case.weights)
         np.testing.assert_allclose(moved.mix(name), case.mix(name), atol=1e-3)
 
 
@@ -140,49 +124,3 @@ class TestGeometric:
         assert mixing.geometric(logits, np.array([0.5, 0.5]), 1.0).argmax() == 1
         assert mixing.geometric(logits, np.array([0.5, 0.5]), 1.0)[0, 0] < 1e-3
         assert mixing.arithmetic(logits, np.array([0.5, 0.5]), 1.0)[0, 0] == pytest.approx(0.25)
-
-
-class TestStacked:
-    @given(cases())
-    def test_by_likelihood_is_no_worse_on_validation_than_any_teacher(self, case: Case) -> None:
-        logits, gold = case.validation
-        weights = log_linear(logits, gold)
-        mixture = mixing.stacked(logits, weights, 1.0, case.validation)
-        for teacher in logits:
-            assert entropy(mixture, gold) <= entropy(softmax(teacher), gold) + 1e-3
-        assert (mixing.regress(case.validation, weights)[0] >= 0).all()
-
-    @given(cases())
-    def test_is_no_worse_on_validation_than_the_geometric_mean(self, case: Case) -> None:
-        held_out = Case(case.validation.logits, case.validation.logits, case.validation.gold,
-                        case.weights)
-        gold = case.validation.gold
-        assert entropy(held_out.mix("stacked"), gold) <= entropy(
-            held_out.mix("geometric"), gold) + 1e-9
-
-    @pytest.mark.parametrize(("rows", "least"), [(60, 0.05), (6000, 1.0)])
-    def test_finds_a_bias_the_better_the_more_rows_there_are(self, rows: int,
-                                                             least: float) -> None:
-        draw = np.random.default_rng(0)
-        gold = draw.integers(0, 3, rows)
-        # Both teachers know half of the truth, and both think too little of class 2.
-        logits = np.eye(3)[gold] * 2.0 + draw.normal(size=(2, rows, 3)) - [0.0, 0.0, 1.5]
-        weights = np.array([0.5, 0.5])
-        scales, bias = mixing.regress(Validation(logits, gold), weights)
-        assert bias[2] - bias[:2].mean() > least
-        assert scales.sum() > 1.0  # two who agree may be surer than each
-        assert scales[0] == pytest.approx(scales[1], abs=0.25)
-
-    def test_few_rows_hardly_move_it(self) -> None:
-        draw = np.random.default_rng(1)
-        logits, gold = draw.normal(size=(2, 3, 3)), np.array([0, 1, 1])
-        scales, bias = mixing.regress(Validation(logits, gold), np.array([0.4, 0.6]))
-        assert scales == pytest.approx([0.4, 0.6], abs=0.2)
-        assert np.abs(bias).max() < 0.2
-
-    def test_a_class_without_validation_rows_is_not_ruled_out(self) -> None:
-        draw = np.random.default_rng(2)
-        gold = draw.integers(0, 2, 400)
-        logits = np.eye(3)[gold] * 2.0 + draw.normal(size=(2, 400, 3))
-        bias = mixing.regress(Validation(logits, gold), np.array([0.5, 0.5]))[1]
-        assert -2.0 < bias[2] < 0.0

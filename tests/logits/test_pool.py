@@ -10,7 +10,7 @@ from amtss.errors import AmtssError, CacheError
 from amtss.logits import cache as logits_cache
 from amtss.logits import pool
 from amtss.logits.cache import Logits
-from amtss.logits.mixing import MIXINGS, Validation
+from amtss.logits.mixing import MIXINGS
 from amtss.logits.pool import LanguagePool, Pool
 from amtss.logits.softmax import softmax
 
@@ -94,11 +94,10 @@ class TestSoftTargets:
     def test_are_of_the_mixing_in_params_yaml(self, tmp_path: Path, name: str) -> None:
         project = scored(tmp_path, distil={"mixing": name})
         members, weights = loaded(project)["ru"], np.array([0.25, 0.75])
-        validation = Validation(members.logits["validation"], project.gold("ru", "validation"))
         for split in ("train", "unlabelled", "validation", "test"):
             np.testing.assert_array_equal(
                 members.soft_targets(split, {"ru": 0.25, "multilingual": 0.75}, 2.0),
-                MIXINGS[name](members.logits[split], weights, 2.0, validation))
+                MIXINGS[name](members.logits[split], weights, 2.0))
 
 
 class TestGoldProbabilities:
@@ -112,10 +111,10 @@ class TestGoldProbabilities:
 class TestStandIns:
     COLUMN = {"a": 0.3, "b": 0.7}  # noqa: RUF012
 
-    def members(self, labelled: bool, mixing: str = "geometric") -> LanguagePool:
+    def members(self, labelled: bool) -> LanguagePool:
         logits = np.random.default_rng(1).normal(size=(2, 40, 3)).astype(np.float32)
-        return LanguagePool(("a", "b"), (0, 0), {"validation": logits}, np.full(40, -1), mixing,
-                            labelled)
+        return LanguagePool(("a", "b"), (0, 0), {"validation": logits}, np.full(40, -1),
+                            "geometric", labelled)
 
     def test_are_what_the_mixture_answers(self) -> None:
         members = self.members(labelled=False)
@@ -128,8 +127,3 @@ class TestStandIns:
     def test_are_not_put_over_labels(self) -> None:
         members = self.members(labelled=True)
         assert members.with_stand_ins(self.COLUMN) is members
-
-    def test_a_regression_has_nothing_to_be_fitted_on(self) -> None:
-        np.testing.assert_array_equal(
-            self.members(labelled=False, mixing="stacked").soft_targets("validation", self.COLUMN),
-            self.members(labelled=False).soft_targets("validation", self.COLUMN))
