@@ -14,7 +14,6 @@ from amtss.data.presence import CUT
 from amtss.discovery.proposal import Proposal
 from amtss.errors import ParamsError
 from amtss.files import write_text
-from amtss.models.checkpoint import configuration
 from amtss.paths import Layout
 from amtss.table import one_line
 from amtss.temporary import temporary_folder
@@ -167,6 +166,8 @@ def _student(proposal: Proposal, encoder: str) -> Iterator[str]:
     if encoder or len(proposal.rows) > 1:
         yield "student:"
     if encoder:
+        from amtss.models.classifier import configuration
+
         easy = proposal.training_rows >= MANY and not proposal.data.columns.pair
         wanted = LAYERS if easy else DEEP
         found = configuration(encoder, "name another encoder").num_hidden_layers

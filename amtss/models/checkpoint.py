@@ -7,7 +7,7 @@ from amtss import files, hub
 from amtss.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedConfig, PreTrainedModel
+    from transformers import PreTrainedModel
 
 
 class ModelClass(Protocol):
@@ -57,28 +57,6 @@ def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = Tru
     _check_finite(model, checkpoint, fix)
     loaded: PreTrainedModel = model
     return loaded
-
-
-def configuration(checkpoint: str, fix: str, revision: str | None = None) -> "PreTrainedConfig":
-    """The configuration of a checkpoint's encoder.
-
-    Args:
-        fix: what fixes it, for the end of an error's message.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    from transformers import AutoConfig
-
-    from amtss.models import classifier  # noqa: F401, it registers the mean-pooled one
-
-    try:
-        config = AutoConfig.from_pretrained(checkpoint, revision=revision or "main")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint}: expected a checkpoint, found: {first_line(error)}; "
-                              f"{fix}") from error
-    encoder: PreTrainedConfig = getattr(config, "encoder", config)  # of a mean-pooled teacher
-    return encoder
 
 
 def _check_finite(model: "PreTrainedModel", where: str, fix: str) -> None:

@@ -19,6 +19,7 @@ from transformers import (
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from amtss.errors import CheckpointError, first_line
 from amtss.models import hardware
 from amtss.models.pooling import pooled
 
@@ -93,6 +94,24 @@ def classifier_of(encoder: PreTrainedModel, dropout: float, **labels: Any) -> Me
     # A copy, because the classifier unsets the attention's implementation in its parts' configs.
     config = MeanPooledConfig(deepcopy(encoder.config), dropout, **labels)
     return MeanPooledClassifier(config, encoder)
+
+
+def configuration(checkpoint: str, fix: str, revision: str | None = None) -> PreTrainedConfig:
+    """The configuration of a checkpoint's encoder, that of a mean-pooled classifier too.
+
+    Args:
+        fix: what fixes it, for the end of an error's message.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        config = AutoConfig.from_pretrained(checkpoint, revision=revision or "main")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint}: expected a checkpoint, found: {first_line(error)}; "
+                              f"{fix}") from error
+    encoder: PreTrainedConfig = getattr(config, "encoder", config)
+    return encoder
 
 
 AutoConfig.register(MeanPooledConfig.model_type, MeanPooledConfig)

@@ -20,7 +20,7 @@ from amtss.data import corpus
 from amtss.data.corpus import Corpus
 from amtss.errors import CheckpointError
 from amtss.files import read_json, replacing, seal, verify, write_json
-from amtss.models import checkpoint
+from amtss.models import checkpoint, classifier
 from amtss.paths import Layout
 from amtss.student import embeddings, trimming
 from amtss.student.growth import Source, grow_tokenizer
@@ -218,7 +218,7 @@ def _config(settings: Student, source: str) -> "PreTrainedConfig":
     """
     from transformers import AutoModel
 
-    config = checkpoint.configuration(source, _fix(settings), settings.revision)
+    config = classifier.configuration(source, _fix(settings), settings.revision)
     try:
         with torch.device("meta"):
             AutoModel.from_config(config, add_pooling_layer=False)
