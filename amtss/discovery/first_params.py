@@ -9,6 +9,7 @@ from typing import Any
 
 from amtss import hub
 from amtss.config import yaml
+from amtss.config.defaults import LAYERS
 from amtss.config.params import check_unedited, load_params
 from amtss.data.presence import CUT
 from amtss.discovery.proposal import Proposal
@@ -21,11 +22,11 @@ from amtss.temporary import temporary_folder
 PLAIN = re.compile(r"[A-Za-z./][\w./-]*")
 SUGGESTED = "intfloat/multilingual-e5-small"
 FEW, MANY = 500, 20_000
-"""Training rows of all languages from which on a tuned encoder teaches more than a frozen one, and
-from which on the frozen one adds nothing to it."""
-LAYERS, DEEP = 4, 8
-"""Layers of a student that starts from an encoder; and those for pairs, and for less than `MANY`
-rows."""
+"""Training rows of all languages from which on an encoder is tuned, and below which a frozen one
+teaches beside it."""
+DEEP = 8
+"""Layers of a student that starts from an encoder, for pairs and for less than `MANY` rows; else
+`LAYERS`."""
 EXAMPLES = 35_000
 """Training examples that tune an encoder: 10 epochs of 3,500 rows, 2 of 17,500."""
 

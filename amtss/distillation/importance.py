@@ -87,7 +87,7 @@ def log_linear(logits: NDArray[np.floating], gold: NDArray[np.int64],
     share = _shares(len(gold), examples)
 
     def loss(weights: Array) -> tuple[float, Array]:
-        entropy, residual = cross_entropy(np.tensordot(weights, values, axes=1), gold, share)
+        entropy, residual = _cross_entropy(np.tensordot(weights, values, axes=1), gold, share)
         return entropy, np.tensordot(values, residual, axes=2)
 
     best = minimize(loss, uniform(teachers), jac=True, method="SLSQP",
@@ -96,6 +96,24 @@ def log_linear(logits: NDArray[np.floating], gold: NDArray[np.int64],
                                  "jac": np.ones_like})
     weights = np.maximum(best.x, 0.0)
     return np.asarray(weights / weights.sum())
+
+
+def _cross_entropy(scores: Array, gold: NDArray[np.int64], share: Array) -> tuple[float, Array]:
+    """Mean cross-entropy of the softmax of `scores`, in nats, and its gradient.
+
+    Args:
+        scores: *Shape:* (N, C)
+        share: of each example in the mean. *Shape:* (N,)
+
+    Returns: the mean, and its derivative by `scores`. *Shape:* (N, C)
+    """
+    rows = np.arange(len(gold))
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    exponent = np.exp(shifted)
+    total = exponent.sum(axis=1, keepdims=True)
+    residual = exponent / total
+    residual[rows, gold] -= 1.0
+    return float(share @ (np.log(total[:, 0]) - shifted[rows, gold])), share[:, None] * residual
 
 
 def _shares(count: int, examples: Array | None) -> Array:
@@ -153,21 +171,3 @@ def update(weights: Weights, teachers: Pool, strategy: str,
            losses: Mapping[str, Array]) -> Weights:
     """Line 6 of Algorithm 1: W after an epoch; a strategy that ignores the losses keeps it."""
     return fit(teachers, strategy, losses) if strategy in BY_LOSSES else weights
-
-
-def cross_entropy(scores: Array, gold: NDArray[np.int64], share: Array) -> tuple[float, Array]:
-    """Mean cross-entropy of the softmax of `scores`, in nats, and its gradient.
-
-    Args:
-        scores: *Shape:* (N, C)
-        share: of each example in the mean. *Shape:* (N,)
-
-    Returns: the mean, and its derivative by `scores`. *Shape:* (N, C)
-    """
-    rows = np.arange(len(gold))
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    exponent = np.exp(shifted)
-    total = exponent.sum(axis=1, keepdims=True)
-    residual = exponent / total
-    residual[rows, gold] -= 1.0
-    return float(share @ (np.log(total[:, 0]) - shifted[rows, gold])), share[:, None] * residual
