@@ -31,11 +31,10 @@ def teach(task: Task) -> Taught:
     teacher, labels = _settings(task.params, task.name), task.labels
     training = task.params.training_of(task.name)
     tokenizer = _tokenizer(teacher, task.corpora)
-    from_scratch = teacher.checkpoint is None  # the gate knows the others
-    if from_scratch:
+    if teacher.from_scratch:  # the gate knows the others
         _check_reads(task.params, task.name, tokenizer, task.corpora, taught=True)
     read = lengths.settle(tokenizer, task.corpora, training.max_length,
-                          task.params.validation if from_scratch else None, task.name)
+                          task.params.validation if teacher.from_scratch else None, task.name)
     training = training.model_copy(update={"max_length": read["max_length"]})
     if teacher.fine_tune:
         model = _initial(teacher, training, tokenizer, labels)
@@ -210,7 +209,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     tokenizer = load_tokenizer(str(folder))
     length = params.training_of(name).max_length or tokenizer.model_max_length
     cache = tokens.Cache(layout.tokens(name), tokenizer, length)
-    from_scratch = _settings(params, name).checkpoint is None
+    from_scratch = _settings(params, name).from_scratch
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
         if from_scratch and split == "train" and corpus.language not in params.taught_on(name):
