@@ -39,9 +39,7 @@ def headline(metrics: Metrics) -> str:
                   "not shown": "no difference was shown"}[verdict(pair)]
     p = _p(pair["p"]) if pair["p"] < 0.001 else f"= {_p(pair['p'])}"
     over = f" over the languages of {rival(metrics)}" if "onboarded" in metrics else ""
-    beside_floor = floor.sentence(metrics["student"]["accuracy"], metrics["floor"]["accuracy"],
-                                  metrics["advice"])
-    return (f"{beside_floor} "
+    return (f"{_beside_floor(metrics)} "
             f"The student is {abs(pair['difference']):.2f} points {side} {rival(metrics)} on "
             f"average{over} (95% interval {_between(pair)}, p {p}): {conclusion}. Its average "
             f"test accuracy is {metrics['student']['accuracy'][AVERAGE]:.2f}; that of the best "
@@ -49,15 +47,21 @@ def headline(metrics: Metrics) -> str:
             f"weighted by W is {metrics['mixture']['accuracy'][AVERAGE]:.2f}.")
 
 
+def _beside_floor(metrics: Metrics) -> str:
+    return floor.sentence(metrics["student"]["accuracy"], metrics["floor"]["accuracy"],
+                          metrics["advice"])
+
+
 def results(metrics: Metrics, languages: Sequence[str]) -> Table:
-    """The run's accuracies in the form of Table 1. Where languages are rows, it has no intervals:
-    they would not fit into a terminal, and the report has them."""
+    """The run's accuracies in the form of Table 1, and what to try where the student is below the
+    floor. Where languages are rows, it has no intervals: they would not fit into a terminal, and
+    the report has them."""
     rows = _results(metrics, (*languages, AVERAGE))
     if len(languages) > MAX_COLUMNS:
         rows = rows[:-2]
     rows += without_labels.row(metrics, (*languages, AVERAGE))
     return _turned(Table("Accuracy on test, %", ("", *languages, AVERAGE), rows,
-                         without_labels.notes(metrics)))
+                         (_beside_floor(metrics), *without_labels.notes(metrics))))
 
 
 def comparison(metrics: Metrics, languages: Sequence[str],

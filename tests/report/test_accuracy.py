@@ -22,6 +22,15 @@ def test_results_has_the_models_in_rows() -> None:
                 f"{given['paired'][code]['difference']:+.2f}"
 
 
+def test_results_says_first_what_to_try_below_the_floor() -> None:
+    given = metrics() | {"advice": ["distil.kd_weight: 2 or 3"]}
+    given["floor"]["accuracy"] = dict.fromkeys((*FIVE, "average"), 60.0)
+    given["student"]["accuracy"] |= dict.fromkeys(FIVE, 61.0) | {"fr": 57.0}
+    assert accuracy.results(given, FIVE).notes[0] == (
+        "The student is 0.20 points above the linear floor of 60.00 on average and below it in "
+        "fr (-3.00): try distil.kd_weight: 2 or 3.")
+
+
 def test_the_best_single_teachers_average_is_over_languages() -> None:
     given = metrics()
     accuracies = [given["teachers"][given["best_teacher"][c]]["accuracy"][c] for c in FIVE]
