@@ -41,8 +41,9 @@ def read(folder: Path, config: str, where: str, labels: Sequence[str]) -> dict[s
             return dict(_from_files(builder, labels) or _from_datasets(builder))
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         cause = error.__cause__ or error  # a DatasetGenerationError itself has no details
-        raise DataError(f"{where}: expected to load it, found: {first_line(cause)}; correct "
-                        "data.path, data.hub or data.configs in params.yaml") from error
+        found = first_line(cause).partition(" with any supported extension")[0]  # all 150 of them
+        raise DataError(f"{where}: expected to load it, found: {found}; correct data.path, "
+                        "data.hub or data.configs in params.yaml") from error
     except (TypeError, AttributeError) as error:
         raise DataError(f"{where}: expected a README.md in the hub's layout, found: "
                         f"{first_line(error)}; correct it: names such as no or yes need quotes "

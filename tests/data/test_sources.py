@@ -123,6 +123,13 @@ def test_a_language_may_lack_the_unlabelled_split(project: Project, source: str)
     assert set(sources.read(settings, "en").tables) == set(SPLITS)
 
 
+def test_a_file_that_a_readme_names_and_is_not_there(project: Project) -> None:
+    project.write("data/mine/README.md", "---\nconfigs:\n- config_name: en\n  data_files:\n"
+                  "  - {split: train, path: en/train.csv}\n---\n")
+    with pytest.raises(DataError, match=r"found: Unable to find '[^']*en/train\.csv'; correct "):
+        sources.read(Data(source="dataset", path="data/mine"), "en")
+
+
 @pytest.mark.parametrize("source", ["files", "dataset"])
 def test_a_language_may_lack_splits_that_are_cut(project: Project, source: str) -> None:
     project.write("data/mine/en/train.csv", csv_of(examples("en", "train")))
