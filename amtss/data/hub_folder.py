@@ -41,7 +41,8 @@ def read(folder: Path, config: str, where: str, labels: Sequence[str]) -> dict[s
             return dict(_from_files(builder, labels) or _from_datasets(builder))
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         cause = error.__cause__ or error  # a DatasetGenerationError itself has no details
-        found = first_line(cause).partition(" with any supported extension")[0]  # all 150 of them
+        # Of a file that is not there, `datasets` goes on with the 150 extensions that it can read.
+        found = first_line(cause).partition(" with any supported extension")[0]
         raise DataError(f"{where}: expected to load it, found: {found}; correct data.path, "
                         "data.hub or data.configs in params.yaml") from error
     except (TypeError, AttributeError) as error:
