@@ -9,7 +9,7 @@ from typing import Any
 
 STARTS = {"start", "checkpoint", "teacher", "tokenizer"}
 """Keys of `student` by which params.yaml itself says what the student starts from."""
-STATIC = {"layers": 0, "width": 256}
+STATIC = {"layers": 0, "width": 256, "pairs": 65_536}
 """Architecture where nothing is pretrained: few texts teach a transformer less than that."""
 PIECES, LEAST = 3_000, 16_000
 """Its vocabulary: pieces for each language, and in all at least."""

@@ -115,6 +115,10 @@ class Architecture(Section):
     layers: Annotated[int, Field(ge=0)] = 3
     """Transformer layers. A student may have 0: then a text's state is the mean of its tokens'
     embeddings, with a learnt weight for each token, and `heads` and `feed_forward` are unused."""
+    pairs: Annotated[int, Field(ge=0)] = 0
+    """Without layers: embeddings for pairs of neighbouring tokens, which share so many rows by a
+    hash, so that the order of words counts. 0 for none. If params.yaml says nothing about a student
+    for which nothing is pretrained: 65,536."""
     width: Count = 256
     """Length of the hidden states; `heads` must divide it."""
     heads: Count = 4
@@ -129,6 +133,12 @@ class Architecture(Section):
         if self.layers and self.width % self.heads:
             raise ValueError(f"expected a width that {self.heads} heads divide, "
                              f"found {self.width}")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_are_instead_of_layers(self) -> "Architecture":
+        if self.layers and self.pairs:
+            raise ValueError(f"pairs: expected 0 where layers is not 0, found {self.pairs}")
         return self
 
 

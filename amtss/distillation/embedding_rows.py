@@ -30,6 +30,8 @@ class EmbeddingRows:
         used = _used(texts, table.num_embeddings)
         # Positions begin behind the padding's id, so that id must not change.
         used[:(table.padding_idx or 0) + 1] = True
+        if getattr(model.config.encoder, "pairs", 0):  # their hash is of the tokens' own ids
+            used[:] = True
         self.places = np.where(used, np.cumsum(used) - 1, -1)
         """Each token's row in training; -1 for a token that no text uses. *Shape:* (V,)"""
         self._used = torch.from_numpy(np.flatnonzero(used))

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from amtss.student import pairs
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -155,16 +157,50 @@ def build(student: "StudentModel", bits: Bits) -> ModelProto:
 
 
 def _static(graph: Graph, student: "StudentModel") -> States:
-    """The weighted means of texts' token embeddings. *Shape:* (B, 1, d)"""
-    table = _array(student.encoder.get_input_embeddings().weight)
-    embeddings, scores = table[:, :-1], table[:, -1:]
-    real = graph.add("Cast", "attention_mask", to=TensorProto.FLOAT)
-    weights = graph.add("Mul", graph.add("Gather", np.exp(scores - scores.max()), "input_ids"),
-                        graph.add("Unsqueeze", real, np.array([2])))
-    weighted = graph.add("Mul", graph.rows(embeddings, "input_ids"), weights)
-    total = graph.add("Max", graph.add("ReduceSum", weights, np.array([1])), np.array(TINY))
-    mean = graph.add("Div", graph.add("ReduceSum", weighted, np.array([1])), total)
-    return States(mean, np.zeros(embeddings.shape[1], SINGLE))
+    """The weighted means of the embeddings of texts' tokens and pairs. *Shape:* (B, 1, d)"""
+    encoder = student.encoder
+    table, couples = _array(encoder.get_input_embeddings().weight), encoder.config.pairs
+    highest = table[:, -1].max()
+    if couples:
+        neighbours = _array(encoder.pairs.weight)
+        highest = max(highest, neighbours[:, -1].max())
+    real = graph.add("Unsqueeze", graph.add("Cast", "attention_mask", to=TensorProto.FLOAT),
+                     np.array([2]))
+    mean, weight = _weighted(graph, table, highest, "input_ids", real)
+    if couples:
+        short, more = _weighted(graph, neighbours, highest, _places(graph, couples),
+                                _behind_first(graph, real))
+        mean = graph.add("Add", mean, graph.add("MatMul", short, _array(encoder.widen.weight).T))
+        weight = graph.add("Add", weight, more)
+    mean = graph.add("Div", mean, graph.add("Max", weight, np.array(TINY)))
+    return States(mean, np.zeros(table.shape[1] - 1, SINGLE))
+
+
+def _weighted(graph: Graph, table: Array, highest: float, index: str, real: str) -> tuple[str, str]:
+    """The weighted sum of embeddings, and the sum of their weights. *Shapes:* (B, 1, d), (B, 1, 1)
+
+    Args:
+        table: embeddings, and in the last column their scores. *Shape:* (V, d + 1)
+        highest: the highest score of all tables, so that no exponential is more than 1.
+        real: 1 for what is no padding. *Shape:* (B, S, 1)
+    """
+    weights = graph.add("Mul", graph.add("Gather", np.exp(table[:, -1:] - highest), index), real)
+    weighted = graph.add("Mul", graph.rows(table[:, :-1], index), weights)
+    axis = np.array([1])
+    return graph.add("ReduceSum", weighted, axis), graph.add("ReduceSum", weights, axis)
+
+
+def _places(graph: Graph, rows: int) -> str:
+    """As `pairs.places`. (B, S) -> (B, S - 1)"""
+    former = graph.add("Slice", "input_ids", *np.array([[0], [-1], [1]]))
+    first = graph.add("Mul", former, np.array(pairs.step(rows)))
+    return graph.add("Mod", graph.add("Add", first, _behind_first(graph, "input_ids")),
+                     np.array(rows))
+
+
+def _behind_first(graph: Graph, x: str) -> str:
+    """x without its first token. (B, S, ...) -> (B, S - 1, ...)"""
+    return graph.add("Slice", x, *np.array([[1], [np.iinfo(np.int64).max], [1]]))
 
 
 def _transformer(graph: Graph, student: "StudentModel") -> States:

@@ -14,7 +14,7 @@ from amtss.errors import CheckpointError
 from amtss.files import read_json, verify
 from amtss.inference import fast_tokenizer
 from amtss.inference.predictor import Predictor
-from amtss.student import recognition
+from amtss.student import pairs, recognition
 from amtss.tokenization.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -122,12 +122,16 @@ class PlainPredictor(Predictor):
         return self._linear(f"heads.{language}.out_proj", hidden, out)
 
     def _static(self, ids: "Tensor", mask: "Tensor") -> "Tensor":
-        """The weighted mean of a text's token embeddings. (B, S) -> (B, d)"""
-        import torch
-
+        """The weighted mean of the embeddings of a text's tokens and pairs. (B, S) -> (B, d)"""
         rows = self.weights[WORDS][ids]
-        scores = rows[..., -1].masked_fill(mask == 0, torch.finfo(rows.dtype).min)
-        return (scores.softmax(dim=-1).unsqueeze(1) @ rows[..., :-1]).squeeze(1)
+        embeddings, scores = rows[..., :-1], rows[..., -1]
+        count = self.encoder.get("pairs", 0)
+        if not count:
+            return pairs.total(pairs.shares(scores, mask), embeddings)
+        couples = self.weights["encoder.pairs.weight"][pairs.places(ids, count)]
+        single, double = pairs.joint_shares(scores, couples[..., -1], mask)
+        return (pairs.total(single, embeddings) + pairs.total(double, couples[..., :-1])
+                @ self.weights["encoder.widen.weight"].T)
 
     def _transformer(self, ids: "Tensor", mask: "Tensor") -> "Tensor":
         """The state of a text that heads read. (B, S) -> (B, d)"""

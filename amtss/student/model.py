@@ -186,7 +186,8 @@ def _new_encoder(settings: Student, vocabulary: int, pad: int) -> PreTrainedConf
         return scratch(settings.architecture, vocabulary, pad, settings.max_length or MAX_TOKENS,
                        settings.dropout)
     return StaticConfig(vocab_size=vocabulary, hidden_size=settings.architecture.width,
-                        dropout=settings.dropout, pad_token_id=pad)
+                        dropout=settings.dropout, pad_token_id=pad,
+                        pairs=settings.architecture.pairs)
 
 
 AutoConfig.register(StudentConfig.model_type, StudentConfig)

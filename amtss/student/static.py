@@ -1,14 +1,17 @@
-"""An encoder without layers: a text's state is the weighted mean of its tokens' embeddings.
+"""An encoder without layers: a text's state is the weighted mean of its tokens' embeddings, and of
+those of neighbouring tokens.
 
-Shapes: B texts of a batch, S tokens, V tokens of the table, d the encoder's width.
+Shapes: B texts of a batch, S tokens, V tokens of the table, d the encoder's width, P rows of the
+table of pairs.
 """
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from amtss.student import pairs
 
 
 class StaticConfig(PreTrainedConfig):
@@ -17,11 +20,16 @@ class StaticConfig(PreTrainedConfig):
     model_type = "amtss-static"
 
     def __init__(self, vocab_size: int = 8000, hidden_size: int = 200, dropout: float = 0.1,
-                 pad_token_id: int = 1, **rest: Any) -> None:
+                 pad_token_id: int = 1, pairs: int = 0, **rest: Any) -> None:
+        """
+        Args:
+            pairs: rows of the table of pairs; 0 for a model without one.
+        """
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.dropout = dropout
         self.pad_token_id = pad_token_id
+        self.pairs = pairs
         self.num_hidden_layers = 0
         super().__init__(**rest)
 
@@ -32,6 +40,9 @@ class StaticEncoder(PreTrainedModel):
 
     A score is the last column of its token's row, so that all that reduces, trims or extends the
     embedding table does the same to the scores. Equal scores give the plain mean.
+
+    With pairs, neighbours have an embedding and a score as well, in a table of their own, and the
+    mean is over both. Pairs' embeddings are shorter than tokens'; a matrix makes them as long.
     """
 
     config_class = StaticConfig
@@ -46,6 +57,9 @@ class StaticEncoder(PreTrainedModel):
         super().__init__(config)
         self.embeddings = nn.ModuleDict({"word_embeddings": nn.Embedding(
             config.vocab_size, config.hidden_size + 1, padding_idx=config.pad_token_id)})
+        if config.pairs:
+            self.pairs = nn.Embedding(config.pairs, pairs.WIDTH + 1)
+            self.widen = nn.Linear(pairs.WIDTH, config.hidden_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -62,9 +76,13 @@ class StaticEncoder(PreTrainedModel):
         """
         rows = self.get_input_embeddings()(input_ids)
         embeddings, scores = self.dropout(rows[..., :-1]), rows[..., -1]
-        padding = attention_mask == 0
-        weights = scores.masked_fill(padding, torch.finfo(scores.dtype).min).softmax(dim=-1)
-        mean = (weights.unsqueeze(1) @ embeddings).squeeze(1)
+        if not self.config.pairs:
+            mean = pairs.total(pairs.shares(scores, attention_mask), embeddings)
+        else:
+            couples = self.pairs(pairs.places(input_ids, self.config.pairs))
+            single, double = pairs.joint_shares(scores, couples[..., -1], attention_mask)
+            mean = pairs.total(single, embeddings) + self.widen(
+                pairs.total(double, self.dropout(couples[..., :-1])))
         return BaseModelOutputWithPooling(last_hidden_state=embeddings, pooler_output=mean)
 
 

@@ -54,6 +54,7 @@ class TestStart:
         for teachers in ({}, {"scratch": SCRATCH}):
             student = params_of(**teachers).student
             assert (student.start, student.architecture.layers) == ("random", 0)
+            assert student.architecture.pairs == 65_536
             assert (student.vocabulary, student.pooling) == ("full", None)
 
     @pytest.mark.parametrize(("count", "pieces"), [(1, 16_000), (5, 16_000), (8, 24_000)])

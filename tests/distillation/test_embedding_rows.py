@@ -53,7 +53,12 @@ def started(kind: str) -> Callable[[Path], StudentModel]:
     return build
 
 
-STUDENTS = {"scratch": scratch, "static": static, "bert": started("bert"),
+def of_pairs(_: Path) -> StudentModel:
+    settings = Student(architecture=Architecture(layers=0, width=16, pairs=300), dropout=0.0)
+    return build_student(settings, list(CODES), list(LABELS), V, 1)
+
+
+STUDENTS = {"scratch": scratch, "static": static, "pairs": of_pairs, "bert": started("bert"),
             "roberta": started("roberta")}
 
 
@@ -113,6 +118,12 @@ ids = st.lists(st.integers(0, V - 1), min_size=1, max_size=30)
 
 
 class TestEmbeddingRows:
+    def test_are_all_where_pairs_are_hashed_by_ids(self) -> None:
+        model = of_pairs(Path())
+        rows = embedding_rows.EmbeddingRows(model, [tokens_of([4, 9, 30])])
+        assert rows.places.tolist() == list(range(V))
+        assert len(model.get_input_embeddings().weight) == V
+
     @given(st.lists(st.lists(ids, min_size=1, max_size=4), min_size=1, max_size=3))
     def test_are_those_of_the_texts_in_their_order(self, several: list[list[list[int]]]) -> None:
         model = scratch(Path())

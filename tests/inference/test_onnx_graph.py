@@ -21,12 +21,13 @@ PAD = 1
 
 
 def make(kind: str = "xlm-roberta", heads: str = "own", layers: int = 2,
-         pooling: str = "first") -> StudentModel:
+         pooling: str = "first", pairs: int = 0) -> StudentModel:
     """A student whose every weight matters."""
-    encoder = StaticConfig(60, 32, pad_token_id=PAD) if not layers else AutoConfig.for_model(
+    encoder = AutoConfig.for_model(
         kind, vocab_size=60, hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
         intermediate_size=64, max_position_embeddings=40, pad_token_id=PAD,
-        type_vocab_size=2 if kind == "bert" else 1)
+        type_vocab_size=2 if kind == "bert" else 1) if layers else StaticConfig(
+            60, 32, pad_token_id=PAD, pairs=pairs)
     torch.manual_seed(0)
     model = StudentModel(StudentConfig(
         encoder=encoder, languages=CODES, heads=heads, max_tokens=LENGTH, pooling=pooling,
@@ -78,25 +79,35 @@ class TestLogits:
                                    expected(model, feed), atol=1e-5)
 
     @pytest.mark.parametrize("heads", ["own", "residual"])
-    def test_without_layers(self, heads: str) -> None:
-        model = make(heads=heads, layers=0)
+    @pytest.mark.parametrize(("pairs", "scores"), [(0, None), (100, None), (100, 70.0)])
+    def test_without_layers(self, heads: str, pairs: int, scores: float | None) -> None:
+        model = make(heads=heads, layers=0, pairs=pairs)
         with torch.no_grad():  # scores that differ much
             model.get_input_embeddings().weight[:, -1] = torch.linspace(-30, 50, 60)
+            if pairs and scores:  # higher than any token's, so that pairs outweigh tokens
+                model.encoder.pairs.weight[:, -1] += scores
         graph = onnx_graph.build(model, 32)
         onnx.checker.check_model(graph)
         for lengths in ([7], [LENGTH], [3, 12, 5, 12, 1, 8, 2]):
             feed = texts(lengths)
-            assert np.ptp(expected(model, feed)) > 0.3
+            assert np.ptp(expected(model, feed)) > 0.1
             np.testing.assert_allclose(run_graph(graph, feed), expected(model, feed), atol=1e-5)
+
+    def test_of_one_token_which_has_no_pair(self) -> None:
+        model, feed = make(layers=0, pairs=100), texts([1])
+        np.testing.assert_allclose(run_graph(onnx_graph.build(model, 32), feed),
+                                   expected(model, feed), atol=1e-5)
 
     def test_without_layers_is_a_few_nodes(self) -> None:
         operators = {node.op_type for node in onnx_graph.build(make(layers=0), 32).graph.node}
         assert operators == {"Add", "Cast", "Div", "Gather", "GatherND", "MatMul", "Max", "Mul",
                              "ReduceSum", "Reshape", "Squeeze", "Tanh", "Unsqueeze"}
 
+    @pytest.mark.parametrize("pairs", [0, 100])
     @pytest.mark.parametrize("bits", [8, 4])
-    def test_without_layers_of_whole_numbers_are_near(self, bits: onnx_graph.Bits) -> None:
-        model, feed = make(layers=0), texts([3, 12, 5, 12, 1, 8, 2] * 9)
+    def test_without_layers_of_whole_numbers_are_near(self, bits: onnx_graph.Bits,
+                                                      pairs: int) -> None:
+        model, feed = make(layers=0, pairs=pairs), texts([3, 12, 5, 12, 1, 8, 2] * 9)
         found, right = run_graph(onnx_graph.build(model, bits), feed), expected(model, feed)
         assert 1e-4 < abs(found - right).max() < 0.15 * np.ptp(right)
         assert (found.argmax(1) == right.argmax(1)).mean() > 0.9

@@ -36,14 +36,15 @@ main()
 
 
 def student(root: Path, kind: str, **changed: Any) -> Path:
-    """A student's folder, its heads all different; `kind` may be static."""
-    static = kind == "static"
+    """A student's folder, its heads all different; `kind` may be static or pairs."""
+    static = kind in ("static", "pairs")
     source = write_checkpoint(root / "checkpoint", "xlm-roberta" if static else kind)
     tokenizer, codes = load_tokenizer(str(source)), list(LANGUAGES)
     torch.manual_seed(0)
     model = begun(source, root / "start", codes, max_length=16, **changed) if not static else (
-        build_student(Student(architecture=Architecture(layers=0, width=32), max_length=16,
-                              **changed), codes, list(LABELS), len(tokenizer), 1))
+        build_student(Student(
+            architecture=Architecture(layers=0, width=32, pairs=90 * (kind == "pairs")),
+            max_length=16, **changed), codes, list(LABELS), len(tokenizer), 1))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -59,7 +60,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("kind", "pooling", "heads"), [
-    ("static", "mean", "residual"), *((kind, pooling, heads) for kind, pooling, heads in zip(
+    ("static", "mean", "residual"), ("pairs", "mean", "residual"),
+    *((kind, pooling, heads) for kind, pooling, heads in zip(
         KINDS, ("first", "mean", "first", "mean"), ("own", "residual", "residual", "own"),
         strict=True))])
 def test_answers_as_transformers_do(tmp_path: Path, kind: str, pooling: str, heads: str) -> None:

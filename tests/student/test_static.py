@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -35,23 +36,25 @@ from amtss.student.static import StaticConfig, StaticEncoder
 from amtss.tokenization.tokenizer import load_tokenizer
 
 CODES = ["en", "fr", "ru"]
-V, D, PAD = 40, 6, 1
+V, D, P, PAD = 40, 6, 50, 1
 STATIC = {"architecture": {"layers": 0, "width": 16}, "pooling": "mean"}
 
 
-def encoder(dropout: float = 0.0) -> StaticEncoder:
+def encoder(dropout: float = 0.0, couples: int = 0) -> StaticEncoder:
     """One whose scores differ much."""
     torch.manual_seed(0)
-    model = StaticEncoder(StaticConfig(V, D, dropout, PAD)).eval()
+    model = StaticEncoder(StaticConfig(V, D, dropout, PAD, couples)).eval()
     with torch.no_grad():
-        model.get_input_embeddings().weight.add_(torch.randn(V, D + 1))
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter))
     return model
 
 
-def student(**changed: object) -> StudentModel:
+def student(couples: int = 0, **changed: object) -> StudentModel:
     torch.manual_seed(0)
-    settings = Student.model_validate(
-        {"architecture": Architecture(layers=0, width=D), "max_length": 16, **changed})
+    settings = Student.model_validate({
+        "architecture": Architecture(layers=0, width=D, pairs=couples), "max_length": 16,
+        **changed})
     model = build_student(settings, CODES, list(LABELS), V, PAD).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -83,6 +86,20 @@ class TestEncoder:
             torch.testing.assert_close(states[row], (weights[:, None] * own[:, :-1]).sum(dim=0)
                                        / weights.sum())
 
+    def test_a_state_is_the_weighted_mean_of_tokens_and_pairs(self) -> None:
+        model, (ids, mask) = encoder(couples=P), texts([4, 9, 1])
+        table, couples = (rows.weight.detach() for rows in
+                          (model.get_input_embeddings(), model.pairs))
+        states = model(ids, mask).pooler_output
+        for row, length in enumerate([4, 9, 1]):
+            own = table[ids[row, :length]]
+            places = [(31 * first + second) % P for first, second in pairwise(
+                ids[row, :length].tolist())]  # 31 of 50 is the golden ratio
+            wide = couples[places, :-1] @ model.widen.weight.T
+            weights = torch.cat([own[:, -1], couples[places, -1]]).softmax(dim=0)
+            torch.testing.assert_close(
+                states[row], weights @ torch.cat([own[:, :-1], wide]))
+
     def test_equal_scores_give_the_plain_mean(self) -> None:
         model, (ids, mask) = encoder(), texts([5])
         with torch.no_grad():
@@ -104,8 +121,9 @@ class TestEncoder:
         hidden_states = model(ids, mask).last_hidden_state
         assert set(hidden_states.flatten().tolist()) == {0.0, 2.0}
 
-    def test_saves_and_opens_by_its_type(self, tmp_path: Path) -> None:
-        model, batch = encoder(), texts([4, 9, 1])
+    @pytest.mark.parametrize("couples", [0, P])
+    def test_saves_and_opens_by_its_type(self, tmp_path: Path, couples: int) -> None:
+        model, batch = encoder(couples=couples), texts([4, 9, 1])
         model.save_pretrained(tmp_path)
         read = AutoModel.from_pretrained(tmp_path).eval()
         assert isinstance(read, StaticEncoder)
@@ -117,11 +135,14 @@ class TestEncoder:
 
 class TestStudent:
     def test_size(self) -> None:
-        assert student().num_parameters() == V * (D + 1) + 3 * (D * D + D + D * 3 + 3)
+        size = V * (D + 1) + 3 * (D * D + D + D * 3 + 3)
+        assert student().num_parameters() == size
+        assert student(P).num_parameters() == size + P * 65 + 64 * D
 
-    @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 6))
-    def test_padding_does_not_matter(self, lengths: list[int], more: int) -> None:
-        model, (ids, mask) = student(), texts(lengths, 9 + more)
+    @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(0, 6),
+           st.sampled_from([0, P]))
+    def test_padding_does_not_matter(self, lengths: list[int], more: int, couples: int) -> None:
+        model, (ids, mask) = student(couples), texts(lengths, 9 + more)
         language = torch.arange(len(lengths)) % 3
         logits = model(ids, mask, language)
         for row, length in enumerate(lengths):
@@ -133,6 +154,11 @@ class TestStudent:
     def test_order_does_not_matter(self, order: list[int]) -> None:
         model, (ids, mask) = student(), texts([7], 7)
         torch.testing.assert_close(model.states(ids[:, order], mask), model.states(ids, mask))
+
+    def test_order_matters_with_pairs(self) -> None:
+        model, (ids, mask) = student(P), texts([7], 7)
+        backwards = model.states(ids.flip(1), mask)
+        assert (model.states(ids, mask) - backwards).abs().max() > 0.1
 
     @pytest.mark.parametrize("heads", ["own", "residual"])
     def test_saves_and_loads(self, tmp_path: Path, heads: str) -> None:
@@ -148,8 +174,9 @@ class TestStudent:
 
 
 class TestTraining:
-    def test_learns_and_moves_scores(self, tmp_path: Path) -> None:
-        project = scored(tmp_path, student=STATIC)
+    @pytest.mark.parametrize("couples", [0, 500])
+    def test_learns_and_moves_scores(self, tmp_path: Path, couples: int) -> None:
+        project = scored(tmp_path, student=merged(STATIC, {"architecture": {"pairs": couples}}))
         history = project.distil(max_epochs=8, top_k=3)
         assert history[-1]["average"] > 60.0
         rows = load_file(project.layout.student / "model.safetensors")[
@@ -157,10 +184,12 @@ class TestTraining:
         assert rows.shape == (len(load_tokenizer(str(project.layout.tokenizer))), 17)
         assert rows[:, -1].abs().max() > 0.1
 
-    def test_resumes_to_the_byte(self, tmp_path: Path) -> None:
-        whole = scored(tmp_path / "whole", student=STATIC)
+    @pytest.mark.parametrize("couples", [0, 500])
+    def test_resumes_to_the_byte(self, tmp_path: Path, couples: int) -> None:
+        settings = merged(STATIC, {"architecture": {"pairs": couples}})
+        whole = scored(tmp_path / "whole", student=settings)
         whole.distil()
-        cut = scored(tmp_path / "cut", student=STATIC)
+        cut = scored(tmp_path / "cut", student=settings)
         with stopping_after(2) as stop:
             algorithm1.distil(cut.params, cut.layout, stop)
         resumed = cut.distil()
@@ -194,10 +223,11 @@ class TestTraining:
         assert model.config.languages == ["all"]
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """One with a static student and X-LM-Tiny."""
-    project = scored(tmp_path_factory.mktemp("static"), student=STATIC)
+@pytest.fixture(scope="module", params=[0, 500])
+def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Project:
+    """One with a static student and X-LM-Tiny, with pairs or without."""
+    project = scored(tmp_path_factory.mktemp("static"), student=merged(
+        STATIC, {"architecture": {"pairs": request.param}}))
     project.distil(max_epochs=4)
     project.baseline()
     return project
@@ -228,12 +258,14 @@ class TestTrained:
         size = footprint.sizes(project.params, project.layout)["student"]
         assert size["architecture"] == "amtss-static, 0 layers"
         tokens = len(load_tokenizer(str(project.layout.tokenizer)))
-        assert size["parameters"] == tokens * 17 + 3 * (16 * 16 + 16 + 16 * 3 + 3)
+        couples = project.params.student.architecture.pairs
+        assert size["parameters"] == (tokens * 17 + 3 * (16 * 16 + 16 + 16 * 3 + 3)
+                                      + (couples * 65 + 64 * 16 if couples else 0))
 
 
-def registered(root: Path) -> Project:
+def registered(root: Path, couples: int) -> Project:
     """A project with a registered static student of three languages, about to learn Korean."""
-    project = scored(root, student=STATIC)
+    project = scored(root, student=merged(STATIC, {"architecture": {"pairs": couples}}))
     project.distil(max_epochs=8, top_k=3)
     project.register()
     project.onboard("ko", vocabulary=60)
@@ -244,8 +276,9 @@ def registered(root: Path) -> Project:
     return project
 
 
-def test_learns_a_new_language(tmp_path: Path) -> None:
-    project = registered(tmp_path)
+@pytest.mark.parametrize("couples", [0, 500])
+def test_learns_a_new_language(tmp_path: Path, couples: int) -> None:
+    project = registered(tmp_path, couples)
     name = f"encoder.{embeddings.NAME}"
     before = load_file(project.layout.registered / "student" / "model.safetensors")[name]
     history = project.distil(max_epochs=6)
@@ -260,6 +293,8 @@ def test_learns_a_new_language(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("changed", "match"), [
     ({"student": {"checkpoint": "a/b", "start": "layers", "architecture": {"layers": 0}}},
      r"student: architecture\.layers: expected 1 or more with `start: layers`, found 0"),
+    ({"student": {"architecture": {"layers": 2, "pairs": 100}}},
+     r"student\.architecture: pairs: expected 0 where layers is not 0, found 100"),
     ({"student": {"architecture": {"layers": -1}}},
      r"student\.architecture\.layers: expected greater than or equal to 0, found -1"),
     ({"student": {"architecture": {"layers": 0}, "pooling": "first"}},

@@ -1,0 +1,46 @@
+"""What a student without layers computes: the weighted mean of a text's tokens, and its pairs of
+neighbouring tokens, which have rows of a table by a hash.
+
+Shapes: B texts of a batch, S tokens, P rows of the table of pairs, d the encoder's width.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WIDTH = 64
+"""Length of a pair's embedding. Most pairs are rare, and a short one learns from fewer texts."""
+GOLDEN = 0.6180339887498949
+"""Multiples of the golden ratio are spread most evenly. So pairs of frequent tokens, which have the
+lowest ids, do not meet in a row."""
+
+
+def step(rows: int) -> int:
+    """What the id of a pair's first token is multiplied by, for a table of so many rows."""
+    return round(GOLDEN * rows)
+
+
+def places(ids: "Tensor", rows: int) -> "Tensor":
+    """The row of each pair of neighbours. (B, S) -> (B, S - 1)"""
+    return (step(rows) * ids[:, :-1] + ids[:, 1:]) % rows
+
+
+def shares(scores: "Tensor", mask: "Tensor") -> "Tensor":
+    """The weights of tokens in a mean: the softmax of their scores, 0 for padding. (B, S)"""
+    import torch
+
+    return scores.masked_fill(mask == 0, torch.finfo(scores.dtype).min).softmax(dim=-1)
+
+
+def total(weights: "Tensor", embeddings: "Tensor") -> "Tensor":
+    """The weighted sum of embeddings. (B, S), (B, S, d) -> (B, d)"""
+    return (weights.unsqueeze(1) @ embeddings).squeeze(1)
+
+
+def joint_shares(scores: "Tensor", of_pairs: "Tensor", mask: "Tensor") -> "tuple[Tensor, Tensor]":
+    """The weights of tokens and of pairs in one mean. (B, S), (B, S - 1)"""
+    import torch
+
+    both = shares(torch.cat([scores, of_pairs], dim=1), torch.cat([mask, mask[:, 1:]], dim=1))
+    return both[:, :scores.shape[1]], both[:, scores.shape[1]:]

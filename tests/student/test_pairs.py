@@ -1,0 +1,51 @@
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from amtss.student import pairs
+
+
+class TestPlaces:
+    @given(st.lists(st.integers(0, 250_001), min_size=1, max_size=9), st.integers(1, 100_000))
+    def test_are_rows_of_the_table_that_depend_on_the_pair_alone(self, ids: list[int],
+                                                                  rows: int) -> None:
+        places = pairs.places(torch.tensor([ids]), rows)
+        assert places.shape == (1, len(ids) - 1)
+        assert ((places >= 0) & (places < rows)).all()
+        for at, place in enumerate(places[0].tolist()):
+            assert pairs.places(torch.tensor([ids[at:at + 2]]), rows).item() == place
+
+    def test_know_the_order(self) -> None:
+        one, other = pairs.places(torch.tensor([[7, 9], [9, 7]]), 65_536).flatten().tolist()
+        assert one != other
+
+    def test_of_frequent_tokens_do_not_meet(self) -> None:
+        every = torch.tensor(list(product(range(150), range(150))))
+        assert len(pairs.places(every, 65_536).unique()) == len(every)
+
+    def test_fill_the_table_evenly(self) -> None:
+        every = torch.randint(0, 24_000, (200_000, 2), generator=torch.Generator().manual_seed(0))
+        counts = torch.bincount(pairs.places(every, 1000).flatten(), minlength=1000)
+        assert counts.min() > 120
+        assert counts.max() < 280
+
+
+class TestShares:
+    @given(st.lists(st.integers(1, 6), min_size=1, max_size=4))
+    def test_of_tokens_and_pairs_sum_to_one(self, lengths: list[int]) -> None:
+        draw = torch.Generator().manual_seed(0)
+        scores, couples = (torch.randn(len(lengths), width, generator=draw) for width in (6, 5))
+        mask = (torch.arange(6) < torch.tensor(lengths)[:, None]).long()
+        single, double = pairs.joint_shares(scores, couples, mask)
+        torch.testing.assert_close(single.sum(dim=1) + double.sum(dim=1), torch.ones(len(lengths)))
+        assert not single[mask == 0].any()
+        assert not double[mask[:, 1:] == 0].any()
+
+    def test_are_a_softmax(self) -> None:
+        scores, couples = torch.tensor([[0.0, 1.0]]), torch.tensor([[2.0]])
+        single, double = pairs.joint_shares(scores, couples, torch.ones(1, 2))
+        weights = torch.tensor([0.0, 1.0, 2.0]).softmax(dim=0)
+        assert torch.cat([single, double], dim=1)[0].tolist() == pytest.approx(weights.tolist())
