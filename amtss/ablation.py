@@ -36,13 +36,15 @@ STARTS: dict[str, tuple[str, ...]] = {
     "pca-start": _PCA,
     "paper-shape": (*_PCA, "student.architecture.layers=4", "student.architecture.width=200",
                     "student.architecture.heads=4", "student.architecture.feed_forward=800",
-                    "distil.learning_rate=1.0e-3"),
+                    "student.architecture.pairs=0", "distil.learning_rate=1.0e-3"),
     "static": (*_PCA, "student.architecture.layers=0", "student.architecture.width=256",
                "student.pooling=mean", "distil.learning_rate=5.0e-3"),
 }
 """From the embeddings of the baseline's teacher."""
 LAYERS = {"every-other-layer": ("student.layers=[0,2,4,6,8]",)}
 """Instead of the first five."""
+PAIRS = {"no-pairs": ("student.architecture.pairs=0",)}
+"""Tokens alone, without the order of words."""
 TEXTS = {"no-mixed-texts": ("data.mixed=0",)}
 """Of few texts, those of the source alone."""
 Scores = list[NDArray[np.float64]]
@@ -96,6 +98,8 @@ def variants(params: Params) -> dict[str, tuple[str, ...]]:
         offered |= LAYERS
     if params.data.mixed:
         offered |= TEXTS
+    if params.student.architecture.pairs:
+        offered |= PAIRS
     if not params.student.architecture.layers:  # the state of a text is always a mean
         del offered["first-state"]
     linear = {name: teacher for name, teacher in params.teachers.items()

@@ -106,6 +106,16 @@ def test_a_student_without_layers_has_no_first_state(pretrained: Params) -> None
     assert "first-state" not in variants(static)
 
 
+def test_pairs_are_left_out_where_there_are_some(pretrained: Params) -> None:
+    assert "no-pairs" not in variants(pretrained)
+    paired = load_changed(pretrained, *Experiment("static", 0).settings(pretrained),
+                          "student.architecture.pairs=500")
+    assert paired.student.architecture.pairs == 500
+    for name in ("no-pairs", "paper-shape"):
+        changed = load_changed(paired, *Experiment(name, 0).settings(paired))
+        assert changed.student.architecture.pairs == 0
+
+
 def load_changed(params: Params, *settings: str) -> Params:
     """`params` with settings, which are read as the command line reads them."""
     values = params.model_dump(mode="json")

@@ -139,6 +139,28 @@ def test_most_of_the_first_suspects_are_swapped_labels(tmp_path: Path,
     assert all(0 <= curve[name] <= 100 for name in ("begin", "random 200", "chosen 200"))
 
 
+def test_rows_are_drawn_of_train_and_the_rest_of_validation_is_the_test(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    rows = importlib.import_module("rows")
+    splits = {"train": [f"t{number}" for number in range(400)],
+              "validation": [f"v{number}" for number in range(90)]}
+    (tmp_path / "from" / "fr").mkdir(parents=True)
+    for split, lines in splits.items():
+        (tmp_path / "from" / "fr" / f"{split}.jsonl").write_text("\n".join(lines) + "\n",
+                                                                encoding="utf-8")
+    for name in ("one", "same"):
+        rows.draw(tmp_path / "from", tmp_path / name, ["fr"], 300)
+    drawn = {path.stem: path.read_text(encoding="utf-8").split()
+             for path in (tmp_path / "one" / "fr").iterdir()}
+    assert {split: len(lines) for split, lines in drawn.items()} == {
+        "train": 300, "validation": 60, "test": 30}
+    assert set(drawn["train"]) < set(splits["train"])
+    assert sorted(drawn["validation"] + drawn["test"]) == sorted(splits["validation"])
+    assert (tmp_path / "same" / "fr" / "test.jsonl").read_text(encoding="utf-8").split() == (
+        drawn["test"])
+
+
 @pytest.mark.slow
 def test_a_stand_in_for_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     """DVC finds all keys and files of dvc.yaml; docs/scaling.md has the number of stages."""

@@ -9,7 +9,7 @@ from typing import Any
 
 STARTS = {"start", "checkpoint", "teacher", "tokenizer"}
 """Keys of `student` by which params.yaml itself says what the student starts from."""
-STATIC = {"layers": 0, "width": 256, "pairs": 65_536}
+STATIC = {"layers": 0, "width": 256}
 """Architecture where nothing is pretrained: few texts teach a transformer less than that."""
 PIECES, LEAST = 3_000, 16_000
 """Its vocabulary: pieces for each language, and in all at least."""
@@ -17,6 +17,8 @@ TOP_K = 3
 """Languages per epoch of Algorithm 1, where there are as many."""
 LAYERS = 4
 """Of a pretrained teacher, for a student that starts from it."""
+PAIRS = 65_536
+"""Rows for pairs of neighbouring tokens, of a student without layers."""
 MIXED = 30_000
 """Texts per language for a student without layers, to which a text costs next to nothing."""
 Values = dict[str, Any]
@@ -27,10 +29,10 @@ def fill_in(values: Any) -> Any:
 
     The student starts from the first four layers of the pretrained teacher that serves most
     languages (from its embeddings, if params.yaml gives the student another architecture); where
-    nothing is pretrained it has no layers, and learns from more mixed texts. Learning rates follow
-    from what is pretrained. X-LM-Tiny's teacher is the one that scores the most languages, and
-    Algorithm 1 trains on no more languages than there are. What params.yaml says stays as it is;
-    what is malformed is left to the checks.
+    nothing is pretrained it has no layers. Without layers it reads pairs of neighbouring tokens,
+    and learns from more mixed texts. Learning rates follow from what is pretrained. X-LM-Tiny's
+    teacher is the one that scores the most languages, and Algorithm 1 trains on no more languages
+    than there are. What params.yaml says stays as it is; what is malformed is left to the checks.
     """
     if not isinstance(values, dict):
         return values
@@ -43,6 +45,7 @@ def fill_in(values: Any) -> Any:
         student = _start(values, student) | student
     if _static(student):
         data = {"mixed": MIXED} | data
+        student = student | {"architecture": {"pairs": PAIRS} | student["architecture"]}
     distil = {"learning_rate": _learning_rate(student), **_top_k(values)} | distil
     return values | {"data": data, "student": student, "distil": distil} | _baseline(values)
 

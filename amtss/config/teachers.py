@@ -117,8 +117,8 @@ class Architecture(Section):
     embeddings, with a learnt weight for each token, and `heads` and `feed_forward` are unused."""
     pairs: Annotated[int, Field(ge=0)] = 0
     """Without layers: embeddings for pairs of neighbouring tokens, which share so many rows by a
-    hash, so that the order of words counts. 0 for none. If params.yaml says nothing about a student
-    for which nothing is pretrained: 65,536."""
+    hash, so that the order of words counts; 0 for none. If params.yaml has none, a student without
+    layers has 65,536."""
     width: Count = 256
     """Length of the hidden states; `heads` must divide it."""
     heads: Count = 4

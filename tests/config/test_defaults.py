@@ -57,6 +57,12 @@ class TestStart:
             assert student.architecture.pairs == 65_536
             assert (student.vocabulary, student.pooling) == ("full", None)
 
+    def test_pairs_without_layers(self) -> None:
+        given = {"layers": 0, "width": 128}
+        assert params_of({"architecture": given}, xlmr=TUNED).student.architecture.pairs == 65_536
+        assert params_of({"architecture": given | {"pairs": 0}}).student.architecture.pairs == 0
+        assert params_of({"architecture": {"layers": 2}}).student.architecture.pairs == 0
+
     @pytest.mark.parametrize(("count", "pieces"), [(1, 16_000), (5, 16_000), (8, 24_000)])
     def test_more_languages_have_more_pieces(self, count: int, pieces: int) -> None:
         codes = ("ar", "en", "es", "fr", "ko", "pl", "pt", "ru")[:count]

@@ -37,7 +37,7 @@ from amtss.tokenization.tokenizer import load_tokenizer
 
 CODES = ["en", "fr", "ru"]
 V, D, P, PAD = 40, 6, 50, 1
-STATIC = {"architecture": {"layers": 0, "width": 16}, "pooling": "mean"}
+STATIC = {"architecture": {"layers": 0, "width": 16, "pairs": 0}, "pooling": "mean"}
 
 
 def encoder(dropout: float = 0.0, couples: int = 0) -> StaticEncoder:
