@@ -94,7 +94,7 @@ def demo(*languages: str, scores: list[str] | None) -> dict[str, Any]:
         "teachers": {**{code: {"languages": [code], "architecture": SMALL} for code in languages},
                      "multilingual": {"languages": list(languages[:3]), "architecture": SMALL}
                      | ({"scores": scores} if scores else {})},
-        "student": {"architecture": {"layers": 0, "width": 32, "vocabulary": 300},
+        "student": {"architecture": {"layers": 0, "width": 32, "pairs": 500, "vocabulary": 300},
                     "max_length": 16},
         "distil": {"top_k": 2, "max_epochs": 2, "batch_size": 4, "learning_rate": 3.0e-2,
                    "kd_weight": 0.5, "mixing": "arithmetic", "temperature": 1.0,
