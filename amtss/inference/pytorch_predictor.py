@@ -42,7 +42,7 @@ class PytorchPredictor(Predictor):
             raise CheckpointError(f"{folder}: expected a student, found a model of type {kind!r}; "
                                   "name a student's folder in --model")
         verify(folder, "dvc repro")
-        model = checkpoint.load(StudentModel, str(folder), "run `dvc repro`")
+        model = checkpoint.load(StudentModel, str(folder), "run `dvc repro`", ours=True)
         assert isinstance(model, StudentModel)
         self.model = model
         hardware.place(self.model)

@@ -18,18 +18,19 @@ class ModelClass(Protocol):
 
 
 def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = True,
-         revision: str | None = None, **options: Any) -> "PreTrainedModel":
+         ours: bool = False, revision: str | None = None, **options: Any) -> "PreTrainedModel":
     """`checkpoint`, a hub id or a local folder, as a model of `model_class`, in fp32.
 
     Args:
         fix: what fixes it, for the end of an error's message.
         head: False where the layers above the encoder may be new.
+        ours: one that a stage has written, so that each of its weights is the model's.
         revision: of a checkpoint that may be on the hub; None for a stage's own folder.
         options: for `from_pretrained`; its own, or values of the model's configuration.
 
     Raises:
-        CheckpointError: it cannot be found or read, lacks weights of the model, or has weights that
-            are NaN or infinite.
+        CheckpointError: it cannot be found or read, lacks weights of the model, is ours and has
+            others, or has weights that are NaN or infinite.
     """
     import torch
     from safetensors import SafetensorError
@@ -54,6 +55,11 @@ def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = Tru
     if missing:
         raise CheckpointError(f"{checkpoint}: expected a checkpoint with all weights, found none "
                               f"of {missing[0]} and {len(missing) - 1} more; {fix}")
+    others = sorted(report["unexpected_keys"])
+    if ours and others:
+        raise CheckpointError(f"{checkpoint}: expected weights that this version of amtss knows, "
+                              f"found {', '.join(others)}; use the version that has written it, or "
+                              f"{fix}")
     _check_finite(model, checkpoint, fix)
     loaded: PreTrainedModel = model
     return loaded

@@ -38,7 +38,8 @@ def load(folder: Path, languages: Sequence[str], labels: Sequence[str],
     Raises:
         CheckpointError: there is none, or it has other labels, other languages or shorter texts.
     """
-    student = checkpoint.load(StudentModel, str(folder), "run `dvc repro -f fetch`")
+    student = checkpoint.load(StudentModel, str(folder), "run `dvc repro -f fetch`",
+                              ours=True)
     assert isinstance(student, StudentModel)
     _check(folder, "the labels", list((student.config.id2label or {}).values()), list(labels),
            "data.labels")

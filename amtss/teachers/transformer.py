@@ -203,7 +203,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     folder = layout.teacher(name)
     about = records.teacher(layout, name)
     model = checkpoint.load(AutoModelForSequenceClassification, str(folder),
-                            f"run `dvc repro -f teach@{name}`")
+                            f"run `dvc repro -f teach@{name}`", ours=True)
     hardware.place(model)
     model.eval()
     tokenizer = load_tokenizer(str(folder))

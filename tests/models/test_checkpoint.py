@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from support.training import KINDS, fill, write_checkpoint
 from transformers import AutoModel
 
@@ -54,6 +55,18 @@ def test_positions_are_as_many_as_the_model_reads(tmp_path: Path, kind: str) -> 
             with pytest.raises(CheckpointError, match=f"^big: expected positions for texts of "
                                f"{tokens} tokens, found {most}; lower it$"):
                 checkpoint.check_length(model, tokens, "big", "lower it")
+
+
+def test_weights_of_ours_that_nobody_knows(tmp_path: Path) -> None:
+    source = write_checkpoint(tmp_path / "big", "bert")
+    weights = load_file(source / "model.safetensors")
+    save_file(weights | {"encoder.gate.weight": torch.ones(3)}, source / "model.safetensors",
+              {"format": "pt"})
+    checkpoint.load(AutoModel, str(source), "choose another", head=False)
+    with pytest.raises(CheckpointError, match=r"big: expected weights that this version of amtss "
+                       r"knows, found .*encoder\.gate\.weight.*; use the version that has written "
+                       r"it, or choose another$"):
+        checkpoint.load(AutoModel, str(source), "choose another", head=False, ours=True)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
