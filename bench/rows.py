@@ -47,7 +47,7 @@ def run(clone: Path, folder: Path, seed: int, options: argparse.Namespace) -> di
     environment = os.environ | {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
     init = ["amtss", "init", str(folder)]
     if options.encoder:
-        init += ["--encoder", str(options.encoder)]
+        init += ["--encoder", str(options.encoder.resolve())]
     if options.label:
         init += ["--label", options.label]
     for command in (["git", "clone", "-q", str(ROOT), str(clone)], init,
