@@ -44,15 +44,16 @@ def draw(source: Path, folder: Path, languages: Sequence[str], rows: int) -> Non
 
 def run(clone: Path, folder: Path, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """The two commands in `clone`; what its summary.json says."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
-    init = ["amtss", "init", str(folder)]
+    if not clone.exists():  # one that was interrupted goes on
+        subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
+    init = ["amtss", "init", str(folder), "--force"]
     if options.encoder:
         init += ["--encoder", str(options.encoder.resolve())]
     if options.label:
         init += ["--label", options.label]
-    for command in (["git", "clone", "-q", str(ROOT), str(clone)], init,
-                    ["dvc", "exp", "run", "-q", "-S", f"+distil.seed={seed}"]):
-        subprocess.run(command, cwd=clone if clone.exists() else None, env=environment, check=True)
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
+    for command in (init, ["dvc", "exp", "run", "-q", "-S", f"+distil.seed={seed}"]):
+        subprocess.run(command, cwd=clone, env=environment, check=True)
     found: dict[str, Any] = json.loads((clone / "artifacts" / "summary.json").read_text())
     return found
 
@@ -73,13 +74,10 @@ def measure(options: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]
 
 
 def table(found: Sequence[dict[str, Any]]) -> str:
-    lines = ["| rows a language | seed | linear floor | mixture | X-LM-Tiny | student | floor + |",
-             "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
-    for one in found:
-        figures = [f"{one[key]:.2f}" for key in ("floor", "mixture", "tiny", "accuracy")]
-        lines.append(" | ".join([f"| {one['rows']:,}", str(one["seed"]), *figures,
-                                 f"{one['vs_floor']:+.2f} |"]))
-    return "\n".join(lines)
+    return measuring.table("Accuracy by rows of a language", [
+        {"rows": one["rows"], "seed": one["seed"], "linear floor": one["floor"],
+         "mixture": one["mixture"], "X-LM-Tiny": one["tiny"], "student": one["accuracy"],
+         "to the floor": one["vs_floor"]} for one in found])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

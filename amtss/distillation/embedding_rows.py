@@ -27,11 +27,12 @@ class EmbeddingRows:
     def __init__(self, model: "PreTrainedModel", texts: Iterable[Tokens]) -> None:
         """Reduce the table of `model` to the rows that `texts` use."""
         table = cast(nn.Embedding, model.get_input_embeddings())
-        used = _used(texts, table.num_embeddings)
-        # Positions begin behind the padding's id, so that id must not change.
-        used[:(table.padding_idx or 0) + 1] = True
         if getattr(model.config.encoder, "pairs", 0):  # their hash is of the tokens' own ids
-            used[:] = True
+            used = np.ones(table.num_embeddings, dtype=np.bool_)
+        else:
+            used = _used(texts, table.num_embeddings)
+            # Positions begin behind the padding's id, so that id must not change.
+            used[:(table.padding_idx or 0) + 1] = True
         self.places = np.where(used, np.cumsum(used) - 1, -1)
         """Each token's row in training; -1 for a token that no text uses. *Shape:* (V,)"""
         self._used = torch.from_numpy(np.flatnonzero(used))

@@ -160,10 +160,8 @@ def _static(graph: Graph, student: "StudentModel") -> States:
     """The weighted means of the embeddings of texts' tokens and pairs. *Shape:* (B, 1, d)"""
     encoder = student.encoder
     table, couples = _array(encoder.get_input_embeddings().weight), encoder.config.pairs
-    highest = table[:, -1].max()
-    if couples:
-        neighbours = _array(encoder.pairs.weight)
-        highest = max(highest, neighbours[:, -1].max())
+    neighbours = _array(encoder.pairs.weight) if couples else table[:0]
+    highest = np.concatenate([table[:, -1], neighbours[:, -1]]).max()
     real = graph.add("Unsqueeze", graph.add("Cast", "attention_mask", to=TensorProto.FLOAT),
                      np.array([2]))
     mean, weight = _weighted(graph, table, highest, "input_ids", real)

@@ -123,15 +123,16 @@ class PlainPredictor(Predictor):
 
     def _static(self, ids: "Tensor", mask: "Tensor") -> "Tensor":
         """The weighted mean of the embeddings of a text's tokens and pairs. (B, S) -> (B, d)"""
-        rows = self.weights[WORDS][ids]
-        embeddings, scores = rows[..., :-1], rows[..., -1]
-        count = self.encoder.get("pairs", 0)
+        def looked(table: str, index: "Tensor") -> pairs.Looked:
+            rows = self.weights[table][index]
+            return pairs.Looked(rows[..., :-1], rows[..., -1])
+
+        tokens, count = looked(WORDS, ids), self.encoder.get("pairs", 0)
         if not count:
-            return pairs.total(pairs.shares(scores, mask), embeddings)
-        couples = self.weights["encoder.pairs.weight"][pairs.places(ids, count)]
-        single, double = pairs.joint_shares(scores, couples[..., -1], mask)
-        return (pairs.total(single, embeddings) + pairs.total(double, couples[..., :-1])
-                @ self.weights["encoder.widen.weight"].T)
+            return pairs.mean(tokens, mask)
+        couples = looked("encoder.pairs.weight", pairs.places(ids, count))
+        widen = self.weights["encoder.widen.weight"].T
+        return pairs.joint_mean(tokens, couples, lambda short: short @ widen, mask)
 
     def _transformer(self, ids: "Tensor", mask: "Tensor") -> "Tensor":
         """The state of a text that heads read. (B, S) -> (B, d)"""

@@ -4,7 +4,8 @@ neighbouring tokens, which have rows of a table by a hash.
 Shapes: B texts of a batch, S tokens, P rows of the table of pairs, d the encoder's width.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +17,13 @@ GOLDEN = 0.6180339887498949
 lowest ids, do not meet in a row."""
 
 
+class Looked(NamedTuple):
+    """The embeddings of tokens or pairs, and their scores. *Shapes:* (B, S, d), (B, S)"""
+
+    embeddings: "Tensor"
+    scores: "Tensor"
+
+
 def step(rows: int) -> int:
     """What the id of a pair's first token is multiplied by, for a table of so many rows."""
     return round(GOLDEN * rows)
@@ -24,6 +32,27 @@ def step(rows: int) -> int:
 def places(ids: "Tensor", rows: int) -> "Tensor":
     """The row of each pair of neighbours. (B, S) -> (B, S - 1)"""
     return (step(rows) * ids[:, :-1] + ids[:, 1:]) % rows
+
+
+def mean(tokens: Looked, mask: "Tensor") -> "Tensor":
+    """The weighted mean of a text's tokens. (B, d)
+
+    Args:
+        mask: 1 for what is no padding. *Shape:* (B, S)
+    """
+    return total(shares(tokens.scores, mask), tokens.embeddings)
+
+
+def joint_mean(tokens: Looked, couples: Looked, widen: "Callable[[Tensor], Tensor]",
+               mask: "Tensor") -> "Tensor":
+    """The weighted mean of a text's tokens and pairs. (B, d)
+
+    Args:
+        widen: makes the sum of pairs' embeddings as long as a token's.
+        mask: 1 for what is no padding. *Shape:* (B, S)
+    """
+    single, double = joint_shares(tokens.scores, couples.scores, mask)
+    return total(single, tokens.embeddings) + widen(total(double, couples.embeddings))
 
 
 def shares(scores: "Tensor", mask: "Tensor") -> "Tensor":

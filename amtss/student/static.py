@@ -74,16 +74,18 @@ class StaticEncoder(PreTrainedModel):
             input_ids: *Shape:* (B, S)
             attention_mask: *Shape:* (B, S)
         """
-        rows = self.get_input_embeddings()(input_ids)
-        embeddings, scores = self.dropout(rows[..., :-1]), rows[..., -1]
-        if not self.config.pairs:
-            mean = pairs.total(pairs.shares(scores, attention_mask), embeddings)
+        tokens = self._looked(self.get_input_embeddings(), input_ids)
+        if self.config.pairs:
+            couples = self._looked(self.pairs, pairs.places(input_ids, self.config.pairs))
+            mean = pairs.joint_mean(tokens, couples, self.widen, attention_mask)
         else:
-            couples = self.pairs(pairs.places(input_ids, self.config.pairs))
-            single, double = pairs.joint_shares(scores, couples[..., -1], attention_mask)
-            mean = pairs.total(single, embeddings) + self.widen(
-                pairs.total(double, self.dropout(couples[..., :-1])))
-        return BaseModelOutputWithPooling(last_hidden_state=embeddings, pooler_output=mean)
+            mean = pairs.mean(tokens, attention_mask)
+        return BaseModelOutputWithPooling(last_hidden_state=tokens.embeddings, pooler_output=mean)
+
+    def _looked(self, table: nn.Module, index: Tensor) -> pairs.Looked:
+        """The rows of a table of embeddings, the scores in its last column."""
+        rows = table(index)
+        return pairs.Looked(self.dropout(rows[..., :-1]), rows[..., -1])
 
 
 AutoConfig.register(StaticConfig.model_type, StaticConfig)
