@@ -1,11 +1,13 @@
 """CPU-seconds to onboard one more language, against building everything from scratch.
 
-`python bench/languages.py [PROJECT] [--sizes 5 10 20] [--rows 400] [--jobs 4] [--out FILE.json]`,
-on a project where `dvc repro` has ended. Its texts are dealt out to invented languages: each gets
-`rows` training rows of one of the project's languages, different ones each time, and a small
-teacher. Measured are the stages' functions for teachers, their logits, the student's vocabulary and
-Algorithm 1. An onboarding runs the same for one more language and starts from the student built
-before. Validation of data, X-LM-Tiny, test and report are left out on both sides.
+`python bench/languages.py [PROJECT] [--sizes 5 10 20] [--rows 400] [--encoder FOLDER] [--jobs 4]
+[--out FILE.json]`, on a project where `dvc repro` has ended. Its texts are dealt out to invented
+languages: each gets `rows` training rows of one of the project's languages, different ones each
+time, and a teacher of its own: a small one from scratch, or with `--encoder` that pretrained
+encoder, of which the student then has the first four layers. Measured are the stages' functions for
+teachers, their logits, the student's vocabulary and Algorithm 1. An onboarding runs the same for
+one more language and starts from the student built before. Validation of data, X-LM-Tiny, test and
+report are left out on both sides.
 """
 
 import argparse
@@ -18,7 +20,8 @@ import measuring
 
 TEACHER = {"architecture": {"layers": 2, "width": 128, "heads": 4, "feed_forward": 256,
                             "vocabulary": 4000}}
-STUDENT = {"layers": 4, "width": 160, "heads": 4, "feed_forward": 640, "vocabulary": 16000}
+STUDENT = {"architecture": {"layers": 4, "width": 160, "heads": 4, "feed_forward": 640,
+                            "vocabulary": 16000}}
 Costs = dict[str, float]
 """CPU-seconds by stage."""
 
@@ -28,7 +31,7 @@ def codes(count: int) -> list[str]:
     return [f"x{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(count)]
 
 
-def deal(project: Path, folder: Path, count: int, rows: int) -> None:
+def deal(project: Path, folder: Path, count: int, rows: int, encoder: Path | None = None) -> None:
     """Write a project with the corpora of `count` languages, labels and settings; no teachers."""
     from amtss.config import yaml
     from amtss.config.params import load_params
@@ -40,7 +43,8 @@ def deal(project: Path, folder: Path, count: int, rows: int) -> None:
     source, target = Layout(project), Layout(folder)
     params = load_params(source.params)
     target.artifacts.mkdir(parents=True)
-    values = _settings(params.model_dump(mode="json"), codes(count))
+    values = _models(params.model_dump(mode="json"), encoder and encoder.resolve())
+    values = _settings(values, codes(count))
     target.params.write_text(yaml.dump(values), encoding="utf-8")
     labels = read_json(source.gate_keys, Gate, "dvc repro gate")["labels"]
     write_json(target.gate_keys, {"labels": labels})
@@ -56,15 +60,31 @@ def deal(project: Path, folder: Path, count: int, rows: int) -> None:
             turn * size[split], size[split]) for split, table in whole.splits.items()}, None)
 
 
+def _models(values: dict[str, Any], encoder: Path | None) -> dict[str, Any]:
+    """A params.yaml with a small student and X-LM-Tiny's teacher, which is never run; from scratch,
+    or both from `encoder`."""
+    if encoder is None:
+        teacher = TEACHER
+        values["student"] |= STUDENT
+    else:
+        teacher = {"checkpoint": str(encoder), "pooling": "mean"}
+        values["teaching"]["freeze"] = "embeddings"
+        values["student"] |= {
+            "checkpoint": str(encoder), "teacher": None, "tokenizer": None, "revision": None,
+            "start": "layers", "layers": None, "architecture": {"layers": 4}, "pooling": "mean",
+            "vocabulary": "trimmed", "trimming": {"at_least": 0}}
+    return values | {"teachers": {"all": {"languages": ["all"], **teacher}},
+                     "baseline": {"teacher": "all"}}
+
+
 def _settings(values: dict[str, Any], languages: Sequence[str],
               onboarding: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A params.yaml with a small teacher per language, and X-LM-Tiny's, which is never run."""
-    single = {code: {"languages": [code], **TEACHER} for code in languages}
+    """The same with a teacher per language, which is like X-LM-Tiny's."""
+    shared = values["teachers"]["all"]
     values |= {"languages": list(languages), "onboarding": onboarding,
-               "teachers": single | {"all": {"languages": ["all"], **TEACHER}},
-               "baseline": {"teacher": "all"}}
+               "teachers": {code: {**shared, "languages": [code]} for code in languages}
+               | {"all": shared}}
     values["data"]["configs"] = {}
-    values["student"]["architecture"] = STUDENT
     values["distil"] |= {"teachers": list(languages), "weights": "own",
                          "top_k": min(3, len(languages))}
     return values
@@ -141,7 +161,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     most = max(options.sizes) + 1
     with tempfile.TemporaryDirectory() as scratch, measuring.processes(options.jobs) as pool:
         folder = Path(scratch) / "all"
-        deal(options.project, folder, most, options.rows)
+        deal(options.project, folder, most, options.rows, options.encoder)
         costs = list(pool.map(taught, [folder] * most, codes(most)))
         sizes = sorted(options.sizes, reverse=True)
         results = list(pool.map(built, [folder] * len(sizes), sizes))
@@ -177,6 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = measuring.parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[5, 10, 20])
     parser.add_argument("--rows", type=int, default=400)
+    parser.add_argument("--encoder", type=Path)
     options = parser.parse_args(arguments)
     results = measure(options)
     measuring.report(options, table(results), results)

@@ -116,13 +116,13 @@ def _pytorch(side: Side) -> Model:
     import torch
 
     from amtss.inference.pytorch_predictor import PytorchPredictor
-    from amtss.tokenization import tokens
+    from amtss.tokenization import encoding
 
     predictor = PytorchPredictor(side.folder)
     limit, pad = predictor.model.config.max_tokens, predictor.tokenizer.pad_token_id
 
     def prepare(batch: Batch) -> Any:
-        encoded = tokens.tokenise(predictor.tokenizer, pa.table({"text": batch[1]}), limit)
+        encoded = encoding.tokenise(predictor.tokenizer, pa.table({"text": batch[1]}), limit)
         every = np.arange(len(batch[1]))
         head = predictor.languages.index(batch[0])
         return (*encoded.padded(every, pad), np.full(len(every), head))

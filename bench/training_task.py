@@ -25,7 +25,7 @@ from amtss.distillation.examples import Examples, examples
 from amtss.models import hardware
 from amtss.paths import SPLITS, Layout
 from amtss.student.model import StudentModel, build_student
-from amtss.tokenization import tokens
+from amtss.tokenization import encoding, tokens
 from amtss.tokenization.tokenizer import load_tokenizer
 
 TEACHING_BATCH = 128
@@ -98,14 +98,16 @@ class Task:
 
     def examples(self, split: str) -> Examples:
         """A split of all languages as the student reads it, one language after the other."""
-        cache = tokens.Cache(self.layout.tokens(), self.tokenizer, self.params.student.max_length)
+        cache = encoding.Cache(self.layout.tokens(), self.tokenizer, self.params.student.max_length)
         return examples(cache, self.corpora, (split,), self.labels)
 
     def student(self) -> StudentModel:
         """A new student, with the same weights on every side."""
         torch.manual_seed(self.params.distil.seed)
+        pretrained = self.params.student.start != "random"
         return build_student(self.params.student, self.languages, self.labels,
-                             len(self.tokenizer), self.tokenizer.pad_token_id)
+                             len(self.tokenizer), self.tokenizer.pad_token_id,
+                             self.layout.start if pretrained else None)
 
     def validate(self, model: StudentModel, validation: Examples) -> None:
         """Measure the model on the validation rows and add an epoch."""

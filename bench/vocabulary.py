@@ -140,7 +140,7 @@ def about(task: "Task", side: str, seed: int, tokenizer: Path) -> dict[str, Any]
     from amtss.config.schema import Student
     from amtss.distillation.examples import examples
     from amtss.student.model import build_student
-    from amtss.tokenization import tokens
+    from amtss.tokenization import encoding
     from amtss.tokenization.tokenizer import load_tokenizer
 
     full = load_tokenizer(str(tokenizer))
@@ -151,7 +151,7 @@ def about(task: "Task", side: str, seed: int, tokenizer: Path) -> dict[str, Any]
             settings, task.languages, task.labels, len(task.tokenizer),
             task.tokenizer.pad_token_id).parameters()) for settings in (task.params.student, paper)]
     own, ids = task.examples("test").tokens, former(task.tokenizer, full)
-    cache = tokens.Cache(task.root / "full", full, task.params.student.max_length)
+    cache = encoding.Cache(task.root / "full", full, task.params.student.max_length)
     before = examples(cache, task.corpora, ("test",), task.labels).tokens
     return {"side": side, "seed": seed, "tokens": len(task.tokenizer), "parameters": sizes[0],
             "paper": sizes[1], "cpu": sum(task.meter.cpu.values()), "otherwise": np.array([

@@ -117,9 +117,13 @@ def _teacher(document: Any, params: Params, code: str, like: str) -> Any:
 
 def scorers(params: Params, like: str | None) -> list[str]:
     """Teachers that can score a language without labels: the teacher `like`, or else those of the
-    pool that are taught on several languages; a linear one knows nothing of other languages."""
+    pool that are taught on several languages, pretrained ones if there are any: a linear one knows
+    nothing of other languages, and one from scratch hardly anything."""
     names = [like] if like else [name for name in params.pool if len(params.taught_on(name)) > 1]
-    return [name for name in names if params.teachers[name].kind != LINEAR]
+    readers = [name for name in names if params.teachers[name].kind != LINEAR]
+    pretrained = [name for name in readers
+                  if getattr(params.teachers[name], "checkpoint", None) is not None]
+    return pretrained or readers
 
 
 def _untuned(params: Params, scores: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from amtss.data.corpus import Corpus
-from amtss.tokenization import tokens
+from amtss.tokenization import encoding, tokens
 from amtss.tokenization.tokens import Tokens
 
 
@@ -29,7 +29,7 @@ class Examples:
         return np.flatnonzero(self.language == language)
 
 
-def examples(cache: tokens.Cache, corpora: Sequence[Corpus], splits: Sequence[str],
+def examples(cache: encoding.Cache, corpora: Sequence[Corpus], splits: Sequence[str],
              labels: Sequence[str]) -> Examples:
     """The `splits` of `corpora`: language by language, and within a language split by split."""
     parts = [(cache.of(corpus, split), corpus.label_ids(split, labels), index)

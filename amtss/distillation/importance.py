@@ -2,12 +2,13 @@
 
 Shapes: T teachers, L languages, N examples of one language. W has a column per language, which sums
 to 1. It is fitted on validation rows only: the teachers have seen the training rows. A language
-whose validation has no labels takes over the columns of the others.
+whose validation has no labels has equal weights: in the others' columns a teacher that is
+fine-tuned on them counts for more than it is worth in a language that it has not seen.
 
 To add a strategy, add a row to `STRATEGIES` and its name to `Distil.weights` in config/student.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,21 +151,11 @@ def fit(teachers: Pool, strategy: str, losses: Mapping[str, Array] | None = None
     Args:
         losses: language -> the student's losses; None before the first epoch.
     """
-    columns = {language: STRATEGIES[strategy](members, losses[language] if losses else None)
-               for language, members in teachers.items() if members.labelled}
-    weights = {language: dict(zip(teachers[language].teachers, column.tolist(), strict=True))
-               for language, column in columns.items()}
-    return {language: weights.get(language) or _lent(members.teachers, weights)
+    columns = {language: STRATEGIES[strategy if members.labelled else "uniform"](
+                   members, losses[language] if losses else None)
+               for language, members in teachers.items()}
+    return {language: dict(zip(members.teachers, columns[language].tolist(), strict=True))
             for language, members in teachers.items()}
-
-
-def _lent(teachers: Sequence[str], weights: Weights) -> dict[str, float]:
-    """A column for a language whose validation has no labels: the mean of the others, as far as the
-    same teachers score them."""
-    total = np.array([sum(column.get(name, 0.0) for column in weights.values())
-                      for name in teachers])
-    share = total / total.sum() if total.sum() > 0 else uniform(len(teachers))
-    return dict(zip(teachers, share.tolist(), strict=True))
 
 
 def update(weights: Weights, teachers: Pool, strategy: str,

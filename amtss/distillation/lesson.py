@@ -55,7 +55,7 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     from amtss.distillation.learner import Learner
     from amtss.models import hardware
     from amtss.student.model import build_student
-    from amtss.tokenization import tokens
+    from amtss.tokenization import encoding
 
     labels = records.labels(layout)
     corpora = [corpus.load(layout, language) for language in params.languages]
@@ -65,7 +65,7 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     tokenizer = load_tokenizer(str(layout.tokenizer))
     hardware.deterministic(params.distil.seed)
     length = tokenizer.model_max_length
-    cache = tokens.Cache(layout.tokens(), tokenizer, length)
+    cache = encoding.Cache(layout.tokens(), tokenizer, length)
     with hardware.accelerator(params.schedule.precision).main_process_first():
         train = examples(cache, corpora, ("train", "unlabelled"), labels)
         validation = replace(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from amtss.drift.logs import Texts
 from amtss.files import replacing
 from amtss.inference.pytorch_predictor import PytorchPredictor
-from amtss.tokenization import tokens, unknown
+from amtss.tokenization import encoding, unknown
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def answer(student: PytorchPredictor, language: str, texts: Texts) -> Answers:
     """
     probabilities = student.probabilities(texts.texts, texts.pairs, language)
     columns = {"text": texts.texts} | ({"pair": texts.pairs} if texts.pairs else {})
-    whole = tokens.tokenise(student.tokenizer, pa.table(columns), None)
+    whole = encoding.tokenise(student.tokenizer, pa.table(columns), None)
     lacking = [unknown.count(student.tokenizer, whole[row]["input_ids"]) > 0
                for row in range(len(whole))]
     return Answers(probabilities.argmax(axis=1), probabilities.max(axis=1), whole.lengths,

@@ -15,7 +15,7 @@ from amtss.data.corpus import Corpus
 from amtss.files import read_json
 from amtss.models import checkpoint
 from amtss.paths import Layout
-from amtss.tokenization import tokenizer, tokens, unknown
+from amtss.tokenization import encoding, tokenizer, unknown
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -115,7 +115,7 @@ def gather(params: Params, layout: Layout, student: Path) -> Facts:
 
 
 def _texts(corpus: Corpus, own: "PreTrainedTokenizerBase", limit: int) -> Texts:
-    encoded = tokens.tokenise(own, corpus["test"], None)
+    encoded = encoding.tokenise(own, corpus["test"], None)
     ids = np.concatenate([np.empty(0, np.int32), *encoded.ids])
     logs, mixed = corpus.unlabelled()
     rows = {split: len(corpus[split]) for split in ("train", "validation", "test")}

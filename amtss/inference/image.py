@@ -13,7 +13,7 @@ from amtss.errors import AmtssError
 from amtss.files import replacing, write_text
 from amtss.inference.onnx_predictor import OnnxPredictor
 
-NEEDED = ("numpy", "onnxruntime", "pyarrow", "pydantic", "safetensors", "starlette", "tokenizers",
+NEEDED = ("numpy", "onnxruntime", "pydantic", "safetensors", "starlette", "tokenizers",
           "typing-extensions", "uvicorn")
 """Packages that `amtss.inference.server` imports."""
 DOCKERFILE = """\

@@ -11,7 +11,7 @@ from amtss.errors import CheckpointError
 from amtss.files import read_json, verify
 from amtss.inference.predictor import Predictor
 from amtss.student import recognition
-from amtss.tokenization import tokenizer, tokens
+from amtss.tokenization import encoding, tokenizer
 from amtss.tokenization.tokens import Tokens
 
 
@@ -57,7 +57,7 @@ class PytorchPredictor(Predictor):
 
     def tokenise(self, texts: list[str], pairs: list[str] | None) -> Tokens:
         columns = {"text": texts} | ({"pair": pairs} if pairs is not None else {})
-        return tokens.tokenise(self.tokenizer, pa.table(columns), self.model.config.max_tokens)
+        return encoding.tokenise(self.tokenizer, pa.table(columns), self.model.config.max_tokens)
 
     def logits(self, ids: NDArray[np.int64], mask: NDArray[np.int64], heads: NDArray[np.int64]
                ) -> NDArray[np.float32]:

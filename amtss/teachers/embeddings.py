@@ -22,7 +22,7 @@ from amtss.files import contents, fingerprint, replacing, visible
 from amtss.models import checkpoint, hardware
 from amtss.models.pooling import pooled
 from amtss.teachers import forward
-from amtss.tokenization import lengths, tokens
+from amtss.tokenization import encoding, lengths
 from amtss.tokenization.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Embeddings:
     def _encode(self, corpus: Corpus, split: str) -> States:
         tokenizer: PreTrainedTokenizerBase = load_tokenizer(self.teacher.checkpoint, self.commit)
         forward.set_padding(tokenizer, self.encoder)
-        texts = tokens.tokenise(tokenizer, tokens.prefixed(corpus[split], self.teacher.prefix),
+        texts = encoding.tokenise(tokenizer, encoding.prefixed(corpus[split], self.teacher.prefix),
                                 self.teacher.max_length)
         states = np.empty((len(texts), self.encoder.config.hidden_size), dtype=np.float16)
         largest = float(np.finfo(np.float16).max)

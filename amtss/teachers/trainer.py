@@ -18,7 +18,7 @@ from amtss.errors import CheckpointError, DataError, ParamsError
 from amtss.models import hardware
 from amtss.progress import bar
 from amtss.teachers import checkpoints
-from amtss.tokenization import tokens
+from amtss.tokenization import encoding, tokens
 
 if TYPE_CHECKING:
     from transformers import (
@@ -36,7 +36,7 @@ LESS_MEMORY = ("raise teaching.accumulate, set teaching.gradient_checkpointing t
 
 
 @hardware.fitting(LESS_MEMORY)
-def fine_tune(model: "PreTrainedModel", cache: tokens.Cache, settings: Teaching,
+def fine_tune(model: "PreTrainedModel", cache: encoding.Cache, settings: Teaching,
               corpora: Sequence[Corpus], labels: Sequence[str], folder: Path,
               on_epoch: EpochDone) -> dict[str, float]:
     """Train with early stopping on validation accuracy; `model` ends as its best epoch.
@@ -135,7 +135,7 @@ class _Examples:
         return {**self.texts[row], "labels": self.labels[row]}
 
 
-def _encode(cache: tokens.Cache, corpora: Sequence[Corpus], split: str,
+def _encode(cache: encoding.Cache, corpora: Sequence[Corpus], split: str,
             labels: Sequence[str]) -> _Examples:
     """The rows of all corpora, one corpus after another.
 

@@ -15,7 +15,7 @@ from amtss.models import checkpoint, hardware
 from amtss.paths import Layout
 from amtss.teachers import forward, trainer
 from amtss.teachers.task import Scorer, Task, Taught
-from amtss.tokenization import lengths, tokens, unknown
+from amtss.tokenization import encoding, lengths, unknown
 from amtss.tokenization.tokenizer import load_tokenizer, train_tokenizer
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def teach(task: Task) -> Taught:
     if teacher.fine_tune:
         model = _initial(teacher, training, tokenizer, labels)
         forward.set_padding(tokenizer, model)
-        cache = tokens.Cache(task.layout.tokens(task.name), tokenizer, read["max_length"])
+        cache = encoding.Cache(task.layout.tokens(task.name), tokenizer, read["max_length"])
         cost = trainer.fine_tune(model, cache, training, task.corpora, labels,
                                  task.layout.checkpoints(f"teach-{task.name}"), task.on_epoch)
         # Encoding sets the tokenizer's truncation. With a warm cache nothing has been encoded, and
@@ -208,7 +208,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     model.eval()
     tokenizer = load_tokenizer(str(folder))
     length = params.training_of(name).max_length or tokenizer.model_max_length
-    cache = tokens.Cache(layout.tokens(name), tokenizer, length)
+    cache = encoding.Cache(layout.tokens(name), tokenizer, length)
     from_scratch = _settings(params, name).from_scratch
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from amtss import processes, records
 from amtss.config.schema import Validation
 from amtss.data.corpus import Corpus
-from amtss.tokenization import tokens
+from amtss.tokenization import encoding
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,7 +28,7 @@ SHORTEST, LONGEST, STEP = 16, 256, 8
 
 def measure(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus, prefix: str = "") -> Lengths:
     """The lengths of a language's rows, uncut; mixed texts do not count."""
-    return {split: tokens.tokenise(tokenizer, tokens.prefixed(table, prefix), None).lengths
+    return {split: encoding.tokenise(tokenizer, encoding.prefixed(table, prefix), None).lengths
             for split, table in corpus.own().splits.items()}
 
 

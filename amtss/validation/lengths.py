@@ -13,7 +13,7 @@ import numpy as np
 
 from amtss.config.schema import Params, ProbeTeacher, TransformerTeacher, Validation
 from amtss.data.corpus import Corpus
-from amtss.tokenization import lengths, tokens, unknown
+from amtss.tokenization import encoding, lengths, unknown
 from amtss.tokenization.lengths import Lengths
 from amtss.tokenization.tokenizer import load_tokenizer
 
@@ -129,7 +129,7 @@ def _read(tokenizer: "PreTrainedTokenizerBase", corpus: Corpus, prefix: str) -> 
     """Read every row uncut, with its prefix and special tokens; mixed texts do not count."""
     measured, found, counted = {}, 0, 0
     for split, table in corpus.own().splits.items():
-        read = tokens.tokenise(tokenizer, tokens.prefixed(table, prefix), None)
+        read = encoding.tokenise(tokenizer, encoding.prefixed(table, prefix), None)
         measured[split] = read.lengths
         ids = np.concatenate([np.empty(0, np.int32), *read.ids])
         found += unknown.count(tokenizer, ids)

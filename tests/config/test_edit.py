@@ -233,6 +233,12 @@ class TestWithoutLabels:
         assert set(after.teachers) == set(read(text).teachers)
         assert "ko" in after.scored_by("both")
 
+    def test_pretrained_ones_alone_if_there_are_any(self) -> None:
+        text = BASE.replace("  large: {languages: [en]", "  large: {languages: [en, fr]")
+        after = self.pinned(text=text.replace("[both, fr]", "[both, large, fr]"))
+        assert after.scored_by("large") == ("en", "fr", "ko")
+        assert after.scored_by("both") == ("en", "fr")
+
     def test_or_the_one_that_is_named(self) -> None:
         after = self.pinned(like="fr")
         assert after.scored_by("fr") == ("fr", "ko")

@@ -281,21 +281,12 @@ class TestWithoutLabels:
         return LanguagePool(teachers, taught, {"validation": logits}, np.zeros(6, dtype=np.int64),
                             "geometric", labelled)
 
-    @pytest.mark.parametrize(("teachers", "column"), [
-        (("a", "b", "c"), [1 / 3, 2 / 3, 0]), (("a", "c"), [1, 0]), (("c", "d"), [0.5, 0.5])])
-    def test_takes_the_mean_of_the_others_columns(self, teachers: tuple[str, ...],
-                                                  column: list[float]) -> None:
-        weights = fit({
-            "pt": self.members(*teachers, taught=(0,) * len(teachers), labelled=False),
-            "en": self.members("a", "b", taught=(1, 0)), "fr": self.members("b", taught=(1,)),
-            "es": self.members("b", taught=(1,))}, "own")
-        assert list(weights) == ["pt", "en", "fr", "es"]
-        assert [*weights["pt"].values()] == pytest.approx(column)
-        assert tuple(weights["pt"]) == teachers
-
-    def test_follows_the_others_when_they_change(self) -> None:
-        pools = {"en": self.members("a", "b", taught=(1, 1)),
-                 "pt": self.members("a", "b", taught=(0, 0), labelled=False)}
+    @pytest.mark.parametrize("strategy", ["own", "likelihood", "boosted"])
+    def test_has_equal_weights(self, strategy: str) -> None:
+        pools = {"pt": self.members("a", "b", "c", taught=(0, 0, 0), labelled=False),
+                 "en": self.members("a", "b", taught=(1, 0))}
         losses = {code: np.linspace(0, 3, 6) for code in pools}
-        weights = importance.update(fit(pools, "boosted"), pools, "boosted", losses)
-        assert weights["pt"] == pytest.approx(weights["en"])
+        first = fit(pools, strategy)
+        for weights in (first, importance.update(first, pools, strategy, losses)):
+            assert weights["pt"] == pytest.approx(dict.fromkeys("abc", 1 / 3))
+            assert [*weights["en"].values()] != pytest.approx([0.5, 0.5])

@@ -22,7 +22,7 @@ from amtss.inference.load import load_folder
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 from amtss.student.model import StudentConfig, StudentModel
-from amtss.tokenization import tokenizer, tokens
+from amtss.tokenization import encoding, tokenizer
 
 CODES = ["en", "fr", "ko"]
 LENGTH = 12
@@ -70,7 +70,7 @@ def logits(folder: Path, language: str, texts: list[str], pairs: list[str] | Non
     """The student's own, a text at a time. *Shape:* (N, C)"""
     predictor = PytorchPredictor(folder)
     table = pa.table({"text": texts} | ({"pair": pairs} if pairs else {}))
-    encoded = tokens.tokenise(predictor.tokenizer, table, LENGTH)
+    encoded = encoding.tokenise(predictor.tokenizer, table, LENGTH)
     head = torch.tensor([predictor.languages.index(language)])
     rows = [encoded.padded(np.array([at]), predictor.tokenizer.pad_token_id)
             for at in range(len(texts))]

@@ -32,7 +32,7 @@ import sys
 
 class Blocker:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("torch", "transformers", "onnx"):
+        if name.partition(".")[0] in ("torch", "transformers", "onnx", "pyarrow"):
             raise ModuleNotFoundError(f"{name} is blocked")
 
 sys.meta_path.insert(0, Blocker())

@@ -9,7 +9,7 @@ from amtss.distillation.examples import examples
 from amtss.distillation.learner import Learner
 from amtss.models import hardware
 from amtss.student.model import build_student
-from amtss.tokenization import tokens
+from amtss.tokenization import encoding
 from amtss.tokenization.tokenizer import load_tokenizer
 from support.training import LABELS, LANGUAGES, Project
 
@@ -21,7 +21,7 @@ class Lesson:
                  **settings: object) -> None:
         tokenizer = load_tokenizer(str(project.layout.tokenizer))
         self.folder = project.layout.checkpoints("test")
-        cache = tokens.Cache(project.layout.tokens(), tokenizer, 16)
+        cache = encoding.Cache(project.layout.tokens(), tokenizer, 16)
         self.data = examples(cache, project.corpora(), ("train", "unlabelled"), LABELS)
         hardware.deterministic(seed)
         model = build_student(project.params.student, list(LANGUAGES), list(LABELS),

@@ -11,8 +11,8 @@ from support.project import Project, run
 from amtss.data import corpus
 from amtss.errors import CheckpointError
 from amtss.paths import Layout
+from amtss.tokenization import encoding
 from amtss.tokenization import tokenizer as tokenization
-from amtss.tokenization import tokens
 
 AGAIN = """
 import sys
@@ -63,7 +63,7 @@ def test_the_form_is_xlm_r_s(corpora: list[corpus.Corpus]) -> None:
 def test_its_own_corpus_has_no_unknown_tokens(corpora: list[corpus.Corpus]) -> None:
     tokenizer = tokenization.train_tokenizer(corpora, 300)
     for texts in corpora:
-        read = tokens.tokenise(tokenizer, texts["train"], 64)
+        read = encoding.tokenise(tokenizer, texts["train"], 64)
         assert len(read) == len(texts["train"])
         assert tokenizer.unk_token_id not in np.concatenate(read.ids)
     assert tokenizer.unk_token_id in tokenizer("漢字")["input_ids"]
@@ -76,7 +76,7 @@ def test_case_and_width_are_normalised(corpora: list[corpus.Corpus]) -> None:
 
 def test_texts_are_cut_at_max_length(corpora: list[corpus.Corpus]) -> None:
     tokenizer = tokenization.train_tokenizer(corpora, 300)
-    read = tokens.tokenise(tokenizer, corpora[0]["test"], 8)
+    read = encoding.tokenise(tokenizer, corpora[0]["test"], 8)
     assert read.lengths.max() == 8
     assert len(read) == len(corpora[0]["test"])
 

@@ -28,7 +28,7 @@ from amtss.config.schema import (
 from amtss.data import corpus
 from amtss.errors import CheckpointError
 from amtss.paths import Layout
-from amtss.tokenization import tokens
+from amtss.tokenization import encoding
 from amtss.tokenization.tokenizer import load_tokenizer
 from amtss.validation.lengths import STUDENT, count, warnings
 
@@ -52,7 +52,7 @@ def pieces(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 def encoded(tokenizer: PreTrainedTokenizerBase, first: str, second: str, length: int) -> list[int]:
     table = pa.table({"text": [first], "pair": [second]})
-    found: list[int] = tokens.tokenise(tokenizer, table, length)[0]["input_ids"].tolist()
+    found: list[int] = encoding.tokenise(tokenizer, table, length)[0]["input_ids"].tolist()
     return found
 
 
@@ -108,7 +108,7 @@ def test_every_tokenizer_counts_what_it_cuts(tmp_path: Path) -> None:
     for cut in cuts:
         texts = next(texts for texts in read if texts.language == cut.language)
         tokenizer = load_tokenizer(cut.checkpoint)
-        lengths = np.concatenate([tokens.tokenise(tokenizer, table, 1000).lengths
+        lengths = np.concatenate([encoding.tokenise(tokenizer, table, 1000).lengths
                                   for table in texts.splits.values()])
         assert (cut.rows, cut.longest) == (120, lengths.max())
         assert cut.longer == (lengths > cut.max_length).sum()
@@ -126,7 +126,7 @@ def test_without_a_length_next_to_no_training_text_is_cut(tmp_path: Path) -> Non
     assert len(cuts) > 3
     for cut in cuts:
         texts = next(texts for texts in read if texts.language == cut.language)
-        lengths = tokens.tokenise(load_tokenizer(cut.checkpoint), texts["train"], None).lengths
+        lengths = encoding.tokenise(load_tokenizer(cut.checkpoint), texts["train"], None).lengths
         assert (lengths > cut.max_length).mean() <= 0.005
         assert cut.max_length % 8 == 0
         assert cut.max_length - lengths.max() < 32  # the language of the longest texts decides
