@@ -35,7 +35,7 @@ from serving_tables import tables
 
 from amtss.cli.main import quiet
 from amtss.data import corpus
-from amtss.files import read_json
+from amtss.files import read_json, seal
 from amtss.inference.export import Format
 from amtss.paths import Layout
 from amtss.table import markdown
@@ -67,6 +67,7 @@ def random_student(layout: Layout, tokens: int, folder: Path) -> Path:
                         list(config["id2label"].values()), tokens, tokenizer.pad_token_id
                   ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    seal(folder)
     return folder
 
 

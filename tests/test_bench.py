@@ -124,6 +124,19 @@ def test_a_student_is_measured_where_it_is_unsure_and_where_texts_drift(
     assert kinds["keyboard noise"]["all"] == 100
 
 
+def test_a_random_student_is_served_like_the_projects(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    project = distilled(tmp_path / "project")
+    serving = importlib.import_module("serving")
+    folder = serving.random_student(project.layout, 300, tmp_path / "random")
+    sides = serving.students("student", folder, tmp_path, ["int8"])
+    texts = [f"{LANGUAGES[0]}pay1", f"{LANGUAGES[0]}chat2"]
+    answers = {side.kind: getattr(importlib.import_module("serving_sides"), f"_{side.kind}")(
+        side).answer((LANGUAGES[0], texts)) for side in sides}
+    np.testing.assert_allclose(answers["onnx"], answers["pytorch"], atol=0.02)
+
+
 def test_most_of_the_first_suspects_are_swapped_labels(tmp_path: Path,
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCH))
