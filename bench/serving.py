@@ -86,8 +86,9 @@ def prepare(layout: Layout, folder: Path, large: bool) -> list[Side]:
     """All sides, the slowest first."""
     sides = [Side("teacher, XLM-R-large's size", "teacher", layout.student, LARGE)] * large
     sides.append(Side(TEACHER, "teacher", layout.student, BASE))
-    sides += [Side(f"teacher {path.name} of the project", "teacher", path)
-              for path in sorted(layout.teacher("").iterdir())[:1]]
+    transformers = sorted(layout.teacher("").glob("*/config.json"))
+    sides += [Side(f"teacher {path.parent.name} of the project", "teacher", path.parent)
+              for path in transformers[:1]]
     for name, (tokens, kinds) in VOCABULARIES.items():
         target = folder / str(tokens)
         sides += students(f"student{name}", random_student(layout, tokens, target / "student"),

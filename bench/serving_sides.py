@@ -83,7 +83,7 @@ def _teacher(side: Side) -> Model:
     import torch
     from transformers import AutoModelForSequenceClassification, XLMRobertaConfig
 
-    from amtss.models import checkpoint, hardware
+    from amtss.models import checkpoint, classifier, hardware  # noqa: F401, registers mean-pooled ones
     from amtss.tokenization.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(str(side.folder))
