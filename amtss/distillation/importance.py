@@ -151,11 +151,12 @@ def fit(teachers: Pool, strategy: str, losses: Mapping[str, Array] | None = None
     Args:
         losses: language -> the student's losses; None before the first epoch.
     """
-    columns = {language: STRATEGIES[strategy if members.labelled else "uniform"](
-                   members, losses[language] if losses else None)
-               for language, members in teachers.items()}
-    return {language: dict(zip(members.teachers, columns[language].tolist(), strict=True))
-            for language, members in teachers.items()}
+    weights = {}
+    for language, members in teachers.items():
+        find = STRATEGIES[strategy if members.labelled else "uniform"]
+        column = find(members, losses[language] if losses else None)
+        weights[language] = dict(zip(members.teachers, column.tolist(), strict=True))
+    return weights
 
 
 def update(weights: Weights, teachers: Pool, strategy: str,
