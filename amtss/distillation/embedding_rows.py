@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from amtss.student.static import StaticConfig
 from amtss.tokenization.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class EmbeddingRows:
     def __init__(self, model: "PreTrainedModel", texts: Iterable[Tokens]) -> None:
         """Reduce the table of `model` to the rows that `texts` use."""
         table = cast(nn.Embedding, model.get_input_embeddings())
-        if getattr(model.config.encoder, "pairs", 0):  # their hash is of the tokens' own ids
+        encoder = model.config.encoder
+        if isinstance(encoder, StaticConfig) and (encoder.pairs or encoder.separator is not None):
+            # The hash of pairs is of the tokens' own ids, and the separator is known by its id.
             used = np.ones(table.num_embeddings, dtype=np.bool_)
         else:
             used = _used(texts, table.num_embeddings)

@@ -76,7 +76,8 @@ def prepare(params: Params, layout: Layout, heads: Sequence[str], teachers: Sequ
     else:
         model = build_student(params.student.model_copy(update={"max_length": length}),
                               list(heads), labels, len(tokenizer), tokenizer.pad_token_id,
-                              layout.start if params.student.start != "random" else None)
+                              layout.start if params.student.start != "random" else None,
+                              tokenizer.sep_token_id if params.data.columns.pair else None)
     learner = Learner(model, params.schedule, tokenizer.pad_token_id, (train, validation))
     progress = learner.resume(layout.checkpoints(stage), _fingerprint(
         params, layout, teachers, budget, len(learner.rows)))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedConfig, PreTrainedModel
 
-    from amtss.inference.onnx_graph import Bits
+    from amtss.inference.onnx_nodes import Bits
     from amtss.student.model import StudentModel
 
 _ROBERTA = ("classifier.dense", "classifier.out_proj")

@@ -127,10 +127,13 @@ class PlainPredictor(Predictor):
             rows = self.weights[table][index]
             return pairs.Looked(rows[..., :-1], rows[..., -1])
 
-        tokens, count = looked(WORDS, ids), self.encoder.get("pairs", 0)
+        tokens, count, behind = looked(WORDS, ids), self.encoder.get("pairs", 0), None
+        if self.encoder.get("separator") is not None:
+            behind = pairs.behind(ids, self.encoder["separator"])
+            tokens = tokens.told_apart(behind, self.weights["encoder.second"])
         if not count:
             return pairs.mean(tokens, mask)
-        couples = looked("encoder.pairs.weight", pairs.places(ids, count))
+        couples = looked("encoder.pairs.weight", pairs.places(ids, count, behind))
         widen = self.weights["encoder.widen.weight"].T
         return pairs.joint_mean(tokens, couples, lambda short: short @ widen, mask)
 

@@ -147,7 +147,8 @@ class StudentModel(PreTrainedModel):
 
 
 def build_student(settings: Student, languages: list[str], labels: list[str], vocabulary: int,
-                  pad: int, start: Path | None = None) -> StudentModel:
+                  pad: int, start: Path | None = None, separator: int | None = None
+                  ) -> StudentModel:
     """A new student with heads for `languages`, random except for the encoder's initial weights.
 
     Args:
@@ -156,6 +157,8 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
         vocabulary: number of token ids.
         pad: the padding token's id.
         start: folder of the initial weights, written by `start.write_weights`; None for none.
+        separator: the token that ends the first of two texts; None where texts come alone. A
+            student with layers needs none.
 
     Raises:
         CheckpointError: the weights in `start` do not fit `settings`.
@@ -163,7 +166,7 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
     whole = settings.start == "layers"
     try:
         encoder = (AutoConfig.from_pretrained(start) if start and whole else
-                   _new_encoder(settings, vocabulary, pad))
+                   _new_encoder(settings, vocabulary, pad, separator))
         # X-LM-Tiny's single head has nothing to share.
         heads = settings.heads if len(languages) > 1 else "own"
         model = StudentModel(StudentConfig(
@@ -180,14 +183,15 @@ def build_student(settings: Student, languages: list[str], labels: list[str], vo
     return model
 
 
-def _new_encoder(settings: Student, vocabulary: int, pad: int) -> PreTrainedConfig:
+def _new_encoder(settings: Student, vocabulary: int, pad: int, separator: int | None
+                 ) -> PreTrainedConfig:
     """The encoder that `settings.architecture` describes."""
     if settings.architecture.layers:
         return scratch(settings.architecture, vocabulary, pad, settings.max_length or MAX_TOKENS,
                        settings.dropout)
     return StaticConfig(vocab_size=vocabulary, hidden_size=settings.architecture.width,
                         dropout=settings.dropout, pad_token_id=pad,
-                        pairs=settings.architecture.pairs)
+                        pairs=settings.architecture.pairs, separator=separator)
 
 
 AutoConfig.register(StudentConfig.model_type, StudentConfig)

@@ -1,6 +1,9 @@
 """What a student without layers computes: the weighted mean of a text's tokens, and its pairs of
 neighbouring tokens, which have rows of a table by a hash.
 
+Where texts come in twos, such as NLI's premise and hypothesis, tokens and pairs of the second text
+count differently from those of the first.
+
 Shapes: B texts of a batch, S tokens, P rows of the table of pairs, d the encoder's width.
 """
 
@@ -23,15 +26,40 @@ class Looked(NamedTuple):
     embeddings: "Tensor"
     scores: "Tensor"
 
+    def told_apart(self, behind: "Tensor", second: "Tensor") -> "Looked":
+        """The same, with embeddings and scores of the second text's tokens changed.
+
+        Args:
+            behind: which tokens are the second text's, see `behind`. *Shape:* (B, S)
+            second: by how much their embeddings grow, as a share of themselves, and in the last
+                place what is added to their scores. *Shape:* (d + 1,)
+        """
+        return Looked(self.embeddings * (1 + behind.unsqueeze(-1) * second[:-1]),
+                      self.scores + behind * second[-1])
+
+
+def behind(ids: "Tensor", separator: int) -> "Tensor":
+    """Which tokens come behind the first text: the separator that ends it and all others.
+    *Shape:* (B, S)"""
+    return (ids == separator).cumsum(dim=1) > 0
+
 
 def step(rows: int) -> int:
     """What the id of a pair's first token is multiplied by, for a table of so many rows."""
     return round(GOLDEN * rows)
 
 
-def places(ids: "Tensor", rows: int) -> "Tensor":
-    """The row of each pair of neighbours. (B, S) -> (B, S - 1)"""
-    return (step(rows) * ids[:, :-1] + ids[:, 1:]) % rows
+def places(ids: "Tensor", rows: int, behind: "Tensor | None" = None) -> "Tensor":
+    """The row of each pair of neighbours. (B, S) -> (B, S - 1)
+
+    Args:
+        behind: which tokens are a second text's; its pairs stand half a table further on.
+            *Shape:* (B, S)
+    """
+    numbers = step(rows) * ids[:, :-1] + ids[:, 1:]
+    if behind is not None:
+        numbers = numbers + behind[:, 1:] * (rows // 2)
+    return numbers % rows
 
 
 def mean(tokens: Looked, mask: "Tensor") -> "Tensor":

@@ -7,6 +7,7 @@ table of pairs.
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
@@ -20,16 +21,19 @@ class StaticConfig(PreTrainedConfig):
     model_type = "amtss-static"
 
     def __init__(self, vocab_size: int = 8000, hidden_size: int = 200, dropout: float = 0.1,
-                 pad_token_id: int = 1, pairs: int = 0, **rest: Any) -> None:
+                 pad_token_id: int = 1, pairs: int = 0, separator: int | None = None,
+                 **rest: Any) -> None:
         """
         Args:
             pairs: rows of the table of pairs; 0 for a model without one.
+            separator: the token that ends the first of two texts; None where texts come alone.
         """
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.dropout = dropout
         self.pad_token_id = pad_token_id
         self.pairs = pairs
+        self.separator = separator
         self.num_hidden_layers = 0
         super().__init__(**rest)
 
@@ -43,6 +47,9 @@ class StaticEncoder(PreTrainedModel):
 
     With pairs, neighbours have an embedding and a score as well, in a table of their own, and the
     mean is over both. Pairs' embeddings are shorter than tokens'; a matrix makes them as long.
+
+    With a separator, what comes behind it counts differently from the first text, see `pairs`; at
+    the start it does not.
     """
 
     config_class = StaticConfig
@@ -60,6 +67,8 @@ class StaticEncoder(PreTrainedModel):
         if config.pairs:
             self.pairs = nn.Embedding(config.pairs, pairs.WIDTH + 1)
             self.widen = nn.Linear(pairs.WIDTH, config.hidden_size, bias=False)
+        if config.separator is not None:
+            self.second = nn.Parameter(torch.zeros(config.hidden_size + 1))
         self.dropout = nn.Dropout(config.dropout)
         self.post_init()  # type: ignore[no-untyped-call]
 
@@ -74,9 +83,12 @@ class StaticEncoder(PreTrainedModel):
             input_ids: *Shape:* (B, S)
             attention_mask: *Shape:* (B, S)
         """
-        tokens = self._looked(self.get_input_embeddings(), input_ids)
+        tokens, behind = self._looked(self.get_input_embeddings(), input_ids), None
+        if self.config.separator is not None:
+            behind = pairs.behind(input_ids, self.config.separator)
+            tokens = tokens.told_apart(behind, self.second)
         if self.config.pairs:
-            couples = self._looked(self.pairs, pairs.places(input_ids, self.config.pairs))
+            couples = self._looked(self.pairs, pairs.places(input_ids, self.config.pairs, behind))
             mean = pairs.joint_mean(tokens, couples, self.widen, attention_mask)
         else:
             mean = pairs.mean(tokens, attention_mask)

@@ -22,6 +22,8 @@ from amtss.tokenization import tokens
 from amtss.tokenization.tokens import Tokens
 
 V, CODES = 120, ("en", "fr")
+SEPARATOR = int(np.random.default_rng(0).permutation(np.arange(5, V))[0])
+"""One of the tokens of `Lesson`'s texts, and not the first of them."""
 MORE = {"batch_size": 8, "learning_rate": 1.0e-2, "weight_decay": 0.1, "warmup": 0.0,
         "precision": "fp32"}
 
@@ -58,7 +60,16 @@ def of_pairs(_: Path) -> StudentModel:
     return build_student(settings, list(CODES), list(LABELS), V, 1)
 
 
-STUDENTS = {"scratch": scratch, "static": static, "pairs": of_pairs, "bert": started("bert"),
+def of_two_texts(_: Path) -> StudentModel:
+    settings = Student(architecture=Architecture(layers=0, width=16), dropout=0.0)
+    model = build_student(settings, list(CODES), list(LABELS), V, 1, separator=SEPARATOR)
+    with torch.no_grad():
+        model.encoder.second[:] = 0.5
+    return model
+
+
+STUDENTS = {"scratch": scratch, "static": static, "pairs": of_pairs,
+            "two texts": of_two_texts, "bert": started("bert"),
             "roberta": started("roberta")}
 
 
@@ -118,8 +129,10 @@ ids = st.lists(st.integers(0, V - 1), min_size=1, max_size=30)
 
 
 class TestEmbeddingRows:
-    def test_are_all_where_pairs_are_hashed_by_ids(self) -> None:
-        model = of_pairs(Path())
+    @pytest.mark.parametrize("make", [of_pairs, of_two_texts])
+    def test_are_all_where_tokens_count_by_their_ids(
+            self, make: Callable[[Path], StudentModel]) -> None:
+        model = make(Path())
         rows = embedding_rows.EmbeddingRows(model, [tokens_of([4, 9, 30])])
         assert rows.places.tolist() == list(range(V))
         assert len(model.get_input_embeddings().weight) == V

@@ -1,33 +1,30 @@
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from support.training import LABELS
 from transformers import AutoConfig
 
 from amtss.inference import onnx_graph
+from amtss.inference.onnx_nodes import Bits
 from amtss.student.model import StudentConfig, StudentModel
 from amtss.student.static import StaticConfig
 
 CODES = ["en", "fr", "ko"]
 LENGTH = 12
-PAD = 1
+PAD, END = 1, 2
 
 
 def make(kind: str = "xlm-roberta", heads: str = "own", layers: int = 2,
-         pooling: str = "first", pairs: int = 0) -> StudentModel:
+         pooling: str = "first", pairs: int = 0, separator: int | None = None) -> StudentModel:
     """A student whose every weight matters."""
     encoder = AutoConfig.for_model(
         kind, vocab_size=60, hidden_size=32, num_hidden_layers=layers, num_attention_heads=4,
         intermediate_size=64, max_position_embeddings=40, pad_token_id=PAD,
         type_vocab_size=2 if kind == "bert" else 1) if layers else StaticConfig(
-            60, 32, pad_token_id=PAD, pairs=pairs)
+            60, 32, pad_token_id=PAD, pairs=pairs, separator=separator)
     torch.manual_seed(0)
     model = StudentModel(StudentConfig(
         encoder=encoder, languages=CODES, heads=heads, max_tokens=LENGTH, pooling=pooling,
@@ -93,6 +90,19 @@ class TestLogits:
             assert np.ptp(expected(model, feed)) > 0.1
             np.testing.assert_allclose(run_graph(graph, feed), expected(model, feed), atol=1e-5)
 
+    @pytest.mark.parametrize("pairs", [0, 100])
+    def test_without_layers_of_two_texts(self, pairs: int) -> None:
+        model, plain = (make(layers=0, pairs=pairs, separator=each) for each in (END, None))
+        plain.load_state_dict(model.state_dict(), strict=False)
+        feed = texts([12, 5, 12, 1, 8, 2])
+        feed["input_ids"][0, 3:5] = feed["input_ids"][2, [0, 7]] = END
+        graph = onnx_graph.build(model, 32)
+        onnx.checker.check_model(graph)
+        np.testing.assert_allclose(run_graph(graph, feed), expected(model, feed), atol=1e-5)
+        differ = abs(expected(model, feed) - expected(plain, feed)).max(axis=1) > 1e-3
+        assert differ[[0, 2]].all()
+        assert not differ[[1, 3, 4, 5]].any()
+
     def test_of_one_token_which_has_no_pair(self) -> None:
         model, feed = make(layers=0, pairs=100), texts([1])
         np.testing.assert_allclose(run_graph(onnx_graph.build(model, 32), feed),
@@ -103,11 +113,12 @@ class TestLogits:
         assert operators == {"Add", "Cast", "Div", "Gather", "GatherND", "MatMul", "Max", "Mul",
                              "ReduceSum", "Reshape", "Squeeze", "Tanh", "Unsqueeze"}
 
-    @pytest.mark.parametrize("pairs", [0, 100])
+    @pytest.mark.parametrize(("pairs", "separator"), [(0, None), (100, None), (100, 20)])
     @pytest.mark.parametrize("bits", [8, 4])
-    def test_without_layers_of_whole_numbers_are_near(self, bits: onnx_graph.Bits,
-                                                      pairs: int) -> None:
-        model, feed = make(layers=0, pairs=pairs), texts([3, 12, 5, 12, 1, 8, 2] * 9)
+    def test_without_layers_of_whole_numbers_are_near(self, bits: Bits, pairs: int,
+                                                      separator: int | None) -> None:
+        model = make(layers=0, pairs=pairs, separator=separator)
+        feed = texts([3, 12, 5, 12, 1, 8, 2] * 9)
         found, right = run_graph(onnx_graph.build(model, bits), feed), expected(model, feed)
         assert 1e-4 < abs(found - right).max() < 0.15 * np.ptp(right)
         assert (found.argmax(1) == right.argmax(1)).mean() > 0.9
@@ -127,7 +138,7 @@ class TestLogits:
     @pytest.mark.parametrize("bits", [8, 4])
     @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
     @pytest.mark.parametrize("pooling", ["first", "mean"])
-    def test_of_whole_numbers_are_near(self, kind: str, bits: onnx_graph.Bits,
+    def test_of_whole_numbers_are_near(self, kind: str, bits: Bits,
                                        pooling: str) -> None:
         model, feed = make(kind, "residual", pooling=pooling), texts([3, 12, 5, 12, 1, 8, 2] * 9)
         found, right = run_graph(onnx_graph.build(model, bits), feed), expected(model, feed)
@@ -147,66 +158,14 @@ class TestTheFile:
             ("logits", ["batch", len(LABELS)])]
 
     @pytest.mark.parametrize("bits", [32, 8, 4])
-    def test_is_the_same_every_time(self, bits: onnx_graph.Bits) -> None:
+    def test_is_the_same_every_time(self, bits: Bits) -> None:
         first, second = (onnx_graph.build(make(), bits).SerializeToString() for _ in range(2))
         assert first == second
 
     @pytest.mark.parametrize("bits", [8, 4])
-    def test_has_no_matrix_of_floats_but_positions(self, bits: onnx_graph.Bits) -> None:
+    def test_has_no_matrix_of_floats_but_positions(self, bits: Bits) -> None:
         weights = {each.name: onnx.numpy_helper.to_array(each)
                    for each in onnx_graph.build(make(), bits).graph.initializer}
         assert [each.shape for each in weights.values()
                 if each.dtype == np.float32 and each.ndim == 2 and min(each.shape) > 1] == [
                     (LENGTH + PAD + 1, 32)]
-
-
-FLOATS = st.floats(-100, 100, width=32)
-
-
-class TestQuantised:
-    @given(arrays(np.float32, (3, 5), elements=FLOATS), st.sampled_from([onnx_graph.LARGEST, 127]))
-    def test_is_within_half_a_step(self, rows: Any, largest: int) -> None:
-        values, scales = onnx_graph.quantised(rows, largest)
-        assert values.dtype == np.int8
-        assert abs(values.astype(int)).max() <= largest
-        assert (abs(values * scales[:, None] - rows) <= 0.501 * scales[:, None]).all()
-
-    def test_of_nothing_is_nothing(self) -> None:
-        values, scales = onnx_graph.quantised(np.zeros((2, 4), np.float32), 127)
-        assert not values.any()
-        assert np.isfinite(scales).all()
-
-
-def looked_up(table: np.ndarray, bits: onnx_graph.Bits, index: list[int]) -> np.ndarray:
-    """The rows that a graph of one table gives."""
-    made = onnx_graph.Graph(bits)
-    name = made.rows(table, "index")
-    value = onnx.helper.make_tensor_value_info
-    model = onnx.helper.make_model(onnx.helper.make_graph(
-        made.nodes, "rows", [value("index", onnx.TensorProto.INT64, [1, None])],
-        [value(name, onnx.TensorProto.FLOAT, [1, None, table.shape[1]])], made.weights),
-        ir_version=onnx_graph.IR, opset_imports=[onnx.helper.make_opsetid("", onnx_graph.OPSET)])
-    return run_graph(model, {"index": np.array([index])})[0]
-
-
-class TestFourBits:
-    @given(arrays(np.float32, (3, 6), elements=FLOATS) | arrays(np.float32, (4, 5),
-                                                                elements=FLOATS))
-    def test_a_row_is_within_half_a_step(self, table: np.ndarray) -> None:
-        _, scales, columns = onnx_graph.packed(table)
-        found = looked_up(table, 4, list(range(len(table))))
-        steps = scales[:, None] * columns + 1e-30  # which floats hardly tell from 0
-        assert (abs(found - table) <= 0.501 * steps).all()
-        assert (abs(found) <= 7.01 * steps).all()
-
-    def test_take_half_a_byte_each(self) -> None:
-        pairs, _, _ = onnx_graph.packed(np.ones((3, 6), np.float32))
-        assert (pairs.shape, pairs.dtype) == ((3, 3), np.uint8)
-
-    def test_small_columns_are_as_exact_as_large_ones(self) -> None:
-        size = np.array([100.0, 1.0, 0.01, 1e-4], np.float32)
-        table = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32) * size
-        found = looked_up(table, 4, list(range(500)))
-        error = np.sqrt(np.square(found - table).mean(axis=0)) / size
-        assert error.max() < 0.15
-        assert error.max() < 1.2 * error.min()

@@ -36,15 +36,16 @@ main()
 
 
 def student(root: Path, kind: str, **changed: Any) -> Path:
-    """A student's folder, its heads all different; `kind` may be static or pairs."""
-    static = kind in ("static", "pairs")
+    """A student's folder, its heads all different; `kind` may be static, pairs or two texts."""
+    static = kind in ("static", "pairs", "two texts")
     source = write_checkpoint(root / "checkpoint", "xlm-roberta" if static else kind)
     tokenizer, codes = load_tokenizer(str(source)), list(LANGUAGES)
     torch.manual_seed(0)
     model = begun(source, root / "start", codes, max_length=16, **changed) if not static else (
         build_student(Student(
-            architecture=Architecture(layers=0, width=32, pairs=90 * (kind == "pairs")),
-            max_length=16, **changed), codes, list(LABELS), len(tokenizer), 1))
+            architecture=Architecture(layers=0, width=32, pairs=90 * (kind != "static")),
+            max_length=16, **changed), codes, list(LABELS), len(tokenizer), 1,
+            separator=tokenizer.sep_token_id if kind == "two texts" else None))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -61,6 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("kind", "pooling", "heads"), [
     ("static", "mean", "residual"), ("pairs", "mean", "residual"),
+    ("two texts", "mean", "own"),
     *((kind, pooling, heads) for kind, pooling, heads in zip(
         KINDS, ("first", "mean", "first", "mean"), ("own", "residual", "residual", "own"),
         strict=True))])

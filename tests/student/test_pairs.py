@@ -33,6 +33,36 @@ class TestPlaces:
         assert counts.max() < 280
 
 
+    def test_of_a_second_text_stand_half_a_table_further_on(self) -> None:
+        ids = torch.tensor([[7, 9, 2, 7, 9]])
+        plain, (first, *middle, second) = pairs.places(ids, 100)[0], pairs.places(
+            ids, 100, pairs.behind(ids, 2))[0].tolist()
+        assert (first, second) == (plain[0], (plain[3] + 50) % 100)
+        assert middle == [(place + 50) % 100 for place in plain[1:3].tolist()]
+
+
+class TestBehind:
+    @pytest.mark.parametrize(("ids", "expected"), [
+        ([0, 8, 9, 2, 2, 7, 2], [0, 0, 0, 1, 1, 1, 1]),  # XLM-R: two separators between the texts
+        ([0, 8, 9, 2], [0, 0, 0, 1]),
+        ([8, 9], [0, 0])], ids=str)
+    def test_is_from_the_first_separator_on(self, ids: list[int], expected: list[int]) -> None:
+        assert pairs.behind(torch.tensor([ids]), 2).tolist() == [list(map(bool, expected))]
+
+
+class TestToldApart:
+    def test_changes_the_second_text_alone(self) -> None:
+        looked = pairs.Looked(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]), torch.tensor([[0.5, 0.5]]))
+        found = looked.told_apart(torch.tensor([[False, True]]), torch.tensor([1.0, -1.0, 0.25]))
+        assert found.embeddings.tolist() == [[[1.0, 2.0], [6.0, 0.0]]]
+        assert found.scores.tolist() == [[0.5, 0.75]]
+
+    def test_of_nothing_changes_nothing(self) -> None:
+        looked = pairs.Looked(torch.randn(2, 4, 3), torch.randn(2, 4))
+        found = looked.told_apart(torch.ones(2, 4, dtype=torch.bool), torch.zeros(4))
+        assert all(torch.equal(one, other) for one, other in zip(found, looked, strict=True))
+
+
 class TestShares:
     @given(st.lists(st.integers(1, 6), min_size=1, max_size=4))
     def test_of_tokens_and_pairs_sum_to_one(self, lengths: list[int]) -> None:

@@ -1,8 +1,10 @@
 import json
+import random
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
@@ -36,14 +38,15 @@ from amtss.student.static import StaticConfig, StaticEncoder
 from amtss.tokenization.tokenizer import load_tokenizer
 
 CODES = ["en", "fr", "ru"]
-V, D, P, PAD = 40, 6, 50, 1
+V, D, P, PAD, END = 40, 6, 50, 1, 2
 STATIC = {"architecture": {"layers": 0, "width": 16, "pairs": 0}, "pooling": "mean"}
 
 
-def encoder(dropout: float = 0.0, couples: int = 0) -> StaticEncoder:
+def encoder(dropout: float = 0.0, couples: int = 0, separator: int | None = None
+            ) -> StaticEncoder:
     """One whose scores differ much."""
     torch.manual_seed(0)
-    model = StaticEncoder(StaticConfig(V, D, dropout, PAD, couples)).eval()
+    model = StaticEncoder(StaticConfig(V, D, dropout, PAD, couples, separator)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter))
@@ -99,6 +102,35 @@ class TestEncoder:
             weights = torch.cat([own[:, -1], couples[places, -1]]).softmax(dim=0)
             torch.testing.assert_close(
                 states[row], weights @ torch.cat([own[:, :-1], wide]))
+
+    @pytest.mark.parametrize("couples", [0, P])
+    def test_a_second_text_counts_differently(self, couples: int) -> None:
+        model = encoder(couples=couples, separator=END)
+        ids, mask = torch.tensor([[0, 8, 9, END, END, 8, 9, END]]), torch.ones(1, 8)
+        table, second = model.get_input_embeddings().weight.detach(), model.second.detach()
+        behind = torch.tensor([0, 0, 0, 1, 1, 1, 1, 1])[:, None]
+        rows = table[ids[0]] * (1 + behind * torch.cat([second[:-1], torch.zeros(1)]))
+        embeddings, scores = rows[:, :-1], rows[:, -1] + behind[:, 0] * second[-1]
+        if couples:
+            at = [(31 * one + other + 25 * int(further)) % P for (one, other), further in
+                  zip(pairwise(ids[0].tolist()), behind[1:], strict=True)]
+            own = model.pairs.weight.detach()[at]
+            embeddings = torch.cat([embeddings, own[:, :-1] @ model.widen.weight.T])
+            scores = torch.cat([scores, own[:, -1]])
+        torch.testing.assert_close(model(ids, mask).pooler_output[0],
+                                   scores.softmax(dim=0) @ embeddings)
+        swapped = torch.tensor([[0, 8, END, END, 9, 8, 9, END]])
+        assert not torch.allclose(model(ids, mask).pooler_output,
+                                  model(swapped, mask).pooler_output)
+
+    def test_a_new_one_tells_no_second_text_from_the_first(self) -> None:
+        torch.manual_seed(0)
+        with_one = StaticEncoder(StaticConfig(V, D, 0.0, PAD, separator=END)).eval()
+        without = StaticEncoder(StaticConfig(V, D, 0.0, PAD)).eval()
+        without.load_state_dict(with_one.state_dict(), strict=False)
+        (ids, mask) = texts([4, 9, 1])
+        torch.testing.assert_close(with_one(ids, mask).pooler_output,
+                                   without(ids, mask).pooler_output)
 
     def test_equal_scores_give_the_plain_mean(self) -> None:
         model, (ids, mask) = encoder(), texts([5])
@@ -261,6 +293,38 @@ class TestTrained:
         couples = project.params.student.architecture.pairs
         assert size["parameters"] == (tokens * 17 + 3 * (16 * 16 + 16 + 16 * 3 + 3)
                                       + (couples * 65 + 64 * 16 if couples else 0))
+
+
+def of_two_texts(code: str, split: str, rows: int) -> pa.Table:
+    """Rows of `code` whose label is in the second text; another one is in the first."""
+    draw = random.Random(f"{code}-{split}")
+    twos = [draw.sample(LABELS, 2) for _ in range(rows)]
+    texts, others = ([f"{code}{label}{draw.randrange(4)}" for label in labels]
+                     for labels in zip(*twos, strict=True))
+    return pa.table({"id": [f"{code}-{split}-{at}" for at in range(rows)], "text": texts,
+                     "pair": others, "label": [label for _, label in twos]})
+
+
+@pytest.mark.parametrize("couples", [0, 500])
+def test_learns_which_of_two_texts_counts(tmp_path: Path, couples: int) -> None:
+    project = Project(tmp_path, data={"columns": {"pair": "pair"}}, student=merged(
+        STATIC, {"architecture": {"pairs": couples}}), teachers={
+            **dict.fromkeys((*LANGUAGES, "multilingual")),
+            "words": {"kind": "linear", "languages": ["all"], "cross_fit": 0}})
+    for code in LANGUAGES:
+        write_corpus(project.layout, code, ROWS, **{
+            split: of_two_texts(code, split, rows)
+            for split, rows in (ROWS | {"train": 160}).items()})
+    project.teach()
+    project.score()
+    project.start()
+    history = project.distil(max_epochs=10, top_k=3, labels_only=True)
+    assert min(history[-1]["accuracy"].values()) > 90.0
+    export.export_onnx(project.layout.student, tmp_path / "onnx", "onnx")
+    for folder in (project.layout.student, tmp_path / "onnx"):
+        one, other = load_folder(folder).predict(
+            ["frchat0", "frpay0"], ["fr", "fr"], pairs=["frpay1", "frchat1"])
+        assert (one.label, other.label) == ("pay", "chat")
 
 
 def registered(root: Path, couples: int) -> Project:
