@@ -31,7 +31,7 @@ def build(student: "StudentModel", bits: Bits) -> ModelProto:
             activations are quantised by the range of the whole batch.
     """
     graph, config = Graph(bits), student.config
-    encoder = _transformer if config.encoder.num_hidden_layers else onnx_static.mean
+    encoder = _transformer if config.encoder.num_hidden_layers else onnx_static.states
     _heads(graph, student, encoder(graph, student))
     graph.nodes[-1].output[:] = ["logits"]
     inputs = {"input_ids": ["batch", "length"], "attention_mask": ["batch", "length"],

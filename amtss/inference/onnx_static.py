@@ -3,7 +3,7 @@
 Shapes: B texts, S tokens, d the encoder's width, V rows of a table.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from onnx import TensorProto
@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from amtss.student.model import StudentModel
 
 
-def mean(graph: Graph, student: "StudentModel") -> States:
-    """The weighted means of the embeddings of texts' tokens and pairs. *Shape:* (B, 1, d)"""
+class Weighted(NamedTuple):
+    """Embeddings of tokens or pairs times their weights, and the weights; 0 for padding.
+    *Shapes:* (B, S, d), (B, S, 1)"""
+
+    rows: str
+    weights: str
+
+
+def states(graph: Graph, student: "StudentModel") -> States:
+    """What `StaticEncoder` makes of texts: weighted means of tokens and pairs, and what two texts
+    have in common. *Shape:* (B, 1, d)"""
     encoder, config = student.encoder, student.encoder.config
     table = array(encoder.get_input_embeddings().weight)
     neighbours = array(encoder.pairs.weight) if config.pairs else table[:0]
@@ -24,18 +33,44 @@ def mean(graph: Graph, student: "StudentModel") -> States:
     real = graph.add("Unsqueeze", graph.add("Cast", "attention_mask", to=TensorProto.FLOAT),
                      np.array([2]))
     behind = None if config.separator is None else _behind(graph, config.separator)
-    rows, counts = graph.rows(table[:, :-1], "input_ids"), real
+    tokens = _weighted(graph, table, highest, "input_ids", real)
     if behind:
-        rows, counts = _told_apart(graph, rows, counts, behind, array(encoder.second))
-    sums, weight = _weighted(graph, rows, table, highest, "input_ids", counts)
+        tokens = _told_apart(graph, tokens, behind, array(encoder.second))
+    sums, weight = _sums(graph, tokens)
     if config.pairs:
-        places = _places(graph, config.pairs, behind)
-        short, more = _weighted(graph, graph.rows(neighbours[:, :-1], places), neighbours, highest,
-                                places, _but_first(graph, real))
+        couples = _weighted(graph, neighbours, highest, _places(graph, config.pairs, behind),
+                            _but_first(graph, real))
+        short, more = _sums(graph, couples)
         sums = graph.add("Add", sums, graph.add("MatMul", short, array(encoder.widen.weight).T))
         weight = graph.add("Add", weight, more)
-    sums = graph.add("Div", sums, graph.add("Max", weight, np.array(TINY)))
-    return States(sums, np.zeros(table.shape[1] - 1, SINGLE))
+    means = _divided(graph, sums, weight)
+    if behind:
+        common = graph.add("MatMul", _matched(graph, tokens, behind), array(encoder.match.weight).T)
+        means = graph.add("Add", means, common)
+    return States(means, np.zeros(table.shape[1] - 1, SINGLE))
+
+
+def _weighted(graph: Graph, table: Array, highest: float, index: str, real: str) -> Weighted:
+    """Rows of a table, times the exponentials of their scores.
+
+    Args:
+        table: embeddings, and in the last column their scores. *Shape:* (V, d + 1)
+        highest: the highest score of all tables, so that no exponential is more than 1.
+        real: 1 for what is no padding. *Shape:* (B, S, 1)
+    """
+    weights = graph.add("Mul", graph.add("Gather", np.exp(table[:, -1:] - highest), index), real)
+    return Weighted(graph.add("Mul", graph.rows(table[:, :-1], index), weights), weights)
+
+
+def _sums(graph: Graph, weighted: Weighted) -> tuple[str, str]:
+    """*Shapes:* (B, 1, d), (B, 1, 1)"""
+    rows, weights = (graph.add("ReduceSum", values, np.array([1])) for values in weighted)
+    return rows, weights
+
+
+def _divided(graph: Graph, sums: str, weight: str) -> str:
+    """Means; 0 where nothing has a weight. (B, 1, d), (B, 1, 1) -> (B, 1, d)"""
+    return graph.add("Div", sums, graph.add("Max", weight, np.array(TINY)))
 
 
 def _behind(graph: Graph, separator: int) -> str:
@@ -45,31 +80,31 @@ def _behind(graph: Graph, separator: int) -> str:
     return graph.add("Min", graph.add("CumSum", found, np.array(1)), np.array(1))
 
 
-def _told_apart(graph: Graph, rows: str, counts: str, behind: str, second: Array
-                ) -> tuple[str, str]:
-    """As `Looked.told_apart`, where tokens count by the exponentials of their scores.
-    *Shapes:* (B, S, d), (B, S, 1)"""
-    which = graph.add("Cast", graph.add("Unsqueeze", behind, np.array([2])), to=TensorProto.BOOL)
-    one = np.array(1, SINGLE)
-    return (graph.add("Mul", rows, graph.add("Where", which, one + second[:-1], one)),
-            graph.add("Mul", counts, graph.add("Where", which, np.exp(second[-1]), one)))
+def _told_apart(graph: Graph, tokens: Weighted, behind: str, second: Array) -> Weighted:
+    """As `Looked.told_apart`: what is added to a score is a factor of its exponential."""
+    one, which = np.array(1, SINGLE), _each(graph, behind, TensorProto.BOOL)
+    factor = np.exp(second[-1])
+    rows, weights = (graph.add("Mul", values, graph.add("Where", which, more, one)) for values, more
+                     in zip(tokens, ((one + second[:-1]) * factor, factor), strict=True))
+    return Weighted(rows, weights)
 
 
-def _weighted(graph: Graph, rows: str, table: Array, highest: float, index: str, counts: str
-              ) -> tuple[str, str]:
-    """The weighted sum of embeddings, and the sum of their weights. *Shapes:* (B, 1, d), (B, 1, 1)
+def _matched(graph: Graph, tokens: Weighted, behind: str) -> str:
+    """As `pairs.matched`. (B, 1, d)"""
+    former = graph.add("Sub", np.array(1), behind)
+    means = []
+    for which in (former, behind):
+        own = _each(graph, which, TensorProto.FLOAT)
+        mean = _divided(graph, *_sums(graph, Weighted(
+            *(graph.add("Mul", values, own) for values in tokens))))
+        length = graph.add("ReduceL2", mean, np.array([-1]))
+        means.append(graph.add("Div", mean, graph.add("Max", length, np.array(pairs.EPS, SINGLE))))
+    return graph.add("Mul", *means)
 
-    Args:
-        rows: embeddings of tokens or pairs. *Shape:* (B, S, d)
-        table: has their scores in its last column, at `index`. *Shape:* (V, d + 1)
-        highest: the highest score of all tables, so that no exponential is more than 1.
-        counts: what weights are multiplied by, 0 for padding. *Shape:* (B, S, 1)
-    """
-    scores = np.exp(table[:, -1:] - highest)
-    weights = graph.add("Mul", graph.add("Gather", scores, index), counts)
-    axis = np.array([1])
-    return (graph.add("ReduceSum", graph.add("Mul", rows, weights), axis),
-            graph.add("ReduceSum", weights, axis))
+
+def _each(graph: Graph, which: str, kind: TensorProto.DataType) -> str:
+    """1 or 0 for each token, as another type, to go with its embedding. (B, S) -> (B, S, 1)"""
+    return graph.add("Cast", graph.add("Unsqueeze", which, np.array([2])), to=kind)
 
 
 def _places(graph: Graph, rows: int, behind: str | None) -> str:

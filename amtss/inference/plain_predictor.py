@@ -131,11 +131,16 @@ class PlainPredictor(Predictor):
         if self.encoder.get("separator") is not None:
             behind = pairs.behind(ids, self.encoder["separator"])
             tokens = tokens.told_apart(behind, self.weights["encoder.second"])
-        if not count:
-            return pairs.mean(tokens, mask)
-        couples = looked("encoder.pairs.weight", pairs.places(ids, count, behind))
-        widen = self.weights["encoder.widen.weight"].T
-        return pairs.joint_mean(tokens, couples, lambda short: short @ widen, mask)
+        if count:
+            couples = looked("encoder.pairs.weight", pairs.places(ids, count, behind))
+            widen = self.weights["encoder.widen.weight"].T
+            mean = pairs.joint_mean(tokens, couples, lambda short: short @ widen, mask)
+        else:
+            mean = pairs.mean(tokens, mask)
+        if behind is not None:
+            common = pairs.matched(tokens, mask, behind)
+            mean = mean + common @ self.weights["encoder.match.weight"].T
+        return mean
 
     def _transformer(self, ids: "Tensor", mask: "Tensor") -> "Tensor":
         """The state of a text that heads read. (B, S) -> (B, d)"""

@@ -2,7 +2,7 @@
 neighbouring tokens, which have rows of a table by a hash.
 
 Where texts come in twos, such as NLI's premise and hypothesis, tokens and pairs of the second text
-count differently from those of the first.
+count differently from those of the first, and what both have in common counts as well.
 
 Shapes: B texts of a batch, S tokens, P rows of the table of pairs, d the encoder's width.
 """
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WIDTH = 64
 """Length of a pair's embedding. Most pairs are rare, and a short one learns from fewer texts."""
+EPS = 1e-6
+"""The least length that a mean is divided by."""
 GOLDEN = 0.6180339887498949
 """Multiples of the golden ratio are spread most evenly. So pairs of frequent tokens, which have the
 lowest ids, do not meet in a row."""
@@ -36,6 +38,21 @@ class Looked(NamedTuple):
         """
         return Looked(self.embeddings * (1 + behind.unsqueeze(-1) * second[:-1]),
                       self.scores + behind * second[-1])
+
+
+def matched(tokens: Looked, mask: "Tensor", behind: "Tensor") -> "Tensor":
+    """What the two texts have in common: the product of their weighted means, each of length 1.
+    (B, d)
+
+    Args:
+        mask: 1 for what is no padding. *Shape:* (B, S)
+        behind: which tokens are the second text's. *Shape:* (B, S)
+    """
+    from torch.nn import functional
+
+    first, second = (functional.normalize(mean(tokens, own), dim=-1, eps=EPS)
+                     for own in (mask * ~behind, mask * behind))
+    return first * second
 
 
 def behind(ids: "Tensor", separator: int) -> "Tensor":
@@ -87,7 +104,8 @@ def shares(scores: "Tensor", mask: "Tensor") -> "Tensor":
     """The weights of tokens in a mean: the softmax of their scores, 0 for padding. (B, S)"""
     import torch
 
-    return scores.masked_fill(mask == 0, torch.finfo(scores.dtype).min).softmax(dim=-1)
+    # A text may have no token at all: its softmax is not 0.
+    return scores.masked_fill(mask == 0, torch.finfo(scores.dtype).min).softmax(dim=-1) * mask
 
 
 def total(weights: "Tensor", embeddings: "Tensor") -> "Tensor":

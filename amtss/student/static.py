@@ -48,8 +48,8 @@ class StaticEncoder(PreTrainedModel):
     With pairs, neighbours have an embedding and a score as well, in a table of their own, and the
     mean is over both. Pairs' embeddings are shorter than tokens'; a matrix makes them as long.
 
-    With a separator, what comes behind it counts differently from the first text, see `pairs`; at
-    the start it does not.
+    With a separator, what comes behind it counts differently from the first text, and a matrix
+    adds what the two have in common, see `pairs`; at the start both are nothing.
     """
 
     config_class = StaticConfig
@@ -69,8 +69,11 @@ class StaticEncoder(PreTrainedModel):
             self.widen = nn.Linear(pairs.WIDTH, config.hidden_size, bias=False)
         if config.separator is not None:
             self.second = nn.Parameter(torch.zeros(config.hidden_size + 1))
+            self.match = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         self.post_init()  # type: ignore[no-untyped-call]
+        if config.separator is not None:
+            nn.init.zeros_(self.match.weight)
 
     def get_input_embeddings(self) -> nn.Module:
         """The table of embeddings and scores. *Shape:* (V, d + 1)"""
@@ -92,6 +95,8 @@ class StaticEncoder(PreTrainedModel):
             mean = pairs.joint_mean(tokens, couples, self.widen, attention_mask)
         else:
             mean = pairs.mean(tokens, attention_mask)
+        if behind is not None:
+            mean = mean + self.match(pairs.matched(tokens, attention_mask, behind))
         return BaseModelOutputWithPooling(last_hidden_state=tokens.embeddings, pooler_output=mean)
 
     def _looked(self, table: nn.Module, index: Tensor) -> pairs.Looked:

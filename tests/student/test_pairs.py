@@ -63,6 +63,24 @@ class TestToldApart:
         assert all(torch.equal(one, other) for one, other in zip(found, looked, strict=True))
 
 
+class TestMatched:
+    def test_is_highest_where_the_two_are_alike(self) -> None:
+        draw = torch.Generator().manual_seed(0)
+        one, other = torch.randn(2, 3, 8, generator=draw)
+        behind = torch.tensor([[False] * 3 + [True] * 3])
+        alike, unlike = (
+            pairs.matched(pairs.Looked(torch.cat([one, second])[None], torch.zeros(1, 6)),
+                          torch.ones(1, 6), behind).sum().item() for second in (2 * one, other))
+        assert alike == pytest.approx(1, rel=1e-4)  # whatever the length of the embeddings
+        assert unlike < 0.9
+
+    @pytest.mark.parametrize("behind", [[0, 0, 0], [1, 1, 1]])
+    def test_is_nothing_where_there_is_one_text(self, behind: list[int]) -> None:
+        looked = pairs.Looked(torch.randn(1, 3, 4), torch.randn(1, 3))
+        found = pairs.matched(looked, torch.ones(1, 3), torch.tensor([behind]).bool())
+        assert found.tolist() == [[0.0] * 4]
+
+
 class TestShares:
     @given(st.lists(st.integers(1, 6), min_size=1, max_size=4))
     def test_of_tokens_and_pairs_sum_to_one(self, lengths: list[int]) -> None:

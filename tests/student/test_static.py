@@ -117,8 +117,15 @@ class TestEncoder:
             own = model.pairs.weight.detach()[at]
             embeddings = torch.cat([embeddings, own[:, :-1] @ model.widen.weight.T])
             scores = torch.cat([scores, own[:, -1]])
-        torch.testing.assert_close(model(ids, mask).pooler_output[0],
-                                   scores.softmax(dim=0) @ embeddings)
+        means = [rows[at, -1].add(at[0].gt(2) * second[-1]).softmax(dim=0) @ rows[at, :-1]
+                 for at in (torch.arange(3), torch.arange(3, 8))]
+        first, other = (mean / mean.norm() for mean in means)
+        torch.testing.assert_close(
+            model(ids, mask).pooler_output[0],
+            scores.softmax(dim=0) @ embeddings + model.match.weight @ (first * other))
+        padded = torch.cat([ids, torch.full((1, 3), PAD)], dim=1)
+        torch.testing.assert_close(model(padded, (padded != PAD).long()).pooler_output,
+                                   model(ids, mask).pooler_output)
         swapped = torch.tensor([[0, 8, END, END, 9, 8, 9, END]])
         assert not torch.allclose(model(ids, mask).pooler_output,
                                   model(swapped, mask).pooler_output)
