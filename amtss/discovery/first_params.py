@@ -70,7 +70,7 @@ def advice(proposal: Proposal, encoder: str) -> Iterator[str]:
     """What an encoder would be good for, where there is none."""
     if encoder:
         return
-    why = ("Pairs need a pretrained encoder, as words alone do not tell how two texts relate."
+    why = ("Pairs gain most from a pretrained encoder, as words alone tell little of them."
            if proposal.data.columns.pair else
            "A pretrained encoder would be a better teacher than words and their pieces.")
     yield f"{why} To take one, run this again with `--force --encoder {SUGGESTED}` or a folder."
