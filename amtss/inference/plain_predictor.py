@@ -24,6 +24,9 @@ COMMAND = "dvc repro"
 STUDENT, STATIC = "amtss-student", "amtss-static"
 WORDS = "encoder.embeddings.word_embeddings.weight"
 """The largest tensor of model.safetensors."""
+PARTS = ("embeddings.word_embeddings.weight", "pairs.weight", "widen.weight", "second",
+         "match.weight")
+"""Weights of an encoder without layers."""
 BERT = ("bert", "camembert", "roberta", "xlm-roberta")
 """Values of `model_type` in config.json: of a student, of an encoder without layers, and of those
 with layers that are computed here."""
@@ -43,6 +46,26 @@ def fits(folder: Path) -> bool:
         kind == STATIC or (kind in BERT and encoder.get("hidden_act") == "gelu"))
 
 
+def _weights(folder: Path, static: bool) -> "dict[str, Tensor]":
+    """A student's weights by name.
+
+    Raises:
+        CheckpointError: some are not numbers, or belong to a later version's encoder.
+    """
+    from safetensors.torch import load_file
+
+    found = load_file(folder / "model.safetensors")
+    for name, weights in found.items():
+        if not weights.isfinite().all():
+            raise CheckpointError(f"{folder}: expected finite weights, found NaN or infinite ones "
+                                  f"in {name}; run `{COMMAND}`")
+        if static and name.startswith("encoder.") and name.removeprefix("encoder.") not in PARTS:
+            raise CheckpointError(f"{folder}: expected weights that this version of amtss knows, "
+                                  f"found {name}; use the version that has written it, or run "
+                                  f"`{COMMAND}`")
+    return found
+
+
 class PlainPredictor(Predictor):
     """A student, or X-LM-Tiny, on the CPU; the answers are those of `PytorchPredictor` apart from
     rounding. Many threads may call it at once."""
@@ -55,22 +78,17 @@ class PlainPredictor(Predictor):
             folder: one that `fits`.
 
         Raises:
-            CheckpointError: its weights are not numbers.
+            CheckpointError: its weights are not numbers, or some are a later version's.
             AmtssError: its files are missing or altered.
         """
         import torch
-        from safetensors.torch import load_file
 
         from amtss.models.hardware import NARROW
 
         verify(folder, COMMAND)
         self.config = read_json(folder / "config.json", dict[str, Any], COMMAND, ours=False)
         self.encoder: dict[str, Any] = self.config["encoder"]
-        self.weights = load_file(folder / "model.safetensors")
-        for name, weights in self.weights.items():
-            if not weights.isfinite().all():
-                raise CheckpointError(f"{folder}: expected finite weights, found NaN or infinite "
-                                      f"ones in {name}; run `{COMMAND}`")
+        self.weights = _weights(folder, self.encoder["model_type"] == STATIC)
         if "OMP_NUM_THREADS" not in os.environ and self.weights[WORDS].shape[1] <= NARROW:
             torch.set_num_threads(1)
         self.tokenizer = fast_tokenizer.load(folder, COMMAND)

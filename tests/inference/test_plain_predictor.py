@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from support.training import KINDS, LABELS, LANGUAGES, begun, distilled, fill, write_checkpoint
 
 from amtss.config.schema import Architecture, Student
@@ -118,6 +119,17 @@ def test_damaged_ones(made: Path, tmp_path: Path) -> None:
     seal(folder)
     fill(folder, 0.1, "LayerNorm.bias")
     with pytest.raises(CheckpointError, match=r"tokenizer.json: expected a tokenizer, found: .*"):
+        load_folder(folder)
+
+
+def test_one_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    folder = student(tmp_path, "pairs")
+    file = folder / "model.safetensors"
+    save_file({**load_file(file), "encoder.triples.weight": torch.ones(2)}, file,
+              metadata={"format": "pt"})
+    seal(folder)
+    with pytest.raises(CheckpointError, match=r"expected weights that this version of amtss knows, "
+                       r"found encoder\.triples\.weight; use the version that has written it, or"):
         load_folder(folder)
 
 
