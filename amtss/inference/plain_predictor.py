@@ -4,16 +4,17 @@ Shapes: B texts of a batch, S tokens, d the encoder's width, C classes.
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from amtss.errors import CheckpointError
 from amtss.files import read_json, verify
 from amtss.inference import fast_tokenizer
 from amtss.inference.predictor import Predictor
+from amtss.models import checkpoint
 from amtss.student import pairs, recognition
 from amtss.tokenization.tokens import Tokens
 
@@ -54,15 +55,11 @@ def _weights(folder: Path, static: bool) -> "dict[str, Tensor]":
     """
     from safetensors.torch import load_file
 
-    found = load_file(folder / "model.safetensors")
-    for name, weights in found.items():
-        if not weights.isfinite().all():
-            raise CheckpointError(f"{folder}: expected finite weights, found NaN or infinite ones "
-                                  f"in {name}; run `{COMMAND}`")
-        if static and name.startswith("encoder.") and name.removeprefix("encoder.") not in PARTS:
-            raise CheckpointError(f"{folder}: expected weights that this version of amtss knows, "
-                                  f"found {name}; use the version that has written it, or run "
-                                  f"`{COMMAND}`")
+    found, fix = load_file(folder / "model.safetensors"), f"run `{COMMAND}`"
+    if static:
+        checkpoint.check_known([name for name in found if name.startswith("encoder.")
+                                and name.removeprefix("encoder.") not in PARTS], str(folder), fix)
+    checkpoint.check_finite(found.items(), str(folder), fix)
     return found
 
 
@@ -140,25 +137,20 @@ class PlainPredictor(Predictor):
         return self._linear(f"heads.{language}.out_proj", hidden, out)
 
     def _static(self, ids: "Tensor", mask: "Tensor") -> "Tensor":
-        """The weighted mean of the embeddings of a text's tokens and pairs. (B, S) -> (B, d)"""
+        """The state of a text that has no layers above it. (B, S) -> (B, d)"""
         def looked(table: str, index: "Tensor") -> pairs.Looked:
             rows = self.weights[table][index]
             return pairs.Looked(rows[..., :-1], rows[..., -1])
 
-        tokens, count, behind = looked(WORDS, ids), self.encoder.get("pairs", 0), None
-        if self.encoder.get("separator") is not None:
-            behind = pairs.behind(ids, self.encoder["separator"])
-            tokens = tokens.told_apart(behind, self.weights["encoder.second"])
-        if count:
-            couples = looked("encoder.pairs.weight", pairs.places(ids, count, behind))
-            widen = self.weights["encoder.widen.weight"].T
-            mean = pairs.joint_mean(tokens, couples, lambda short: short @ widen, mask)
-        else:
-            mean = pairs.mean(tokens, mask)
-        if behind is not None:
-            common = pairs.matched(tokens, mask, behind)
-            mean = mean + common @ self.weights["encoder.match.weight"].T
-        return mean
+        def times(matrix: str) -> pairs.Map:
+            return lambda x: x @ self.weights[matrix].T
+
+        rows, separator = self.encoder.get("pairs", 0), self.encoder.get("separator")
+        couples = pairs.Couples(rows, partial(looked, "encoder.pairs.weight"),
+                                times("encoder.widen.weight")) if rows else None
+        second = None if separator is None else pairs.Second(
+            separator, self.weights["encoder.second"], times("encoder.match.weight"))
+        return pairs.states(ids, mask, looked(WORDS, ids), couples, second)
 
     def _transformer(self, ids: "Tensor", mask: "Tensor") -> "Tensor":
         """The state of a text that heads read. (B, S) -> (B, d)"""

@@ -1,5 +1,6 @@
 """Load a transformers checkpoint: safetensors only, no code of its own, no weight left random."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -7,6 +8,7 @@ from amtss import files, hub
 from amtss.errors import CheckpointError, first_line
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
 
@@ -55,27 +57,43 @@ def load(model_class: ModelClass, checkpoint: str, fix: str, *, head: bool = Tru
     if missing:
         raise CheckpointError(f"{checkpoint}: expected a checkpoint with all weights, found none "
                               f"of {missing[0]} and {len(missing) - 1} more; {fix}")
-    others = sorted(report["unexpected_keys"])
-    if ours and others:
-        raise CheckpointError(f"{checkpoint}: expected weights that this version of amtss knows, "
-                              f"found {', '.join(others)}; use the version that has written it, or "
-                              f"{fix}")
-    _check_finite(model, checkpoint, fix)
+    if ours:
+        check_known(report["unexpected_keys"], checkpoint, fix)
+    check_finite(model.named_parameters(), checkpoint, fix)
     loaded: PreTrainedModel = model
     return loaded
 
 
-def _check_finite(model: "PreTrainedModel", where: str, fix: str) -> None:
-    """Check that all weights of `model` are numbers.
+def check_known(others: Iterable[str], where: str, fix: str) -> None:
+    """Check that one of ours has no weights of a later version.
 
     Args:
+        others: names of weights that the model does not have.
+        where: what the error's message begins with.
+        fix: what it ends with.
+
+    Raises:
+        CheckpointError: there are some.
+    """
+    names = sorted(others)
+    if names:
+        raise CheckpointError(f"{where}: expected weights that this version of amtss knows, "
+                              f"found {', '.join(names)}; use the version that has written it, or "
+                              f"{fix}")
+
+
+def check_finite(named: "Iterable[tuple[str, Tensor]]", where: str, fix: str) -> None:
+    """Check that all weights are numbers.
+
+    Args:
+        named: weights with their names.
         where: what the error's message begins with.
         fix: what it ends with.
 
     Raises:
         CheckpointError: one is NaN or infinite.
     """
-    for name, weights in model.named_parameters():
+    for name, weights in named:
         if not weights.isfinite().all():
             raise CheckpointError(f"{where}: expected finite weights, found NaN or infinite ones "
                                   f"in {name}; {fix}")

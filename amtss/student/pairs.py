@@ -20,6 +20,8 @@ EPS = 1e-6
 GOLDEN = 0.6180339887498949
 """Multiples of the golden ratio are spread most evenly. So pairs of frequent tokens, which have the
 lowest ids, do not meet in a row."""
+Map = Callable[["Tensor"], "Tensor"]
+"""A matrix applied to vectors."""
 
 
 class Looked(NamedTuple):
@@ -40,6 +42,50 @@ class Looked(NamedTuple):
                       self.scores + behind * second[-1])
 
 
+class Couples(NamedTuple):
+    """A table of pairs.
+
+    Its rows, what looks pairs up in it by those, and what makes the sum of their embeddings as long
+    as a token's."""
+
+    rows: int
+    look: Callable[["Tensor"], Looked]
+    widen: Map
+
+
+class Second(NamedTuple):
+    """What a second text counts by: the separator before it, what `Looked.told_apart` changes, and
+    what `matched` is multiplied by."""
+
+    separator: int
+    change: "Tensor"
+    match: Map
+
+
+def states(ids: "Tensor", mask: "Tensor", tokens: Looked, couples: Couples | None,
+           second: Second | None) -> "Tensor":
+    """The states of texts. (B, d)
+
+    Args:
+        ids: *Shape:* (B, S)
+        mask: 1 for what is no padding. *Shape:* (B, S)
+        tokens: what stands for `ids` in their table.
+        couples: None where pairs do not count.
+        second: None where texts come alone.
+    """
+    which = behind(ids, second.separator) if second else None
+    if second and which is not None:
+        tokens = tokens.told_apart(which, second.change)
+    if couples:
+        looked = couples.look(places(ids, couples.rows, which))
+        found = joint_mean(tokens, looked, couples.widen, mask)
+    else:
+        found = mean(tokens, mask)
+    if second and which is not None:
+        found = found + second.match(matched(tokens, mask, which))
+    return found
+
+
 def matched(tokens: Looked, mask: "Tensor", behind: "Tensor") -> "Tensor":
     """What the two texts have in common: the product of their weighted means, each of length 1.
     (B, d)
@@ -50,8 +96,10 @@ def matched(tokens: Looked, mask: "Tensor", behind: "Tensor") -> "Tensor":
     """
     from torch.nn import functional
 
-    first, second = (functional.normalize(mean(tokens, own), dim=-1, eps=EPS)
-                     for own in (mask * ~behind, mask * behind))
+    # A text may have no token at all; the softmax over nothing is not 0.
+    first, second = (
+        functional.normalize(total(shares(tokens.scores, own) * own, tokens.embeddings), dim=-1,
+                             eps=EPS) for own in (mask * ~behind, mask * behind))
     return first * second
 
 
@@ -88,8 +136,7 @@ def mean(tokens: Looked, mask: "Tensor") -> "Tensor":
     return total(shares(tokens.scores, mask), tokens.embeddings)
 
 
-def joint_mean(tokens: Looked, couples: Looked, widen: "Callable[[Tensor], Tensor]",
-               mask: "Tensor") -> "Tensor":
+def joint_mean(tokens: Looked, couples: Looked, widen: Map, mask: "Tensor") -> "Tensor":
     """The weighted mean of a text's tokens and pairs. (B, d)
 
     Args:
@@ -104,8 +151,7 @@ def shares(scores: "Tensor", mask: "Tensor") -> "Tensor":
     """The weights of tokens in a mean: the softmax of their scores, 0 for padding. (B, S)"""
     import torch
 
-    # A text may have no token at all: its softmax is not 0.
-    return scores.masked_fill(mask == 0, torch.finfo(scores.dtype).min).softmax(dim=-1) * mask
+    return scores.masked_fill(mask == 0, torch.finfo(scores.dtype).min).softmax(dim=-1)
 
 
 def total(weights: "Tensor", embeddings: "Tensor") -> "Tensor":

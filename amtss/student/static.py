@@ -5,6 +5,7 @@ Shapes: B texts of a batch, S tokens, V tokens of the table, d the encoder's wid
 table of pairs.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,24 +81,19 @@ class StaticEncoder(PreTrainedModel):
         return self.embeddings["word_embeddings"]
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> BaseModelOutputWithPooling:
-        """Embeddings of the tokens, (B, S, d), and as `pooler_output` their weighted mean, (B, d).
+        """Embeddings of the tokens, (B, S, d), and as `pooler_output` the texts' states, (B, d).
 
         Args:
             input_ids: *Shape:* (B, S)
             attention_mask: *Shape:* (B, S)
         """
-        tokens, behind = self._looked(self.get_input_embeddings(), input_ids), None
-        if self.config.separator is not None:
-            behind = pairs.behind(input_ids, self.config.separator)
-            tokens = tokens.told_apart(behind, self.second)
-        if self.config.pairs:
-            couples = self._looked(self.pairs, pairs.places(input_ids, self.config.pairs, behind))
-            mean = pairs.joint_mean(tokens, couples, self.widen, attention_mask)
-        else:
-            mean = pairs.mean(tokens, attention_mask)
-        if behind is not None:
-            mean = mean + self.match(pairs.matched(tokens, attention_mask, behind))
-        return BaseModelOutputWithPooling(last_hidden_state=tokens.embeddings, pooler_output=mean)
+        tokens = self._looked(self.get_input_embeddings(), input_ids)
+        couples = pairs.Couples(self.config.pairs, partial(self._looked, self.pairs), self.widen
+                                ) if self.config.pairs else None
+        second = None if self.config.separator is None else pairs.Second(
+            self.config.separator, self.second, self.match)
+        states = pairs.states(input_ids, attention_mask, tokens, couples, second)
+        return BaseModelOutputWithPooling(last_hidden_state=tokens.embeddings, pooler_output=states)
 
     def _looked(self, table: nn.Module, index: Tensor) -> pairs.Looked:
         """The rows of a table of embeddings, the scores in its last column."""

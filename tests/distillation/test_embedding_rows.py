@@ -23,7 +23,7 @@ from amtss.tokenization.tokens import Tokens
 
 V, CODES = 120, ("en", "fr")
 SEPARATOR = int(np.random.default_rng(0).permutation(np.arange(5, V))[0])
-"""One of the tokens of `Lesson`'s texts, and not the first of them."""
+"""One of the tokens of `Lesson`'s texts."""
 MORE = {"batch_size": 8, "learning_rate": 1.0e-2, "weight_decay": 0.1, "warmup": 0.0,
         "precision": "fp32"}
 

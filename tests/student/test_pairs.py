@@ -32,7 +32,6 @@ class TestPlaces:
         assert counts.min() > 120
         assert counts.max() < 280
 
-
     def test_of_a_second_text_stand_half_a_table_further_on(self) -> None:
         ids = torch.tensor([[7, 9, 2, 7, 9]])
         plain, (first, *middle, second) = pairs.places(ids, 100)[0], pairs.places(
