@@ -211,6 +211,9 @@ def test_only_changed_stages_run_again(reproduced: Pipeline, tmp_path: Path) -> 
     with open(tmp_path / "artifacts/evaluation/predictions.csv", newline="") as file:
         assert next(csv.DictReader(file))["actual"] in page
     assert all(f'"{code}"' in page for code in codes)
+    pictures = re.findall(r'<img [^>]*src="([^"]+)"', page)
+    assert len(pictures) == 3  # these show without a network
+    assert all((tmp_path / "plots" / picture).is_file() for picture in pictures)
 
     # a fourth language, scored by a multilingual teacher that has not seen it
     pipeline.set(demo(*codes, "ru", scores=["all"]))

@@ -23,6 +23,9 @@ from amtss.validation import labels as label_distribution
 from amtss.validation.checks import LABELLED, Check
 from amtss.validation.findings import Example, Finding, Report, Severity
 
+# the styles of Data Docs, in the folders where GX looks for them
+PLUGINS = Path(__file__).parent / "plugins"
+
 
 def validate(params: Params, layout: Layout, language: str) -> None:
     """Check the corpus of `language` and write the findings, whether it passes or not.
@@ -122,6 +125,7 @@ class _Run:
         self.context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(
             store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
             data_docs_sites={"docs": site}, analytics_enabled=False,
+            plugins_directory=str(PLUGINS),
             progress_bars=ProgressBarsConfig(globally=False)))
         self.source = self.context.data_sources.add_pandas(self.language)
 

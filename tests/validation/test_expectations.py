@@ -130,6 +130,16 @@ def test_data_docs_show_the_offending_texts_and_no_temporary_path(project: Proje
     assert str(project.layout.root) not in page
 
 
+def test_data_docs_show_what_failed_without_a_network(project: Project) -> None:
+    project.write(clean() | {"test": [("train pay 0", "ship"), ("new", "pay")]})
+    project.validate()
+    page = next(project.folder.glob("docs/validations/test/*/*/*.html")).read_text()
+    icons = set(re.findall(r'class="fas (fa-[a-z-]+) text-', page))
+    assert {"fa-check-circle", "fa-times"} <= icons
+    styles = page.partition("<body")[0]
+    assert all(f".{icon}::before {{ content: " in styles for icon in icons)
+
+
 def test_data_docs_escape_texts_and_labels(project: Project) -> None:
     script = "<script>alert(1)</script>"
     project.write(clean() | {"test": [("train pay 0", script), (script, "pay"), (script, "pay")]})
