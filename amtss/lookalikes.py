@@ -2,11 +2,9 @@
 
 import re
 import string
-import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import cache
 
 INVISIBLE = (r"\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
              r"\u180b-\u180f"
@@ -15,6 +13,7 @@ INVISIBLE = (r"\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u116
              r"\U000e0100-\U000e01ef")
 """Ranges of characters without a shape: Unicode's Default_Ignorable_Code_Point, but for the tags
 of flags; control characters; and the blank of Braille."""
+UNSEEN = re.compile(f"[{INVISIBLE}]")
 VISIBLE = rf"[^\s{INVISIBLE}]"
 """A regular expression that a text with something to read matches."""
 JOINERS = re.compile(rf"(?![\u200c\u200d\ufe00-\ufe0f\s])[{INVISIBLE}]")
@@ -28,17 +27,25 @@ def plain(text: str) -> str:
     it, this does not see blanks beside punctuation.
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(unicodedata.normalize("NFKC", folded).translate(_table()).split())
+    return " ".join(unicodedata.normalize("NFKC", folded).translate(PLAIN).split())
 
 
-@cache
-def _table() -> dict[int, str | None]:
-    """For `str.translate`: the invisible removed, punctuation set apart."""
-    every = "".join(map(chr, range(sys.maxunicode + 1)))
-    table: dict[int, str | None] = {
-        ord(character): f" {character} " for character in every
-        if character in string.punctuation or unicodedata.category(character).startswith("P")}
-    return table | dict.fromkeys(map(ord, re.findall(f"[{INVISIBLE}]", every)))
+class _Plain(dict[int, str | int | None]):
+    """For `str.translate`: the invisible removed, punctuation set apart; looked up when first met.
+    """
+
+    def __missing__(self, code: int) -> str | int | None:
+        character = chr(code)
+        if UNSEEN.match(character):
+            self[code] = None
+        elif character in string.punctuation or unicodedata.category(character).startswith("P"):
+            self[code] = f" {character} "
+        else:
+            self[code] = code
+        return self[code]
+
+
+PLAIN = _Plain()
 
 
 def printed(label: str) -> str:

@@ -103,8 +103,10 @@ if TYPE_CHECKING:
     class TeachingOverrides(Section):
         """The keys of `Teaching`, all optional."""
 else:
+    # Its fields have descriptions; to search for its source takes pydantic 0.6 s beside torch.
     TeachingOverrides = create_model(
         "TeachingOverrides", __base__=Section, __module__=__name__,
+        __cls_kwargs__={"use_attribute_docstrings": False},
         __doc__="Any keys of `teaching`; those that are not set have its values.",
         **_optional(Teaching))
 
