@@ -50,17 +50,20 @@ def bar(total: int, title: str) -> Iterator[Callable[[int], None]]:
 
 def _log(total: int, title: str) -> Callable[[int], None]:
     """A function that writes a line where the last one is a minute old."""
-    started = said = time.monotonic()
+    started = said = moved = time.monotonic()
     done = 0
 
     def advance(count: int) -> None:
-        nonlocal said, done
+        nonlocal said, moved, done
         done += count
         now = time.monotonic()
+        moved = now if count else moved
         if now - said < EVERY or done >= total:
             return
         said = now
-        left = timedelta(seconds=round((now - started) * (total - done) / done)) if done else "?"
+        # what the items so far say, less what the one in work has had
+        seconds = (moved - started) * (total - done) / done - (now - moved) if done else 0
+        left = timedelta(seconds=round(seconds)) if seconds > 0 else "?"
         # No colon behind an epoch's number: such a line says that it has ended.
         print(f"{title}, {done:,} of {total:,}, {left} left", file=sys.stderr, flush=True)
 

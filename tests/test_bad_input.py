@@ -297,6 +297,7 @@ def every(key: str, value: Any) -> Edit:
     return lambda rows: [row.update({key: value}) for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("split", "edit", "says"), [
     pytest.param("train", lambda rows: rows[0].update(label="pya"),
                  ("en/train", "known labels", "data.labels"), id="unknown-label-in-train"),
@@ -613,6 +614,7 @@ def test_wrong_preset(project: Project, capfd: pytest.CaptureFixture[str]) -> No
     refuses(project, capfd, "preset tiny --force", "params/tiny.yaml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "size"), [
     ("data en", 1000), ("data en", 2000), ("validate en", 1000), ("gate", 1000), ("gate", 10_000),
     ("teach en", 2000), ("teach en", 20_000), ("score en", 1000), ("start", 4000),
@@ -634,6 +636,7 @@ class Process(NamedTuple):
     stdin: bytes = b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [
     pytest.param(Process("data en", lambda project: project.params(setting("distil.top_k", 9)),
                          ("distil.top_k",)), id="params"),

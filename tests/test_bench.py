@@ -41,6 +41,7 @@ def test_a_cut_keeps_the_same_share_of_each_split(task: Any, tmp_path: Path) -> 
         split: round(share * len(whole[split])) for split in whole.splits}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["amtss", "bare", "trainer"])
 def test_a_peer_trains_the_student(task: Any, side: str) -> None:
     getattr(importlib.import_module("training_peers"), side)(task)
@@ -72,6 +73,7 @@ def test_a_step_is_measured_in_parts(task: Any, side: str, monkeypatch: pytest.M
     assert side in profile.table({side: [parts]}, {"bf16": 1000.0})
 
 
+@pytest.mark.slow
 def test_students_of_many_languages_are_built_and_onboarded(task: Any, tmp_path: Path) -> None:
     bench = importlib.import_module("languages")
     bench.deal(tmp_path / "project", tmp_path / "dealt", 3, 12)
@@ -91,6 +93,7 @@ def test_a_tokenizer_of_the_projects_texts_knows_all_splits(task: Any, tmp_path:
             assert general.unk_token_id not in ids
 
 
+@pytest.mark.slow
 def test_a_trained_student_is_trimmed(task: Any, tmp_path: Path) -> None:
     bench = importlib.import_module("vocabulary")
     (tmp_path / "texts").mkdir()
@@ -107,6 +110,7 @@ def test_a_trained_student_is_trimmed(task: Any, tmp_path: Path) -> None:
     assert trimmed[-1]["side"] in bench.table({"trained": bench.compared([full, *trimmed])})
 
 
+@pytest.mark.slow
 def test_a_student_is_measured_where_it_is_unsure_and_where_texts_drift(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCH))

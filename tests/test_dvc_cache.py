@@ -11,6 +11,8 @@ from amtss.dvc_cache import damaged_object
 from amtss.errors import AlteredError
 from amtss.files import seal, verify, write_text
 
+pytestmark = pytest.mark.slow
+
 
 def dvc(folder: Path, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=folder, check=True,

@@ -15,6 +15,7 @@ from support.project import Project
 
 from amtss import hub as own
 
+pytestmark = pytest.mark.slow
 ROBERTA, COMMIT = "FacebookAI/roberta-large", hub.pinned()["FacebookAI/roberta-large"]
 ASK = """
 import json, sys

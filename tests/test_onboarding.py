@@ -26,6 +26,7 @@ from amtss.paths import Layout
 from amtss.registry import register, versions
 from amtss.registry.versions import CHAMPION
 
+pytestmark = pytest.mark.slow
 ROWS = {"train": 12, "validation": 6, "test": 6}
 
 
@@ -309,7 +310,6 @@ def life(reproduced: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Life
     return made
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_chain_of_onboardings(life: Life, tmp_path: Path,
                                 monkeypatch: pytest.MonkeyPatch) -> None:

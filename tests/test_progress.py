@@ -23,6 +23,17 @@ def test_a_log_says_that_nothing_is_done_yet(monkeypatch: pytest.MonkeyPatch,
     assert capfd.readouterr().err == "experiments, 0 of 2, ? left\n"
 
 
+def test_time_left_falls_while_an_item_is_worked_on(
+        monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    clock = iter((0.0, 300.0, 400.0, 580.0, 700.0))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    with progress.bar(2, "experiments") as advance:
+        for count in (1, 0, 0, 0):
+            advance(count)
+    assert capfd.readouterr().err.splitlines() == [
+        f"experiments, 1 of 2, {left} left" for left in ("0:05:00", "0:03:20", "0:00:20", "?")]
+
+
 def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch,
                               capfd: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -4,6 +4,8 @@ import io
 import pytest
 from support.project import Project, run, unfolded
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_sheet_there_and_back(ready: Project, capfd: pytest.CaptureFixture[str]) -> None:
     assert run("suspects", "--lang", "fr", "--split", "validation") == 0

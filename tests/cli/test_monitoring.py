@@ -6,6 +6,8 @@ import mlflow
 import pytest
 from support.project import Project, examples, run
 
+pytestmark = pytest.mark.slow
+
 
 def logs(project: Project, *codes: str) -> None:
     for code in codes:

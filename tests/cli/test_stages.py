@@ -8,6 +8,7 @@ from support.project import ROOT, STAGES, Project, run
 
 from amtss.cli import stages
 
+pytestmark = pytest.mark.slow
 HEAVY = ("torch", "transformers", "pandas", "numpy", "datasets", "pyarrow", "great_expectations",
          "matplotlib", "sklearn", "scipy", "dvc", "pydantic", "mlflow", "prefect", "accelerate",
          "onnxruntime", "cleanlab")

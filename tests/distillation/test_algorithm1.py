@@ -37,6 +37,7 @@ from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.logits import pool
 from amtss.logits.mixing import MIXINGS
 
+pytestmark = pytest.mark.slow
 ROWS = {"en": 48, "fr": 48, "ru": 68}
 """Training rows of each language, chat logs included."""
 
@@ -569,7 +570,6 @@ def kill_when(process: "subprocess.Popen[str]", folder: Path, pattern: str, know
     return process.returncode == -signal.SIGKILL
 
 
-@pytest.mark.slow
 def test_killed_again_and_again_it_ends_the_same(tmp_path: Path) -> None:
     settings = {"max_epochs": 12, "weights": "boosted", "replay": 0.3}
     wide = {"architecture": {"layers": 2, "width": 128, "feed_forward": 512}}

@@ -22,6 +22,8 @@ from amtss.errors import AmtssError, CheckpointError
 from amtss.inference.pytorch_predictor import PytorchPredictor
 from amtss.models import checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 def tiny(project: Project) -> bytes:
     return (project.layout.baseline / "model.safetensors").read_bytes()

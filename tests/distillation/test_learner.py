@@ -10,6 +10,8 @@ from amtss.data import corpus
 from amtss.distillation.checkpoints import Progress
 from amtss.distillation.examples import Examples
 
+pytestmark = pytest.mark.slow
+
 
 def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return all(torch.equal(value, other[name]) for name, value in one.items())

@@ -29,6 +29,8 @@ from amtss.logits import pool
 from amtss.models import checkpoint
 from amtss.teachers import linear_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:

@@ -110,6 +110,7 @@ class TestPredictTest:
             floor.predict_test(project.layout, [corpus.load(project.layout, "ko")])
 
 
+@pytest.mark.slow
 def test_reaches_the_independent_recipe(massive: Path, tmp_path: Path,
                                         monkeypatch: pytest.MonkeyPatch) -> None:
     """French MASSIVE, 2,000 training rows, against a few lines of scikit-learn."""

@@ -20,6 +20,7 @@ from amtss.errors import AmtssError
 from flows import workspace
 from flows.project import remote
 
+pytestmark = pytest.mark.slow
 NAMES = ["en", "more", "last"]
 STAND_IN = """
 # Stands for `amtss` up to the scores. A teacher logs which worker runs it and waits for a file.
@@ -168,7 +169,6 @@ def flows(project: Pipeline, command: str, *folders: Path) -> None:
     assert [process.wait() for process in running] == [0] * len(folders)
 
 
-@pytest.mark.slow
 def test_two_workers_one_of_which_is_killed(project: Pipeline, machines: dict[str, Path]) -> None:
     url, signals = project.environment["PREFECT_API_URL"], Path(os.environ["SIGNALS"])
     (signals / "log").touch()

@@ -33,6 +33,8 @@ from flows import server as prefect_server
 from flows.distill import distill
 from flows.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[None]:

@@ -8,6 +8,8 @@ from amtss.config import yaml
 from amtss.errors import AmtssError, ParamsError
 from flows import workspace
 
+pytestmark = pytest.mark.slow
+
 
 class TestWorkspace:
     def test_two_runs_have_a_workspace_each_and_leave_the_project_alone(

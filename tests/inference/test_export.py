@@ -111,6 +111,7 @@ def answers(folder: Path, language: str) -> list[float]:
             for answer in load_folder(folder).predict(TEXTS, [language] * len(TEXTS))]
 
 
+@pytest.mark.slow
 class TestThePipeline:
     @pytest.mark.parametrize(("kind", "heads"), [
         ("xlm-roberta", "own"), ("xlm-roberta", "residual"), ("bert", "own"),

@@ -266,6 +266,7 @@ def light(project: Project) -> str:
     return f"models:/{versions.name(project.params)}/{version.number}"
 
 
+@pytest.mark.slow
 def test_onnx_without_torch(project: Project, light: str) -> None:
     batch = questions(project)
     done = subprocess.run(

@@ -17,6 +17,7 @@ from amtss.files import seal
 from amtss.inference import export, publish
 from amtss.tokenization import tokenizer
 
+pytestmark = pytest.mark.slow
 PUSH = """
 import sys
 from pathlib import Path

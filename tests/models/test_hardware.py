@@ -11,6 +11,7 @@ from transformers import BertConfig, BertModel
 from amtss.errors import ParamsError
 from amtss.models import hardware
 
+pytestmark = pytest.mark.slow
 on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is an accelerator")
 
 

@@ -11,6 +11,8 @@ from amtss.inference.plain_predictor import PlainPredictor
 from amtss.registry import versions
 from amtss.registry.load import load_student
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:

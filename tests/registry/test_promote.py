@@ -26,6 +26,7 @@ from amtss.registry import register, versions
 from amtss.registry.rules import Verdict
 from amtss.registry.versions import Version
 
+pytestmark = pytest.mark.slow
 TODAY = f"on {datetime.now(UTC):%Y-%m-%d}"
 
 

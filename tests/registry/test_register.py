@@ -19,6 +19,8 @@ from amtss.registry import store, tracking, versions
 from amtss.registry.register import REQUIREMENTS, _description
 from amtss.registry.versions import Version
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
@@ -226,7 +228,6 @@ class TestDirty:
         assert "dirty" not in entity(committed).tags
 
 
-@pytest.mark.slow
 class TestCommand:
     def amtss(self, project: Project) -> "subprocess.Popen[str]":
         return subprocess.Popen([sys.executable, "-m", "amtss", "register"], text=True,

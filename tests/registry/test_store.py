@@ -12,6 +12,8 @@ from amtss.errors import RegistryError
 from amtss.paths import Layout
 from amtss.registry import store
 
+pytestmark = pytest.mark.slow
+
 
 class TestUnreachable:
     @pytest.mark.parametrize("server", ["closed", "silent"])

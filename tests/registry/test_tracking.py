@@ -19,6 +19,7 @@ from amtss.distillation import algorithm1
 from amtss.paths import Layout
 from amtss.registry import tracking
 
+pytestmark = pytest.mark.slow
 LOGGED = ("teach en", "distil", "baseline", "evaluate", "report")
 
 
@@ -174,7 +175,6 @@ class TestUnreachable:
         assert err.startswith("amtss: warning: teach@en continues without MLflow at http://127.0.0.1")
         assert unfolded(err).count("\n") == 1
 
-    @pytest.mark.slow
     def test_waits_are_bounded(self, ready: Project, silent: str) -> None:
         chosen = {name: value for name, value in os.environ.items()
                   if not name.startswith("MLFLOW_HTTP_REQUEST")}

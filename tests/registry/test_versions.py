@@ -10,6 +10,8 @@ from amtss.files import write_text
 from amtss.models import checkpoint
 from amtss.registry import store, versions
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:

@@ -11,6 +11,8 @@ from support.metrics import FIVE, TWENTY, history, metrics
 from amtss import plot
 from amtss.report import figures
 
+pytestmark = pytest.mark.slow
+
 
 def texts(figure: Figure, axes: int = 0) -> list[str]:
     return [text.get_text() for text in figure.axes[axes].texts]

@@ -18,6 +18,7 @@ from amtss.files import seal, write_json, write_text
 from amtss.paths import Layout
 from amtss.report import report
 
+pytestmark = pytest.mark.slow
 Languages = tuple[str, ...]
 
 

@@ -273,6 +273,7 @@ def ids(tokenizer: PreTrainedTokenizerBase, corpus: Corpus) -> list[list[int]]:
     return found
 
 
+@pytest.mark.slow
 class TestStage:
     @pytest.mark.parametrize(("settings", "layers"), [
         ({"start": "pca", "architecture": {"layers": 2, "width": 16}}, 2),

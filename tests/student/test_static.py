@@ -212,6 +212,7 @@ class TestStudent:
                                    rtol=0, atol=0)
 
 
+@pytest.mark.slow
 class TestTraining:
     @pytest.mark.parametrize("couples", [0, 500])
     def test_learns_and_moves_scores(self, tmp_path: Path, couples: int) -> None:
@@ -272,6 +273,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     return project
 
 
+@pytest.mark.slow
 class TestTrained:
     @pytest.mark.parametrize(("format", "near"), [("onnx", 1e-5), ("onnx-int8", 0.1),
                                                   ("onnx-int4", 0.2)])
@@ -312,6 +314,7 @@ def of_two_texts(code: str, split: str, rows: int) -> pa.Table:
                      "pair": others, "label": [label for _, label in twos]})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("couples", [0, 500])
 def test_learns_which_of_two_texts_counts(tmp_path: Path, couples: int) -> None:
     project = Project(tmp_path, data={"columns": {"pair": "pair"}}, student=merged(
@@ -347,6 +350,7 @@ def registered(root: Path, couples: int) -> Project:
     return project
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("couples", [0, 500])
 def test_learns_a_new_language(tmp_path: Path, couples: int) -> None:
     project = registered(tmp_path, couples)

@@ -20,6 +20,7 @@ from amtss.student import embeddings, trimming
 from amtss.student.growth import grow_tokenizer
 from amtss.tokenization.tokenizer import LEFT_OUT, SPECIAL, load_tokenizer, rebuilt, train_tokenizer
 
+pytestmark = pytest.mark.slow
 FAMILIES = tuple(kind for kind in KINDS if kind != "roberta")
 ALL = [*LANGUAGES, "ko"]
 """Languages of the full tokenizers' texts."""

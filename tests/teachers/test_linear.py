@@ -222,6 +222,7 @@ class TestRefused:
             own.score("lin")
 
 
+@pytest.mark.slow
 def test_it_is_distilled_beside_a_transformer(tmp_path: Path) -> None:
     own = project(tmp_path, languages=["all"])
     own.set(teaching={"epochs": 1})
@@ -243,6 +244,7 @@ def with_linear(values: dict[str, Any]) -> None:
     values["teachers"]["en"] = {"kind": "linear", "languages": ["all"]}
 
 
+@pytest.mark.slow
 def test_it_is_taught_in_this_process_alone(ready: Commands, monkeypatch: pytest.MonkeyPatch,
                                             capsys: pytest.CaptureFixture[str]) -> None:
     ready.params(lambda values: (with_linear(values), values.update(project="linear")))

@@ -35,6 +35,8 @@ from amtss.paths import Layout
 from amtss.teachers import teach
 from amtss.teachers.transformer import align
 
+pytestmark = pytest.mark.slow
+
 
 def accuracy(layout: Layout, name: str, codes: tuple[str, ...]) -> float:
     """Of a teacher's folder on validation, one text at a time, in points."""
@@ -369,7 +371,6 @@ class TestInterrupted:
         assert not (tmp_path / "run").exists()
 
 
-    @pytest.mark.slow
     def test_killed_it_ends_the_same(self, tmp_path: Path, whole: Project) -> None:
         project = one(tmp_path, training=LONG)
         done = killed_and_run_again(project)
@@ -683,7 +684,6 @@ class TestMeanPooled:
                  for project in (whole, killed)]
         assert files[0] == files[1]
 
-    @pytest.mark.slow
     def test_killed_it_ends_with_the_same_bytes(self, tmp_path: Path) -> None:
         source = write_checkpoint(tmp_path / "hub", "bert")
         whole, project = (tuned(tmp_path / name, source, pooling="mean", freeze="embeddings",

@@ -19,6 +19,7 @@ from amtss.paths import Layout
 from amtss.validation import expectations
 from amtss.validation.labels import divergence
 
+pytestmark = pytest.mark.slow
 MASSIVE = SHARED / "massive"
 NAMES = ("pay", "ship", "chat")
 Row = tuple[str | None, str | None] | tuple[str | None, str | None, str | None]

@@ -26,6 +26,7 @@ from amtss.paths import SPLITS, Layout
 from amtss.validation import expectations
 from amtss.validation import gate as data_gate
 
+pytestmark = pytest.mark.slow
 NAMES = ("pay", "ship", "chat")
 Edit = Callable[[dict[str, list[str]]], None]
 """Changes the labels of each split in place."""
