@@ -321,6 +321,7 @@ def test_wrong_rows(project: Project, capfd: pytest.CaptureFixture[str], split: 
     refuses(project, capfd, "validate en", *says, "dvc repro validate@en")
 
 
+@pytest.mark.slow
 def test_empty_test_split(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     project.params(setting("data.files", "{language}/{split}.csv"))
     for split in SPLITS:
@@ -340,6 +341,7 @@ def test_label_without_a_training_example(ready: Project,
     refuses(ready, capfd, "gate", "en/test", "'intro'", "'9'", "dvc repro validate@en")
 
 
+@pytest.mark.slow
 def test_one_label_only(ready: Project, capfd: pytest.CaptureFixture[str]) -> None:
     for language in ("en", "fr"):
         for split in SPLITS:

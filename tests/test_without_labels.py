@@ -79,6 +79,7 @@ def of_polish(project: Project) -> pool.LanguagePool:
     return pool.load(params, project.layout, project.corpora(), LABELS, params.pool)["pl"]
 
 
+@pytest.mark.slow
 class TestLearning:
     def test_w_is_what_the_teachers_are_worth_elsewhere(self, project: Project) -> None:
         weights = project.history("distil")[0]["weights"]

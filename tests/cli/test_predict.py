@@ -8,6 +8,7 @@ from support.project import Project, run
 
 from amtss.files import seal
 
+pytestmark = pytest.mark.slow
 WRITTEN = r"amtss: artifacts/{} answers, written on \d{{4}}-\d\d-\d\d at \d\d:\d\d\n"
 
 

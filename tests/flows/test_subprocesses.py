@@ -8,6 +8,7 @@ import pytest
 from flows import subprocesses
 from flows.subprocesses import CommandError, Commands, StoppedError
 
+pytestmark = pytest.mark.slow
 SHELL = ("sh", "-c")
 
 

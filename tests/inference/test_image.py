@@ -22,6 +22,7 @@ from amtss.inference.export import export_onnx
 from amtss.inference.limits import BYTES, ROWS
 from amtss.inference.onnx_predictor import OnnxPredictor
 
+pytestmark = pytest.mark.slow
 CHILD = """
 import runpy, sys
 from importlib.metadata import packages_distributions
