@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 from amtss import dvc_cache, git, records
@@ -46,16 +46,20 @@ def check_committed(params: Params, layout: Layout) -> None:
 def run(settings: Mapping[str, Sequence[str]], jobs: int) -> None:
     """Run experiments, `jobs` at a time, and print a line for each that has finished.
 
+    One that an interrupted run has left in work is not begun twice.
+
     Args:
         settings: name -> what differs from params.yaml, as KEY=VALUE.
 
     Raises:
         AmtssError: DVC refuses.
     """
+    in_work = _tidy_queue(settings)
     for name, changes in settings.items():
-        # `++` also sets keys that params.yaml leaves to their defaults.
-        _dvc("exp", "run", "--queue", "--name", name, *(
-            argument for change in changes for argument in ("--set-param", f"++{change}")))
+        if name not in in_work:
+            # `++` also sets keys that params.yaml leaves to their defaults.
+            _dvc("exp", "run", "--queue", "--name", name, *(
+                argument for change in changes for argument in ("--set-param", f"++{change}")))
     say(f"{len(settings)} experiments to run, {jobs} at a time; `dvc queue status` and `dvc queue "
         "logs NAME` show more")
     started, left = time.monotonic(), set(settings)
@@ -71,6 +75,25 @@ def run(settings: Mapping[str, Sequence[str]], jobs: int) -> None:
                 minutes, seconds = divmod(round(time.monotonic() - started), 60)
                 say(f"{name}: finished after {minutes}:{seconds:02d}, {len(left)} to go")
     _check(words, running.returncode)
+
+
+def _tidy_queue(names: Collection[str]) -> set[str]:
+    """Take out of DVC's queue what a run that was killed has left there; the names still in work.
+
+    DVC would run a second time what is queued twice, and wait forever for what has no worker.
+    """
+    *rows, workers = _dvc("queue", "status").splitlines() or [""]
+    has_worker = not workers.startswith("Worker status: 0 active, 0 idle")
+    in_work = set()
+    for task, name, state in ((words[0], words[1], words[-1])
+                              for words in map(str.split, rows) if len(words) > 2):
+        if state == "Running" and has_worker:
+            in_work.add(name)
+        elif state == "Running":
+            _dvc("queue", "kill", "--force", task)
+        elif state == "Queued" and name in names:
+            _dvc("queue", "remove", task)
+    return in_work
 
 
 def finished() -> set[str]:

@@ -1,10 +1,18 @@
+import os
 import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 
+import psutil
 import pytest
-from support.project import Project
+from support.pipeline import Pipeline
+from support.project import ROOT, Project
 
 from amtss import experiments
+from amtss.config import yaml
 from amtss.config.params import load_project
 from amtss.errors import DataError
 
@@ -51,3 +59,49 @@ def test_data_elsewhere_are_there_for_copies_too(repository: Project) -> None:
     Path("data").rename(elsewhere)
     repository.params(lambda params: params["data"].update(path=str(elsewhere)))
     experiments.check_committed(*load_project())
+
+
+WAITING = """stages:
+  evaluate:
+    cmd:
+      - echo ${distil.seed} >> FOLDER/begun
+      - until test -e FOLDER/go; do sleep 0.1; done
+      - mkdir -p artifacts && echo ${distil.seed} > artifacts/metrics.json
+    params: [distil]
+    metrics: [artifacts/metrics.json]
+"""
+"""A pipeline in one stage, which says that it has begun and waits until it may end."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("worker", "runs"), [("killed too", "112"), ("goes on", "12")])
+def test_what_a_killed_run_has_left_in_the_queue_is_run_once(
+        worker: str, runs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "project"
+    pipeline = Pipeline(root, yaml.load((ROOT / "params/demo.yaml").read_text()))
+    (root / "dvc.yaml").write_text(WAITING.replace("FOLDER", str(tmp_path)))
+    pipeline.commit()
+    monkeypatch.chdir(root)
+    for name, value in pipeline.environment.items():
+        monkeypatch.setenv(name, value)
+    settings = {f"seed-{seed}": (f"distil.seed={seed}",) for seed in (1, 2)}
+    begun = tmp_path / "begun"
+
+    killed = subprocess.Popen([sys.executable, "-c",
+                               f"from amtss import experiments; experiments.run({settings}, 1)"])
+    while not begun.exists():
+        assert killed.poll() is None
+        time.sleep(0.1)
+    started = psutil.Process(killed.pid).children()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid == killed.pid or process in started or (
+                    worker == "killed too" and process.pid != os.getpid()
+                    and Path(process.cwd()).is_relative_to(root)):
+                process.kill()
+    killed.wait()
+
+    Timer(5, (tmp_path / "go").touch).start()
+    experiments.run(settings, 1)
+    assert experiments.finished() == set(settings)
+    assert sorted(begun.read_text().split()) == [*runs]
