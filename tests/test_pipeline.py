@@ -15,6 +15,7 @@ from pyarrow.csv import write_csv
 from support.pipeline import Pipeline, demo
 from support.project import ROOT
 from support.training import Project, table
+from support.warm import programs
 
 from amtss.config import yaml
 from amtss.config.params import load_params
@@ -265,7 +266,7 @@ def test_a_minimal_params_yaml(tmp_path: Path) -> None:
                "data": {"source": "files", "path": "data/mine", "mixed": 100},
                "teachers": {"words": {"kind": "linear", "languages": ["all"]}},
                "baseline": {"teacher": "words"}}
-    pipeline = Pipeline(tmp_path, minimal)
+    pipeline = Pipeline(tmp_path, minimal, programs())
     for code in minimal["languages"]:
         for split, rows in {"train": 48, "validation": 24, "test": 24}.items():
             path = tmp_path / f"data/mine/{code}/{split}.csv"
