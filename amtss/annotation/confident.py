@@ -10,7 +10,7 @@ def contradicted(gold: NDArray[np.int64], probabilities: Array) -> NDArray[np.in
     """Rows whose labels are probably wrong.
 
     It estimates how many rows of each label are wrong, and takes those to whose label the teachers
-    give the lowest probability.
+    give the lowest probability. A label that they prefer to all others is not among them.
 
     Args:
         gold: *Shape:* (N,)
@@ -22,5 +22,6 @@ def contradicted(gold: NDArray[np.int64], probabilities: Array) -> NDArray[np.in
     if len(present) < 2:
         return np.array([], dtype=np.int64)
     among = probabilities[:, present]
-    return np.flatnonzero(find_label_issues(given, among / among.sum(axis=1, keepdims=True),
-                                            filter_by="low_self_confidence", n_jobs=1))
+    wrong = find_label_issues(given, among / among.sum(axis=1, keepdims=True),
+                              filter_by="low_self_confidence", n_jobs=1)
+    return np.flatnonzero(wrong & (among.argmax(axis=1) != given))

@@ -27,5 +27,16 @@ def test_a_swapped_label_is_found() -> None:
     assert contradicted(gold, answers).tolist() == [4]
 
 
+@settings(max_examples=15)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 6))
+def test_a_label_that_the_teachers_prefer_is_not_suspicious(seed: int, classes: int) -> None:
+    draw = np.random.default_rng(seed)
+    gold = draw.integers(classes, size=60)
+    answers = draw.dirichlet(np.ones(classes), size=60)
+    rows = contradicted(gold, answers)
+    present = np.unique(gold)
+    assert (present[answers[:, present].argmax(axis=1)][rows] != gold[rows]).all()
+
+
 def test_one_label_alone_is_not_suspicious() -> None:
     assert contradicted(np.zeros(3, dtype=np.int64), np.full((3, 2), 0.5)).tolist() == []
