@@ -82,11 +82,11 @@ def _tidy_queue(names: Collection[str]) -> set[str]:
 
     DVC would run a second time what is queued twice, and wait forever for what has no worker.
     """
-    *rows, workers = _dvc("queue", "status").splitlines() or [""]
-    has_worker = not workers.startswith("Worker status: 0 active, 0 idle")
+    status = _dvc("queue", "status")
+    has_worker = "Worker status: 0 active, 0 idle" not in status
     in_work = set()
-    for task, name, state in ((words[0], words[1], words[-1])
-                              for words in map(str.split, rows) if len(words) > 2):
+    for task, name, *_, state in filter(lambda words: len(words) > 2,
+                                        map(str.split, status.splitlines())):
         if state == "Running" and has_worker:
             in_work.add(name)
         elif state == "Running":

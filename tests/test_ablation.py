@@ -211,9 +211,7 @@ DVC_YAML = """stages:
 def test_what_failed_is_named_and_what_is_damaged_is_refused(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = Pipeline(tmp_path, yaml.load((ROOT / "params/demo.yaml").read_text()))
-    monkeypatch.chdir(tmp_path)
-    for name, value in pipeline.environment.items():
-        monkeypatch.setenv(name, value)
+    pipeline.enter(monkeypatch)
     params, made = load_params(Path("params.yaml")), Path("made")
     right = predictions([(code, "a", "a", "b") for code in params.languages])
     write_json(made / "metrics.json", metrics(params.languages))

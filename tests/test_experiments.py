@@ -81,9 +81,7 @@ def test_what_a_killed_run_has_left_in_the_queue_is_run_once(
     pipeline = Pipeline(root, yaml.load((ROOT / "params/demo.yaml").read_text()))
     (root / "dvc.yaml").write_text(WAITING.replace("FOLDER", str(tmp_path)))
     pipeline.commit()
-    monkeypatch.chdir(root)
-    for name, value in pipeline.environment.items():
-        monkeypatch.setenv(name, value)
+    pipeline.enter(monkeypatch)
     settings = {f"seed-{seed}": (f"distil.seed={seed}",) for seed in (1, 2)}
     begun = tmp_path / "begun"
 

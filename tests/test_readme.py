@@ -86,10 +86,8 @@ def test_commands_run_in_order(reproduced: Pipeline, tmp_path: Path,
     """From the demo, with tiny settings instead of its own, to the files of tests/mine; what is
     printed for people fits 100 columns."""
     pipeline = reproduced.copy(tmp_path / "project")
-    monkeypatch.chdir(pipeline.root)
     pipeline.environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{pipeline.root / 'mlflow.db'}"
-    for name, value in pipeline.environment.items():
-        monkeypatch.setenv(name, value)
+    pipeline.enter(monkeypatch)
     Path("params").mkdir()
     shutil.copy("params.yaml", "params/tiny.yaml")  # `amtss init` replaces a preset
     shutil.copytree(MINE, "data/mine", ignore=shutil.ignore_patterns("ko"))

@@ -23,8 +23,8 @@ from amtss.validation import labels as label_distribution
 from amtss.validation.checks import LABELLED, Check
 from amtss.validation.findings import Example, Finding, Report, Severity
 
-# the styles of Data Docs, in the folders where GX looks for them
 PLUGINS = Path(__file__).parent / "plugins"
+"""The styles of Data Docs, in the folders where GX looks for them."""
 
 
 def validate(params: Params, layout: Layout, language: str) -> None:

@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from amtss.config import yaml
 from support.project import LENIENT, ROOT
 from support.shared import once
@@ -55,6 +57,12 @@ class Pipeline:
         """The same project in another folder, with its DVC cache and all that has run."""
         shutil.copytree(self.root, root, symlinks=True, dirs_exist_ok=True)
         return Pipeline(root, self.params, self.path)
+
+    def enter(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make it this process's working directory, with its environment."""
+        monkeypatch.chdir(self.root)
+        for name, value in self.environment.items():
+            monkeypatch.setenv(name, value)
 
     def set(self, params: dict[str, Any]) -> None:
         """Write params.yaml."""
