@@ -34,18 +34,27 @@ def probabilities(params: Params, layout: Layout, corpus: Corpus, labels: Sequen
     if names := unseen(params, language, split, scoring):
         members = pool.load(params, layout, [corpus], labels, names)[language]
         return mixture(members, language, names, split)
-    teacher = LinearTeacher(kind="linear", languages=(language,))
+    return cross_fitted(corpus, labels)
+
+
+def cross_fitted(corpus: Corpus, labels: Sequence[str]) -> Array:
+    """Answers to the training rows by linear models that have not learnt them. *Shape:* (N, C)
+
+    Raises:
+        DataError: there are too few rows.
+    """
+    teacher = LinearTeacher(kind="linear", languages=(corpus.language,))
     return softmax(linear.cross_fit(corpus, labels, teacher))
 
 
 def unseen(params: Params, language: str, split: str, names: Sequence[str]) -> list[str]:
     """Those teachers that have not learnt the split's labels. Training rows are scored so by the
     cross-fitted ones, and by those that were taught on other languages."""
-    def cross_fitted(name: str) -> bool:
+    def unlearnt(name: str) -> bool:
         teacher = params.teachers[name]
         return not isinstance(teacher, TransformerTeacher) and teacher.cross_fit > 0
 
-    return [name for name in names if split != "train" or cross_fitted(name)
+    return [name for name in names if split != "train" or unlearnt(name)
             or language not in params.taught_on(name)]
 
 

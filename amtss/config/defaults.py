@@ -30,13 +30,15 @@ def fill_in(values: Any) -> Any:
     The student starts from the first four layers of the pretrained teacher that serves most
     languages (from its embeddings, if params.yaml gives the student another architecture); where
     nothing is pretrained it has no layers. Without layers it reads pairs of neighbouring tokens,
-    and learns from more mixed texts. Learning rates follow from what is pretrained. X-LM-Tiny's
-    teacher is the one that scores the most languages, and Algorithm 1 trains on no more languages
-    than there are. What params.yaml says stays as it is; what is malformed is left to the checks.
+    and learns from more mixed texts. Learning rates follow from what is pretrained. A linear
+    teacher that is alone is not cross-fitted. X-LM-Tiny's teacher is the one that scores the most
+    languages, and Algorithm 1 trains on no more languages than there are. What params.yaml says
+    stays as it is; what is malformed is left to the checks.
     """
     if not isinstance(values, dict):
         return values
     values = values | _fine_tuning(values)
+    values = values | _alone(values)
     data = values.get("data", {})
     student, distil = values.get("student", {}), values.get("distil", {})
     if not all(isinstance(section, dict) for section in (data, student, distil)):
@@ -71,14 +73,38 @@ def _baseline(values: Values) -> Values:
 
 def _served(values: Values, name: str) -> int:
     """How many of the languages a teacher scores."""
-    teacher, languages = values["teachers"][name], _languages(values)
+    return len(_codes(values, name))
+
+
+def _codes(values: Values, name: str) -> set[Any]:
+    """The languages that a teacher scores; none where they are malformed."""
+    teacher, languages = values["teachers"][name], {*_languages(values)}
     if not isinstance(teacher, dict):
-        return 0
+        return set()
     codes = teacher.get("scores") or teacher.get("languages") or ()
     codes = (codes,) if isinstance(codes, str) else codes
     if not isinstance(codes, tuple | list):
-        return 0
-    return len(languages) if "all" in codes else len({*codes} & {*languages})
+        return set()
+    return languages if "all" in codes else {*codes} & languages
+
+
+def _alone(values: Values) -> Values:
+    """`teachers`, where a linear one without another in any of its languages has no `cross_fit`.
+
+    Its answers to rows that it has not learnt are then the student's only soft targets, and one in
+    ten contradicts a label that is right."""
+    teachers = values.get("teachers")
+    if not isinstance(teachers, dict):
+        return {}
+    served = {name: _codes(values, name) for name in teachers}
+
+    def filled(name: str, teacher: Any) -> Any:
+        if not isinstance(teacher, dict) or teacher.get("kind") != "linear":
+            return teacher
+        others = [codes for other, codes in served.items() if other != name]
+        return teacher if served[name] & set().union(*others) else {"cross_fit": 0} | teacher
+
+    return {"teachers": {name: filled(name, teacher) for name, teacher in teachers.items()}}
 
 
 def _fine_tuning(values: Values) -> Values:

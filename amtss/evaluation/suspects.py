@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from amtss.annotation import evidence
 from amtss.annotation.confident import contradicted
-from amtss.config.schema import Params
+from amtss.config.schema import LinearTeacher, Params
 from amtss.data.corpus import Corpus
+from amtss.errors import DataError
 from amtss.files import write_text
-from amtss.logits.pool import Pool
+from amtss.logits.pool import LanguagePool, Pool
+from amtss.logits.softmax import Array
 from amtss.paths import Layout
 
 
@@ -17,22 +19,33 @@ def write(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Seq
           teachers: Pool) -> None:
     """`suspects.csv`: language, label, training rows, and the `count` of suspicious ones.
 
-    A language is missing where no teacher of the pool has scored training rows that it has not
-    learnt: another model would have to be taught for it, which takes too long here.
+    A language is missing where `_answers` has none.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["language", "label", "rows", "count"])
     for corpus in corpora:
-        language = corpus.language
-        members = teachers[language]
-        names = evidence.unseen(params, language, "train",
-                                [name for name in members.teachers if name in params.pool])
-        if not names:
+        answers = _answers(params, corpus, labels, teachers[corpus.language])
+        if answers is None:
             continue
         gold = corpus.label_ids("train", labels)
-        answers = evidence.mixture(members, language, names, "train")
         suspicious = gold[contradicted(gold, answers)]
-        writer.writerows([language, label, (gold == index).sum(), (suspicious == index).sum()]
-                         for index, label in enumerate(labels))
+        writer.writerows([corpus.language, label, (gold == index).sum(),
+                          (suspicious == index).sum()] for index, label in enumerate(labels))
     write_text(layout.evaluation / "suspects.csv", text.getvalue())
+
+
+def _answers(params: Params, corpus: Corpus, labels: Sequence[str],
+             members: LanguagePool) -> Array | None:
+    """What teachers say of training rows that they have not learnt, or else cross-fitted linear
+    models; None where there are too few rows for those, or where no teacher is linear, as they may
+    take long where rows are many. *Shape:* (N, C)"""
+    scoring = [name for name in members.teachers if name in params.pool]
+    if names := evidence.unseen(params, corpus.language, "train", scoring):
+        return evidence.mixture(members, corpus.language, names, "train")
+    if not any(isinstance(params.teachers[name], LinearTeacher) for name in scoring):
+        return None
+    try:
+        return evidence.cross_fitted(corpus, labels)
+    except DataError:
+        return None

