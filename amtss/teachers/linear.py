@@ -1,8 +1,8 @@
 """`kind: linear`: a calibrated linear model per language, whose training rows are cross-fitted.
 
-On rows that it has learnt such a model is all but certain of their labels, which teaches a student
-nothing that the labels do not. So each part of the training rows is scored by a model of
-the others.
+On rows that it has learnt such a model is all but certain of their labels, and would drown the
+doubts of other teachers. So each part of the training rows is scored by a model of the others,
+unless the model is alone: see `defaults`.
 """
 
 import time
