@@ -22,29 +22,42 @@ def probabilities(params: Params, layout: Layout, corpus: Corpus, labels: Sequen
                   split: str) -> Array:
     """The answers of the pool's teachers that have not learnt the split, from their cached logits.
 
-    Where there is no such teacher, linear models are cross-fitted, which takes seconds.
+    Where there is no such teacher, those that a linear one has set aside; where there are none
+    either, linear models are cross-fitted, which takes seconds.
 
     Returns: *Shape:* (N, C)
 
     Raises:
-        AmtssError: a cache is missing, altered or stale, or there are too few rows.
+        AmtssError: a cache or a teacher's folder is missing, altered or stale, or there are too few
+            rows.
     """
     language = corpus.language
     scoring = [name for name in params.pool if language in params.scored_by(name)]
     if names := unseen(params, language, split, scoring):
         members = pool.load(params, layout, [corpus], labels, names)[language]
         return mixture(members, language, names, split)
-    return cross_fitted(corpus, labels)
+    answers = set_aside(params, layout, corpus, scoring)
+    if answers is None:
+        teacher = LinearTeacher(kind="linear", languages=(language,))
+        answers = softmax(linear.cross_fit(corpus, labels, teacher))
+    return answers
 
 
-def cross_fitted(corpus: Corpus, labels: Sequence[str]) -> Array:
-    """Answers to the training rows by linear models that have not learnt them. *Shape:* (N, C)
+def set_aside(params: Params, layout: Layout, corpus: Corpus,
+              names: Sequence[str]) -> Array | None:
+    """Answers to the training rows by models that have not learnt them, from the folder of the
+    first linear teacher of some, whose cached logits are of the model of all rows; None if no
+    folder has any. *Shape:* (N, C)
 
     Raises:
-        DataError: there are too few rows.
+        AmtssError: a folder cannot be loaded, or its answers are to other rows.
     """
-    teacher = LinearTeacher(kind="linear", languages=(corpus.language,))
-    return softmax(linear.cross_fit(corpus, labels, teacher))
+    for name in names:
+        if isinstance(params.teachers[name], LinearTeacher):
+            answers = linear.unseen(layout, name, corpus)
+            if answers is not None:
+                return softmax(answers)
+    return None
 
 
 def unseen(params: Params, language: str, split: str, names: Sequence[str]) -> list[str]:

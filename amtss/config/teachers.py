@@ -201,7 +201,8 @@ class LinearTeacher(Section):
     cross_fit: Parts = 4
     """Parts that the training rows are split into; each part is scored by a model of the others,
     because on rows that it has learnt such a model is all but certain. 0 scores them by the model
-    of all rows, and is the default where no other teacher scores any of its languages."""
+    of all rows, and is the default where no other teacher scores any of its languages. `amtss
+    suspects` asks models that have not learnt a row whatever it is."""
 
     @model_validator(mode="after")
     def _scores_what_it_was_taught_on(self) -> "LinearTeacher":

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 from amtss.annotation import evidence
 from amtss.annotation.confident import contradicted
-from amtss.config.schema import LinearTeacher, Params
+from amtss.config.schema import Params
 from amtss.data.corpus import Corpus
-from amtss.errors import DataError
 from amtss.files import write_text
 from amtss.logits.pool import LanguagePool, Pool
 from amtss.logits.softmax import Array
@@ -25,7 +24,7 @@ def write(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Seq
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["language", "label", "rows", "count"])
     for corpus in corpora:
-        answers = _answers(params, corpus, labels, teachers[corpus.language])
+        answers = _answers(params, layout, corpus, teachers[corpus.language])
         if answers is None:
             continue
         gold = corpus.label_ids("train", labels)
@@ -35,17 +34,11 @@ def write(params: Params, layout: Layout, corpora: Sequence[Corpus], labels: Seq
     write_text(layout.evaluation / "suspects.csv", text.getvalue())
 
 
-def _answers(params: Params, corpus: Corpus, labels: Sequence[str],
+def _answers(params: Params, layout: Layout, corpus: Corpus,
              members: LanguagePool) -> Array | None:
-    """What teachers say of training rows that they have not learnt, or else cross-fitted linear
-    models; None where there are too few rows for those, or where no teacher is linear, as they may
-    take long where rows are many. *Shape:* (N, C)"""
+    """What teachers say of training rows that they have not learnt; None where all have learnt
+    them. *Shape:* (N, C)"""
     scoring = [name for name in members.teachers if name in params.pool]
     if names := evidence.unseen(params, corpus.language, "train", scoring):
         return evidence.mixture(members, corpus.language, names, "train")
-    if not any(isinstance(params.teachers[name], LinearTeacher) for name in scoring):
-        return None
-    try:
-        return evidence.cross_fitted(corpus, labels)
-    except DataError:
-        return None
+    return evidence.set_aside(params, layout, corpus, scoring)

@@ -2,7 +2,8 @@
 
 On rows that it has learnt such a model is all but certain of their labels, and would drown the
 doubts of other teachers. So each part of the training rows is scored by a model of the others,
-unless the model is alone: see `defaults`.
+unless the model is alone: see `defaults`. Those scores are kept even then, for whoever looks for
+wrong labels.
 """
 
 import time
@@ -21,6 +22,9 @@ from amtss.teachers.head import measure
 from amtss.teachers.linear_model import LinearModel
 from amtss.teachers.task import Scorer, Task, Taught
 
+PARTS = 4
+"""Of training rows that are cross-fitted although the teacher's `cross_fit` is 0."""
+
 
 def teach(task: Task) -> Taught:
     """A model of each language, and log-probabilities of its training rows by cross-fitting.
@@ -37,8 +41,7 @@ def teach(task: Task) -> Taught:
         language = corpus.language
         _check(corpus, task.labels, teacher.cross_fit)
         models[language] = fit(corpus, task.labels, teacher.regularisation)
-        if teacher.cross_fit:
-            scored |= cross_fitting.entry(corpus, cross_fit(corpus, task.labels, teacher))
+        scored |= _cross_fitted(corpus, task.labels, teacher)
     task.on_epoch(1, _measure(models, task.corpora, task.labels))
 
     def save(folder: Path) -> None:
@@ -74,12 +77,28 @@ def fit(corpus: Corpus, labels: Sequence[str], candidates: Sequence[float],
                         "rows") from error
 
 
+def _cross_fitted(corpus: Corpus, labels: Sequence[str],
+                  teacher: LinearTeacher) -> cross_fitting.Scored:
+    """A language's entry; none where `score` does not ask for one and the rows are too few."""
+    try:
+        return cross_fitting.entry(corpus, cross_fit(corpus, labels, teacher))
+    except DataError:
+        if teacher.cross_fit:
+            raise
+        return {}
+
+
 def cross_fit(corpus: Corpus, labels: Sequence[str], teacher: LinearTeacher) -> NDArray[np.float32]:
-    """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)"""
-    part_of = cross_fitting.parts_of([corpus], teacher.cross_fit)
+    """Log-probabilities of training rows by models that have not seen them. *Shape:* (N, C)
+
+    Raises:
+        DataError: there are too few rows.
+    """
+    parts = teacher.cross_fit or PARTS
+    part_of = cross_fitting.parts_of([corpus], parts)
     texts = joined(corpus, "train")
     result = np.empty((len(texts), len(labels)), dtype=np.float32)
-    for rows, held_out in cross_fitting.folds(part_of, teacher.cross_fit):
+    for rows, held_out in cross_fitting.folds(part_of, parts):
         model = fit(corpus, labels, teacher.regularisation, rows)
         result[held_out] = model.log_probabilities([texts[row] for row in held_out.tolist()])
     return result
@@ -114,14 +133,17 @@ def _measure(models: Mapping[str, LinearModel], corpora: Sequence[Corpus],
 
 
 def scorer(params: Params, layout: Layout, name: str) -> Scorer:
-    """Training rows have their cross-fitted log-probabilities, all others those of the model.
+    """Training rows have their cross-fitted log-probabilities unless `cross_fit` is 0, all others
+    those of the model.
 
     Raises:
         AmtssError: the teacher's folder cannot be loaded.
     """
+    teacher = params.teachers[name]
+    assert isinstance(teacher, LinearTeacher)
     folder, command = layout.teacher(name), f"dvc repro -f teach@{name}"
     models = linear_model.load(folder, command)
-    scored = cross_fitting.read(folder, command)
+    scored = cross_fitting.read(folder, command) if teacher.cross_fit else {}
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
         known = cross_fitting.of(scored, corpus, split, folder, command)
@@ -130,3 +152,15 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
         return models[corpus.language].log_probabilities(joined(corpus, split))
 
     return score
+
+
+def unseen(layout: Layout, name: str, corpus: Corpus) -> NDArray[np.float32] | None:
+    """A language's training rows by models that have not seen them; None where they were too few.
+    *Shape:* (N, C)
+
+    Raises:
+        AmtssError: the teacher's folder cannot be loaded, or they are of other rows.
+    """
+    folder, command = layout.teacher(name), f"dvc repro -f teach@{name}"
+    scored = cross_fitting.read(folder, command)
+    return cross_fitting.of(scored, corpus, "train", folder, command)

@@ -1,11 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
-from support.training import LABELS, Project
+from support.training import LABELS, ROWS, Project, write_corpus
 
 from amtss.annotation import evidence
+from amtss.config.schema import LinearTeacher
 from amtss.data import corpus
+from amtss.errors import AmtssError
 from amtss.logits import pool
 from amtss.logits.softmax import softmax
+from amtss.teachers import linear
+
+CROSS_FITTED = LinearTeacher(kind="linear", languages=("all",), cross_fit=4)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +54,30 @@ def test_the_better_teacher_has_the_say(scored: Project) -> None:
     np.testing.assert_allclose(alone, softmax(members.logits["train"][0]))
 
 
-def test_without_a_cross_fitted_teacher_a_linear_model_is_fitted(scored: Project) -> None:
+def test_a_teacher_that_has_learnt_all_rows_has_set_aside_what_others_say(scored: Project) -> None:
     french = corpus.load(scored.layout, "fr")
     answers = evidence.probabilities(scored.params, scored.layout, french, LABELS, "train")
-    assert answers.shape == (48, 3)
-    np.testing.assert_allclose(answers.sum(axis=1), 1)
-    assert (answers.argmax(axis=1) == french.label_ids("train", LABELS)).mean() > 0.5
+    np.testing.assert_array_equal(answers, softmax(linear.cross_fit(french, LABELS, CROSS_FITTED)))
+
+
+def test_linear_models_are_fitted_where_no_teacher_is_linear(tmp_path: Path) -> None:
+    project = Project(tmp_path, languages=["en"], distil={"top_k": 1}, teachers={
+        "en": {"training": {"epochs": 1}}, "fr": None, "ru": None, "multilingual": None},
+        baseline={"teacher": "en"}).write("en")
+    project.teach("en")
+    project.score("en")
+    english = corpus.load(project.layout, "en")
+    answers = evidence.probabilities(project.params, project.layout, english, LABELS, "train")
+    np.testing.assert_array_equal(answers, softmax(linear.cross_fit(english, LABELS, CROSS_FITTED)))
+
+
+def test_answers_to_other_rows_are_refused(tmp_path: Path) -> None:
+    project = Project(tmp_path, languages=["en"], distil={"top_k": 1}, teachers={
+        "en": None, "fr": None, "ru": None, "multilingual": {"scores": []},
+        "lin": {"kind": "linear", "languages": ["en"], "cross_fit": 0}},
+        baseline={"teacher": "lin"}).write("en")
+    project.teach("lin")
+    write_corpus(project.layout, "en", ROWS | {"train": 51})
+    with pytest.raises(AmtssError, match=r"training rows of en, .* `dvc repro -f teach@lin`"):
+        evidence.set_aside(project.params, project.layout,
+                           corpus.load(project.layout, "en"), ["lin"])

@@ -1,6 +1,5 @@
 import csv
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from amtss.data import corpus, corrections
 from amtss.data.corpus import Corpus
 from amtss.data.corrections import Correction
 from amtss.errors import AmtssError
-from amtss.files import write_json
 
 
 def rows(*cells: tuple[str, str]) -> pa.Table:
@@ -58,14 +56,15 @@ def test_of_twins_the_commonest_label_is_not_suspicious() -> None:
 
 def test_a_swapped_label_is_listed_until_someone_has_decided(tmp_path: Path,
                                                                    scored: Project) -> None:
-    layout = replace(scored.layout, root=tmp_path)
-    write_json(layout.gate_keys, {"labels": LABELS})
+    project = Project(tmp_path, **scored.settings)
+    layout = project.layout
     french = corpus.load(scored.layout, "fr")
     tables = {split: french[split].drop(["key"]) for split in french.splits}
     labels = tables["train"]["label"].to_pylist()
     labels[5] = "pay"
     tables["train"] = tables["train"].set_column(2, "label", pa.array(labels))
     corpus.write(layout, "fr", tables, LABELS)
+    project.teach("fitted")
     content, count = suspects.suspects(scored.params, layout, "fr", "train")
     listed = list(csv.DictReader(io.StringIO(content)))
     assert len(listed) == count

@@ -5,12 +5,15 @@ import numpy as np
 from numpy.typing import NDArray
 from support.training import LABELS, ROWS, Project, write_corpus
 
-from amtss.annotation import evidence
 from amtss.annotation.confident import contradicted
+from amtss.config.schema import LinearTeacher
 from amtss.data import corpus
 from amtss.evaluation import suspects
 from amtss.logits import pool
 from amtss.logits.softmax import Array, softmax
+from amtss.teachers import linear
+
+CROSS_FITTED = LinearTeacher(kind="linear", languages=("all",), cross_fit=4)
 
 
 def counted(project: Project, *teachers: str) -> list[dict[str, str]]:
@@ -41,7 +44,7 @@ def test_by_what_teachers_say_of_rows_that_they_have_not_learnt(tmp_path: Path) 
     assert [(row["language"], row["label"], int(row["count"])) for row in rows] == [
         *expected("en", english.label_ids("train", LABELS), softmax(logits["train"][0])),
         *expected("fr", french.label_ids("train", LABELS),
-                  evidence.cross_fitted(french, LABELS))]
+                  softmax(linear.cross_fit(french, LABELS, CROSS_FITTED)))]
     assert sum(int(row["rows"]) for row in rows) == 2 * ROWS["train"]
 
 

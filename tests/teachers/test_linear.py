@@ -16,12 +16,13 @@ from support.project import Project as Commands
 from support.training import LABELS, LANGUAGES, ROWS, Project, table, write_corpus
 
 from amtss import processes
+from amtss.config.schema import LinearTeacher
 from amtss.data import corpus
 from amtss.errors import AmtssError, DataError
 from amtss.evaluation import footprint
 from amtss.files import read_json
 from amtss.logits import cache as logits_cache
-from amtss.teachers import linear_model
+from amtss.teachers import linear, linear_model
 
 RARE = "zyzzogeton"
 """A word that no other text has."""
@@ -126,8 +127,19 @@ class TestScored:
 
     def test_training_rows_too_without_cross_fitting(self, tmp_path: Path) -> None:
         own = scored(project(tmp_path, cross_fit=0))
-        texts = corpus.load(own.layout, "en")["train"]["text"].to_pylist()
+        english = corpus.load(own.layout, "en")
+        texts = english["train"]["text"].to_pylist()
         np.testing.assert_array_equal(logits(own), model(own).log_probabilities(texts))
+        kept = linear.unseen(own.layout, "lin", english)
+        assert kept is not None
+        teacher = LinearTeacher(kind="linear", languages=("en",), cross_fit=4)
+        np.testing.assert_array_equal(kept, linear.cross_fit(english, LABELS, teacher))
+
+    def test_too_few_rows_to_set_any_aside(self, tmp_path: Path) -> None:
+        own = project(tmp_path, cross_fit=0)
+        write_corpus(own.layout, "en", train=rows(["a b", "a c"], ["pay", "ship"]))
+        own.teach("lin")
+        assert linear.unseen(own.layout, "lin", corpus.load(own.layout, "en")) is None
 
     def test_training_rows_by_a_model_that_has_not_seen_them(self, tmp_path: Path) -> None:
         train = table("en", "train", 48)
