@@ -78,7 +78,7 @@ def advice(proposal: Proposal, encoder: str) -> Iterator[str]:
 
 def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
     rows = f"{proposal.training_rows:,}"
-    yield f"# Written by `amtss init {one_line(proposal.data.path)}`."
+    yield f"# Written by `amtss init {one_line(proposal.folder)}`."
     yield (f"# Languages: {len(proposal.rows)}. Labels: {len(proposal.labels)}. Training rows: "
            f"{rows}.")
     yield "# docs/params.md explains every key; what is not here has a default."
@@ -90,7 +90,7 @@ def _head(layout: Layout, proposal: Proposal) -> Iterator[str]:
 def _project(layout: Layout, proposal: Proposal) -> str:
     """A name for MLflow: the folder's, with that above it if it is a language's; or the project's
     where that says nothing."""
-    place = Path(proposal.data.path).resolve()
+    place = Path(proposal.folder).resolve()
     name = layout.root.resolve().name if place.name == "data" else place.name
     if place.name in proposal.rows:
         name = f"{place.parent.name}-{name}"
@@ -155,7 +155,7 @@ def _teachers(proposal: Proposal, encoder: str) -> Iterator[str]:
     if not encoder:
         yield "  # A pretrained encoder, of the hub or in a folder, is a better teacher, and the"
         yield "  # student then starts from it. To get one:"
-        yield f"  # amtss init {one_line(proposal.data.path)} --force --encoder {SUGGESTED}"
+        yield f"  # amtss init {one_line(proposal.folder)} --force --encoder {SUGGESTED}"
     yield ""
 
 

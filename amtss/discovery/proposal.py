@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -41,6 +41,8 @@ class Request:
 class Proposal:
     """A data set in a folder: how to read it, and what is in it."""
 
+    folder: str
+    """Where it was looked for, as seen from the project's folder if it lies there."""
     data: Data
     rows: dict[str, dict[str, int]]
     """Language -> split -> rows of the source; a split that is cut off train is missing."""
@@ -89,6 +91,7 @@ def propose(request: Request) -> Proposal:
         raise DataError(f"{place}: expected a folder of data alone, found the project in it; move "
                         "the data into a folder of their own, such as data/mine")
     found = folder.find(place)
+    asked = _path(place, found)
     peek = partial(_peek, place, found, min(found.names, default=""))
     first = peek("train")
     if first is None:
@@ -101,6 +104,9 @@ def propose(request: Request) -> Proposal:
     by_column = bool(roles.language and not found.names and not request.language)
     if by_column and (splits.validation or splits.test):
         splits = splits.model_copy(update={"missing": "cut"})
+    if not found.names and not by_column:
+        place, found = _from_above(place, found, *names)
+        names = found.names or names
     return _read(Data(
         source="files" if found.pattern else "dataset", path=_path(place, found),
         files=found.pattern or Data().files,
@@ -109,7 +115,17 @@ def propose(request: Request) -> Proposal:
                         pair=(roles.pair,) if roles.pair else (),
                         id=(roles.id,) if roles.id else ("id",),
                         language=(roles.language,) if by_column else ()),
-        splits=splits), [*names], roles, found)
+        splits=splits), asked, [*names], roles, found)
+
+
+def _from_above(place: Path, found: Found, code: str) -> tuple[Path, Found]:
+    """What was found as seen from the folder above, if `place` has the language's name: another
+    language's folder may come to lie beside it."""
+    place = place.resolve()
+    if folder.code_of(place.name) != code or Path.cwd().is_relative_to(place.parent):
+        return place, found
+    return place.parent, replace(found, pattern=f"{{language}}/{found.pattern}",
+                                 names={code: place.name})
 
 
 def _path(place: Path, found: Found) -> str:
@@ -170,7 +186,7 @@ def _labelled(splits: Splits, roles: Roles, peek: "partial[Split | None]") -> Sp
     return splits
 
 
-def _read(data: Data, codes: list[str], roles: Roles, found: Found) -> Proposal:
+def _read(data: Data, place: str, codes: list[str], roles: Roles, found: Found) -> Proposal:
     read = {code: sources.read(data, code) for code in codes}
     rows = {code: {split: len(table) for split, table in source.tables.items()}
             for code, source in read.items()}
@@ -180,10 +196,10 @@ def _read(data: Data, codes: list[str], roles: Roles, found: Found) -> Proposal:
     lengths = sorted(length for source in read.values() for length in _lengths(source.tables))
     given = next((source.labels for source in read.values() if source.labels), None)
     if not lengths or len(labels) < 2:
-        raise DataError(f"{data.path}: expected texts with at least 2 labels in the column "
+        raise DataError(f"{place}: expected texts with at least 2 labels in the column "
                         f"{roles.label!r}, found {len(labels)}; name another one with --label")
     return Proposal(
-        data, rows, given or tuple(sorted(labels)),
+        place, data, rows, given or tuple(sorted(labels)),
         given is not None or not all(map(sources.INDEX.fullmatch, labels)),
         lengths[int(0.995 * (len(lengths) - 1))],
         max(max(map(len, map(str, table["text"].to_pylist())), default=0)
@@ -206,7 +222,7 @@ def table(proposal: Proposal) -> Table:
     splits = [split for split in ("train", "validation", "test", "unlabelled")
               if split != "unlabelled" or proposal.data.splits.unlabelled]
     lines = [(code, *(_cell(proposal, code, split) for split in splits)) for code in proposal.rows]
-    return Table(f"Rows of {proposal.data.path}", ("Language", *map(str.capitalize, splits)),
+    return Table(f"Rows of {proposal.folder}", ("Language", *map(str.capitalize, splits)),
                  tuple(lines))
 
 
@@ -231,7 +247,7 @@ def remarks(proposal: Proposal) -> Iterator[str]:
            "`max_length` follows from them, up to 256.")
     if columns.language:
         yield f"Languages: column {columns.language[0]!r}."
-    elif [*proposal.rows] == [folder.code_of(Path(proposal.data.path).resolve().name)]:
+    elif [*proposal.rows] == [folder.code_of(Path(proposal.folder).resolve().name)]:
         yield f"Language: {', '.join(proposal.rows)}, by the folder's name; `--lang` says another."
     if not proposal.named:
         yield "The labels are numbers; name them in data.labels if you know what they mean."

@@ -108,6 +108,11 @@ def test_a_folder_that_is_a_languages(project: Project, capfd: pytest.CaptureFix
     assert max(map(len, out.splitlines())) <= 100
     params = load_params(project.root / "params.yaml")
     assert (params.project, params.languages) == ("mine-fr", ("fr",))
+    text = (project.root / "params.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# Written by `amtss init data/mine/fr`.\n")
+    assert "# amtss init data/mine/fr --force --encoder " in text
+    # so that data/mine/ko can be onboarded
+    assert (params.data.path, params.data.files) == ("data/mine", "{language}/{split}.jsonl")
     assert run("init", "data/mine/fr", "--force", "--lang", "pt-BR") == 0
     assert load_params(project.root / "params.yaml").languages == ("pt-BR",)
 

@@ -57,6 +57,20 @@ def test_languages_in_a_column(project: Project) -> None:
     assert "Languages: column 'locale'." in remarks(found)
 
 
+@pytest.mark.parametrize(("place", "path", "files", "configs"), [
+    ("mine/fr", "mine", "{language}/{split}.tsv", {}),
+    ("mine/pt_br", "mine", "{language}/{split}.tsv", {"pt-BR": "pt_br"}),
+    ("fr", "fr", "{split}.tsv", {})], ids=["as the code", "otherwise", "beside the project"])
+def test_a_language_s_folder_is_one_of_several(project: Project, place: str, path: str, files: str,
+                                               configs: dict[str, str]) -> None:
+    tsv(project, f"{place}/train.tsv", "fr", "train")
+    found = propose(Request(Path(place)))
+    assert (found.folder, found.data.path, found.data.files) == (place, path, files)
+    assert found.data.configs == configs
+    assert [*found.rows.values()] == [{"train": 24}]
+    assert table(found).title == f"Rows of {place}"
+
+
 def test_one_language_that_the_user_names(project: Project) -> None:
     tsv(project, "data/train.tsv", "fr", "train")
     assert propose(Request(Path("data"), language="fr")).rows == {"fr": {"train": 24}}
