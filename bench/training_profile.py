@@ -45,9 +45,11 @@ def peak(dtype: torch.dtype, size: int = 2048, seconds: float = 2.0) -> float:
 
 
 def flops(model: Any, ids: Any) -> float:
-    """FLOP of a step's matrix products, padding included, heads left out."""
+    """FLOP of a step's matrix products in layers, padding included; heads are left out."""
     config, (size, length) = model.config.encoder, ids.shape
     width, layers = config.hidden_size, config.num_hidden_layers
+    if not layers:
+        return 0.0
     linear = layers * (4 * width**2 + 2 * width * config.intermediate_size) * size * length
     attention = layers * 2 * length**2 * width * size
     return 3 * 2 * float(linear + attention)  # backward is twice forward
