@@ -27,6 +27,8 @@ TEXTS ?=
 # MASSIVE and XNLI, {language}/{split}.jsonl and {language}/*.parquet, if you have them
 MASSIVE ?=
 XNLI ?=
+# a project where a transformer of each language is taught; made of the demo's data where empty
+TAUGHT ?=
 # a static student of MASSIVE and multilingual-e5-small, which bench/front.py compares
 STATIC ?=
 E5 ?=
@@ -43,7 +45,10 @@ bench-profile:
 	python bench/training_profile.py $(PROJECT) --out bench/training_profile.json
 
 bench-training:
-	python bench/training.py $(PROJECT) --out bench/training.json
+	$(if $(TAUGHT),python bench/training.py $(TAUGHT),folder=$$(mktemp -d) && \
+	  git clone --quiet . $$folder && cp bench/five_teachers.yaml $$folder/params.yaml && \
+	  (cd $$folder && dvc repro teach) && python bench/training.py $$folder) \
+	  --out bench/training.json
 
 bench-topk:
 	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json

@@ -1,11 +1,12 @@
 """Cached distillation against the tools that a user might pick instead, in CPU-seconds.
 
 `python bench/training.py [PROJECT] [--rows 1000] [--epochs 6] [--rounds 2] [--jobs 4]
-[--out FILE.json]`, on a project where `dvc repro` has ended. All sides have the same student and
-first weights, teachers (each language's own), texts, batch size, learning rates, loss and epochs. A
-round runs all sides in random order, except that the slowest begins, so that no core waits for it
-at the end. Each side is a one-thread process; its seed is the number of the round. CPU-seconds are
-those of the process: other work on the machine changes them little.
+[--out FILE.json]`, on a project where a transformer of each language alone is taught, such as one
+with `five_teachers.yaml` for params.yaml. All sides have the same student and first weights,
+teachers, texts, batch size, learning rates, loss and epochs. A round runs all sides in random
+order, except that the slowest begins, so that no core waits for it at the end. Each side is a
+one-thread process; its seed is the number of the round. CPU-seconds are those of the process: other
+work on the machine changes them little.
 """
 
 import argparse
@@ -76,10 +77,15 @@ def run(side: str, number: int, project: Path, rows: int, epochs: int) -> Measur
 def _changes(project: Path, epochs: int, seed: int) -> dict[str, object]:
     """Settings of `distil`: all languages in every epoch, each from its own teacher alone."""
     from amtss.config.params import load_params
+    from amtss.config.schema import TransformerTeacher
     from amtss.paths import Layout
 
     params = load_params(Layout(project).params)
-    single = {params.taught_on(name): name for name in params.teachers}
+    single = {params.taught_on(name): name for name, teacher in params.teachers.items()
+              if isinstance(teacher, TransformerTeacher)}
+    if lacking := [code for code in params.languages if (code,) not in single]:
+        raise SystemExit(f"{project}: expected a transformer for each language alone, found none "
+                         f"for {', '.join(lacking)}; make a project by bench/five_teachers.yaml")
     return {"max_epochs": epochs, "seed": seed, "top_k": len(params.languages), "weights": "own",
             "teachers": [single[(code,)] for code in params.languages], "temperature": 1.0,
             "margin_threshold": None, "labels_only": False}
