@@ -32,57 +32,57 @@ TAUGHT ?=
 # a static student of MASSIVE and multilingual-e5-small, which bench/front.py compares
 STATIC ?=
 E5 ?=
-PARTS := profile training topk languages vocabulary unsure drift labels front serving at_once \
-  scaling size
+PARTS := training_profile training training_topk languages vocabulary unsure drift labels front \
+  serving at_once scaling size
 PART ?= $(PARTS)
 
-bench: $(addprefix bench-,$(PART))  ## benchmarks; PART="serving ..." PROJECT=FOLDER MASSIVE=FOLDER ...
+# A part that is done is not measured again, so that an interrupted run goes on with the next one.
+bench: $(PART:%=bench/%.json)  ## benchmarks; PART="serving ..." PROJECT=FOLDER MASSIVE=FOLDER ...
 
-.PHONY: $(addprefix bench-,$(PARTS))
-$(addprefix bench-,$(PARTS)): $(VENV)/bench
+REPORT := $(PROJECT)/artifacts/report/report.html
+$(PARTS:%=bench/%.json): $(VENV)/bench
+$(patsubst %,bench/%.json,training_profile training_topk languages vocabulary unsure drift serving): $(REPORT)
 
-bench-profile:
-	python bench/training_profile.py $(PROJECT) --out bench/training_profile.json
+$(REPORT):
+	@echo "PROJECT=$(PROJECT): expected a project with a report, found none; run \`dvc repro\` there"
+	@exit 1
 
-bench-training:
-	$(if $(TAUGHT),python bench/training.py $(TAUGHT),folder=$$(mktemp -d) && \
+bench/training_profile.json bench/training_topk.json: bench/%.json:
+	python bench/$*.py $(PROJECT) --out $@
+
+bench/training.json:
+	$(if $(TAUGHT),python bench/training.py $(TAUGHT) --out $@,folder=$$(mktemp -d) && \
 	  git clone --quiet . $$folder && cp bench/five_teachers.yaml $$folder/params.yaml && \
-	  (cd $$folder && dvc repro teach) && python bench/training.py $$folder) \
-	  --out bench/training.json
+	  (cd $$folder && dvc repro teach) && python bench/training.py $$folder --out $@)
 
-bench-topk:
-	python bench/training_topk.py $(PROJECT) --out bench/training_topk.json
+bench/languages.json:
+	python bench/languages.py $(PROJECT) --rows 300 --out $@
 
-bench-languages:
-	python bench/languages.py $(PROJECT) --out bench/languages.json
+bench/vocabulary.json:
+	python bench/vocabulary.py $(PROJECT) $(if $(TEXTS),--texts $(TEXTS)) --sides --out $@
 
-bench-vocabulary:
-	python bench/vocabulary.py $(PROJECT) $(if $(TEXTS),--texts $(TEXTS)) --sides \
-	  --out bench/vocabulary.json
+bench/unsure.json bench/drift.json: bench/%.json:
+	python bench/$*.py $(PROJECT) $(if $(XNLI),--foreign $(XNLI)) --out $@
 
-bench-unsure bench-drift: bench-%:
-	python bench/$*.py $(PROJECT) $(if $(XNLI),--foreign $(XNLI)) --out bench/$*.json
+bench/labels.json:
+	$(if $(MASSIVE),python bench/labels.py $(MASSIVE) --out $@)
 
-bench-labels:
-	$(if $(MASSIVE),python bench/labels.py $(MASSIVE) --out bench/labels.json)
-
-bench-front:
+bench/front.json:
 	$(if $(and $(MASSIVE),$(STATIC)),python bench/front.py $(PROJECT)/artifacts/student \
-	  --static $(STATIC) --data $(MASSIVE) $(if $(E5),--encoder $(E5)) --out bench/front.json \
+	  --static $(STATIC) --data $(MASSIVE) $(if $(E5),--encoder $(E5)) --out $@ \
 	  --picture docs/front.svg)
 
-bench-serving:
-	python bench/serving.py $(PROJECT) --rounds 3 --out bench/serving.json
+bench/serving.json:
+	python bench/serving.py $(PROJECT) --rounds 3 --out $@
 
-bench-at_once:
-	python bench/at_once.py --rounds 1 --out bench/at_once.json
+bench/at_once.json:
+	python bench/at_once.py --rounds 1 --out $@
 
-bench-scaling:
-	python bench/scaling.py --languages 5 --out bench/scaling.json
+bench/scaling.json:
+	python bench/scaling.py --languages 5 --out $@
 
-bench-size:
-	folder=$$(mktemp -d) && python bench/size.py $$folder --rows 2000 --out bench/size.json && \
-	  rm -r $$folder
+bench/size.json:
+	folder=$$(mktemp -d) && python bench/size.py $$folder --rows 2000 --out $@ && rm -r $$folder
 
 $(VENV)/bench: $(VENV)/installed
 	pip install --quiet --upgrade "pip>=25.1"
