@@ -89,8 +89,9 @@ def test_an_encoder_without_a_configuration(project: Project,
     assert not (project.root / "params.yaml").exists()
 
 
-@pytest.mark.parametrize(("rows", "rules"), [(24, (5.0, 5.0, 8.0)), (320, (1.6, 3.2, 4.6))])
-def test_rules_of_promotion_bear_a_test_row_more_or_less(
+@pytest.mark.parametrize(("rows", "rules"), [
+    (24, (5.0, 5.0, 8.0)), (320, (3.1, 4.4, 6.1)), (12_000, (0.8, 1.0, 3.7))])
+def test_rules_of_promotion_bear_what_the_draw_of_test_rows_does(
         project: Project, rows: int, rules: tuple[float, float, float]) -> None:
     for code in WORDS:
         project.rows(f"data/mine/{code}/train.jsonl", [
