@@ -1,8 +1,9 @@
 """What more languages cost: stages, DVC's own time per stage, a `dvc repro` with nothing to do.
 
 `python bench/scaling.py [--languages 5 10 20] [--stand-in] [--out FILE.json]`, in the project's
-folder. Languages have invented codes and rows from the demo's phrases; teachers and student are
-tiny. With `--stand-in` commands only write the outputs of dvc.yaml: that measures DVC alone.
+folder. Languages have invented codes and rows from the demo's phrases; each has a linear teacher,
+and the student is tiny and without layers, as models that learn nothing from 50 rows are refused.
+With `--stand-in` commands only write the outputs of dvc.yaml: that measures DVC alone.
 """
 
 import argparse
@@ -47,11 +48,12 @@ def settings(codes: Sequence[str]) -> dict[str, Any]:
     demo_settings = yaml.load(Path("params/demo.yaml").read_text(encoding="utf-8"))
     return demo_settings | {
         "project": "scaling", "languages": list(codes),
-        "data": {"source": "files", "path": "data", "files": "{language}/{split}.csv"},
+        "data": {"source": "files", "path": "data", "files": "{language}/{split}.csv",
+                 "mixed": 2000},
         "teaching": {"epochs": 1, "max_length": 16},
-        "teachers": {**{code: {"languages": [code], "architecture": TINY} for code in codes},
+        "teachers": {**{code: {"kind": "linear", "languages": [code]} for code in codes},
                      "multilingual": {"languages": ["all"], "architecture": TINY}},
-        "student": {"architecture": TINY, "max_length": 16},
+        "student": {"architecture": TINY | {"layers": 0, "pairs": 0}, "max_length": 16},
         "distil": demo_settings["distil"] | {"max_epochs": 1, "top_k": min(3, len(codes))},
         "baseline": {"teacher": "multilingual"}, "evaluation": {"bootstrap": 100}}
 
@@ -93,16 +95,17 @@ def repro(folder: Path) -> tuple[list[str], float, float, float]:
     with subprocess.Popen([sys.executable, "-m", "dvc", "repro"], cwd=folder, env=environment,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None
-        last = ""
+        last = error = ""
         for line in process.stdout:
             if match := re.match(r"Running stage '([^']+)'", line):
                 ran.append(match[1])
                 started = time.perf_counter()
             elif re.match(r"(Updating|Generating) lock", line) and not last.startswith("Gener"):
                 inside += time.perf_counter() - started
+            error = line if line.startswith("amtss: ") else error
             last = line
     if process.returncode:
-        raise SystemExit(f"dvc repro failed: {last}")
+        raise SystemExit(f"dvc repro failed: {error or last}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return ran, time.perf_counter() - began, inside, spent
