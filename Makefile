@@ -53,10 +53,10 @@ bench/training_profile.json bench/training_topk.json: bench/%.json:
 bench/training.json:
 	$(if $(TAUGHT),python bench/training.py $(TAUGHT) --out $@,folder=$$(mktemp -d) && \
 	  git clone --quiet . $$folder && cp bench/five_teachers.yaml $$folder/params.yaml && \
-	  (cd $$folder && dvc repro teach start) && python bench/training.py $$folder --out $@)
+	  (cd $$folder && dvc repro teach start) && python bench/training.py $$folder --rounds 1 --out $@)
 
 bench/languages.json:
-	python bench/languages.py $(PROJECT) $(if $(filter .,$(PROJECT)),--sizes 5 10 --rows 200) --out $@
+	python bench/languages.py $(PROJECT) --epochs 15 --out $@
 
 bench/vocabulary.json:
 	python bench/vocabulary.py $(PROJECT) $(if $(TEXTS),--texts $(TEXTS)) --sides --out $@

@@ -2,7 +2,7 @@
 
 `python bench/scaling.py [--languages 5 10 20] [--stand-in] [--out FILE.json]`, in the project's
 folder. Languages have invented codes and rows from the demo's phrases; each has a linear teacher,
-and the student is tiny and without layers, as models that learn nothing from 50 rows are refused.
+and the student is tiny and without layers, as models that learn nothing from few rows are refused.
 With `--stand-in` commands only write the outputs of dvc.yaml: that measures DVC alone.
 """
 
@@ -53,7 +53,8 @@ def settings(codes: Sequence[str]) -> dict[str, Any]:
         "teaching": {"epochs": 1, "max_length": 16},
         "teachers": {**{code: {"kind": "linear", "languages": [code]} for code in codes},
                      "multilingual": {"languages": ["all"], "architecture": TINY}},
-        "student": {"architecture": TINY | {"layers": 0, "pairs": 0}, "max_length": 16},
+        "student": {"architecture": TINY | {"layers": 0, "width": 64, "pairs": 0},
+                    "max_length": 16},
         "distil": demo_settings["distil"] | {"max_epochs": 1, "top_k": min(3, len(codes))},
         "baseline": {"teacher": "multilingual"}, "evaluation": {"bootstrap": 100}}
 
@@ -64,7 +65,7 @@ def project(folder: Path, count: int, stand_in: bool) -> Path:
     codes = [f"x{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(count)]
     for number, code in enumerate(codes):
         like = LANGUAGES[number % len(LANGUAGES)]
-        for split, rows in demo.generate(like, scale=0.001, seed=number).items():
+        for split, rows in demo.generate(like, scale=0.003, seed=number).items():
             path = folder / "data" / code / f"{split}.csv"
             path.parent.mkdir(exist_ok=True)
             with open(path, "w", newline="", encoding="utf-8") as file:
