@@ -27,7 +27,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "distil": {"max_epochs": 6, "batch_size": 64, "learning_rate": 8.0e-4},
     "continuation": {"max_epochs": 2, "share": 0.25, "replay": 0.15, "batch_size": 128,
                      "learning_rate": 6.0e-4}}
-"""What suits a student from scratch, whatever student the project's settings suit."""
+"""What suits a student from scratch that has layers, where the project's has none."""
 Costs = dict[str, float]
 """CPU-seconds by stage."""
 
@@ -76,9 +76,11 @@ def _models(values: dict[str, Any], encoder: Path | None) -> dict[str, Any]:
     or both from `encoder`."""
     if encoder is None:
         teacher = TEACHER
-        values["student"] |= STUDENT | {"dropout": 0.1}
-        for section, settings in SETTINGS.items():
-            values[section] |= settings
+        if not values["student"]["architecture"]["layers"]:
+            values["student"]["dropout"] = 0.1
+            for section, settings in SETTINGS.items():
+                values[section] |= settings
+        values["student"] |= STUDENT
     else:
         teacher = {"checkpoint": str(encoder), "pooling": "mean"}
         values["teaching"]["freeze"] = "embeddings"
