@@ -53,10 +53,11 @@ bench/training_profile.json bench/training_topk.json: bench/%.json:
 bench/training.json:
 	$(if $(TAUGHT),python bench/training.py $(TAUGHT) --out $@,folder=$$(mktemp -d) && \
 	  git clone --quiet . $$folder && cp bench/five_teachers.yaml $$folder/params.yaml && \
-	  (cd $$folder && dvc repro teach start) && python bench/training.py $$folder --rounds 1 --out $@)
+	  (cd $$folder && dvc repro teach start) && python bench/training.py $$folder --rounds 1 --out $@ && \
+	  rm -rf $$folder)
 
 bench/languages.json:
-	python bench/languages.py $(PROJECT) --epochs 15 --out $@
+	python bench/languages.py $(PROJECT) --out $@
 
 bench/vocabulary.json:
 	python bench/vocabulary.py $(PROJECT) $(if $(TEXTS),--texts $(TEXTS)) --sides --out $@

@@ -1,14 +1,13 @@
 """CPU-seconds to onboard one more language, against building everything from scratch.
 
-`python bench/languages.py [PROJECT] [--sizes 5 10 20] [--rows 400] [--epochs N]
-[--encoder FOLDER] [--jobs 4] [--out FILE.json]`, on a project where `dvc repro` has ended. Its
-texts are dealt out to invented languages: each gets `rows` training rows of one of the project's
-languages, different ones as long as there are any, and a teacher of its own: a small one from
-scratch, or with `--encoder` that pretrained encoder, of which the student then has the first four
-layers. Measured are the stages' functions for
-teachers, their logits, the student's vocabulary and Algorithm 1. An onboarding runs the same for
-one more language and starts from the student built before. Validation of data, X-LM-Tiny, test and
-report are left out on both sides.
+`python bench/languages.py [PROJECT] [--sizes 5 10 20] [--rows 400] [--encoder FOLDER] [--jobs 4]
+[--out FILE.json]`, on a project where `dvc repro` has ended. Its texts are dealt out to invented
+languages: each gets `rows` training rows of one of the project's languages, different ones as long
+as there are any, and a teacher of its own: a small one from scratch, or with `--encoder` that
+pretrained encoder, of which the student then has the first four layers. Measured are the stages'
+functions for teachers, their logits, the student's vocabulary and Algorithm 1. An onboarding runs
+the same for one more language and starts from the student built before. Validation of data,
+X-LM-Tiny, test and report are left out on both sides.
 """
 
 import argparse
@@ -24,10 +23,11 @@ TEACHER = {"architecture": {"layers": 2, "width": 128, "heads": 4, "feed_forward
 STUDENT = {"architecture": {"layers": 4, "width": 160, "heads": 4, "feed_forward": 640,
                             "vocabulary": 16000}}
 SETTINGS: dict[str, dict[str, Any]] = {
+    "teaching": {"epochs": 15, "patience": 15},
     "distil": {"max_epochs": 6, "batch_size": 64, "learning_rate": 8.0e-4},
     "continuation": {"max_epochs": 2, "share": 0.25, "replay": 0.15, "batch_size": 128,
                      "learning_rate": 6.0e-4}}
-"""What suits a student from scratch that has layers, where the project's has none."""
+"""What suits models from scratch with layers, where the project's student has none."""
 Costs = dict[str, float]
 """CPU-seconds by stage."""
 
@@ -37,8 +37,7 @@ def codes(count: int) -> list[str]:
     return [f"x{chr(97 + number // 26)}{chr(97 + number % 26)}" for number in range(count)]
 
 
-def deal(project: Path, folder: Path, count: int, rows: int, encoder: Path | None = None,
-         epochs: int | None = None) -> None:
+def deal(project: Path, folder: Path, count: int, rows: int, encoder: Path | None = None) -> None:
     """Write a project with the corpora of `count` languages, labels and settings; no teachers."""
     from amtss.config import yaml
     from amtss.config.params import load_params
@@ -52,8 +51,6 @@ def deal(project: Path, folder: Path, count: int, rows: int, encoder: Path | Non
     target.artifacts.mkdir(parents=True)
     values = _models(params.model_dump(mode="json"), encoder and encoder.resolve())
     values = _settings(values, codes(count))
-    if epochs:
-        values["teaching"] |= {"epochs": epochs, "patience": epochs}
     target.params.write_text(yaml.dump(values), encoding="utf-8")
     labels = read_json(source.gate_keys, Gate, "dvc repro gate")["labels"]
     write_json(target.gate_keys, {"labels": labels})
@@ -176,7 +173,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
     most = max(options.sizes) + 1
     with tempfile.TemporaryDirectory() as scratch, measuring.processes(options.jobs) as pool:
         folder = Path(scratch) / "all"
-        deal(options.project, folder, most, options.rows, options.encoder, options.epochs)
+        deal(options.project, folder, most, options.rows, options.encoder)
         costs = list(pool.map(taught, [folder] * most, codes(most)))
         sizes = sorted(options.sizes, reverse=True)
         results = list(pool.map(built, [folder] * len(sizes), sizes))
@@ -212,7 +209,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = measuring.parser(__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[5, 10, 20])
     parser.add_argument("--rows", type=int, default=400)
-    parser.add_argument("--epochs", type=int, help="of teachers, if not the project's")
     parser.add_argument("--encoder", type=Path)
     options = parser.parse_args(arguments)
     results = measure(options)

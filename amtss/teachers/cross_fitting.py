@@ -87,40 +87,29 @@ def entry(corpus: Corpus, logits: NDArray[np.float32]) -> Scored:
             f"{corpus.language}.logits": logits}
 
 
-def read(folder: Path, command: str) -> Scored:
-    """The file in a teacher's folder.
+def kept(folder: Path, corpus: Corpus, command: str) -> NDArray[np.float32] | None:
+    """Log-probabilities of a language's training rows, from the file in a teacher's folder; None if
+    they were not cross-fitted. *Shape:* (N, C)
 
     Args:
-        command: writes it again; for the message of an error.
+        command: writes the file again; for the message of an error.
 
     Raises:
-        CheckpointError: it is missing or truncated.
+        CheckpointError: the file is missing or truncated.
+        AmtssError: they are of other rows.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import SafetensorError, safe_open
 
+    language = corpus.language
     try:
-        scored: Scored = load_file(folder / NAME)
+        with safe_open(folder / NAME, framework="numpy") as file:
+            if f"{language}.keys" not in file.keys():  # noqa: SIM118 - it is no mapping
+                return None
+            keys, logits = (file.get_tensor(f"{language}.{name}") for name in ("keys", "logits"))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder / NAME}: expected log-probabilities of training rows, "
                               f"found: {first_line(error)}; run `{command}`") from error
-    return scored
-
-
-def of(scored: Scored, corpus: Corpus, split: str, folder: Path,
-       command: str) -> NDArray[np.float32] | None:
-    """Log-probabilities of a split's rows; None if no rows of it were cross-fitted. *Shape:* (N, C)
-
-    Args:
-        folder, command: for the message of an error.
-
-    Raises:
-        AmtssError: they are of other rows.
-    """
-    keys = f"{corpus.language}.keys"
-    if split != "train" or keys not in scored:
-        return None
-    if not np.array_equal(scored[keys], corpus["train"]["key"].to_numpy()):
+    if not np.array_equal(keys, corpus["train"]["key"].to_numpy()):
         raise AmtssError(f"{folder}: expected log-probabilities of the training rows of "
-                         f"{corpus.language}, found those of other rows; run `{command}`")
-    return np.asarray(scored[f"{corpus.language}.logits"], dtype=np.float32)
+                         f"{language}, found those of other rows; run `{command}`")
+    return np.asarray(logits, dtype=np.float32)

@@ -22,7 +22,7 @@ from amtss.teachers.head import measure
 from amtss.teachers.linear_model import LinearModel
 from amtss.teachers.task import Scorer, Task, Taught
 
-PARTS = 4
+PARTS: int = LinearTeacher.model_fields["cross_fit"].default
 """Of training rows that are cross-fitted although the teacher's `cross_fit` is 0."""
 
 
@@ -141,12 +141,10 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     """
     teacher = params.teachers[name]
     assert isinstance(teacher, LinearTeacher)
-    folder, command = layout.teacher(name), f"dvc repro -f teach@{name}"
-    models = linear_model.load(folder, command)
-    scored = cross_fitting.read(folder, command) if teacher.cross_fit else {}
+    models = linear_model.load(layout.teacher(name), f"dvc repro -f teach@{name}")
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
-        known = cross_fitting.of(scored, corpus, split, folder, command)
+        known = unseen(layout, name, corpus) if teacher.cross_fit and split == "train" else None
         if known is not None:
             return known
         return models[corpus.language].log_probabilities(joined(corpus, split))
@@ -161,6 +159,4 @@ def unseen(layout: Layout, name: str, corpus: Corpus) -> NDArray[np.float32] | N
     Raises:
         AmtssError: the teacher's folder cannot be loaded, or they are of other rows.
     """
-    folder, command = layout.teacher(name), f"dvc repro -f teach@{name}"
-    scored = cross_fitting.read(folder, command)
-    return cross_fitting.of(scored, corpus, "train", folder, command)
+    return cross_fitting.kept(layout.teacher(name), corpus, f"dvc repro -f teach@{name}")

@@ -147,7 +147,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
     """
     folder, command = layout.teacher(name), f"dvc repro -f teach@{name}"
     about = read_json(folder / ABOUT, records.Probe, command)
-    head, scored = _load(folder, about, command), cross_fitting.read(folder, command)
+    head = _load(folder, about, command)
     origin, teacher = about["origin"], _settings(params, name)
     teacher = teacher.model_copy(update={"revision": origin["commit"] or teacher.revision})
     embeddings = Embeddings(layout.embeddings(name), teacher, params.scoring)
@@ -161,7 +161,7 @@ def scorer(params: Params, layout: Layout, name: str) -> Scorer:
             f"`{command}`")
 
     def score(corpus: Corpus, split: str) -> NDArray[np.float32]:
-        known = cross_fitting.of(scored, corpus, split, folder, command)
+        known = cross_fitting.kept(folder, corpus, command) if split == "train" else None
         return head.log_probabilities(embeddings.of(corpus, split)) if known is None else known
 
     return score

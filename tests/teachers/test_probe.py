@@ -207,7 +207,7 @@ class TestCrossFitting:
     def test_rows_keep_their_order(self, tmp_path: Path, bert: Path) -> None:
         project = probing(tmp_path, bert, cross_fit=3)
         project.teach("probe")
-        kept = cross_fitting.read(project.layout.teacher("probe"), "teach")
+        kept = load_file(project.layout.teacher("probe") / cross_fitting.NAME)
         assert set(kept) == {f"{code}.{name}" for code in LANGUAGES for name in ("keys", "logits")}
         for code in LANGUAGES:
             keys = corpus.load(project.layout, code)["train"]["key"].to_numpy()
