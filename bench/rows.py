@@ -6,7 +6,7 @@
 FOLDER has {language}/train.jsonl and {language}/validation.jsonl, as MASSIVE's. Of each language so
 many rows of train are drawn, and a fifth as many of validation, 50 to 1,000; the rest of validation
 is the test, so that no default is chosen by the test split. Each run is the two commands, in a
-clone of this repository.
+clone of this repository that all seeds share, as they have the same teachers.
 """
 
 import argparse
@@ -68,8 +68,7 @@ def measure(options: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]
         for seed in options.seeds:
             kept = work / f"{rows}-{seed}.json"
             if not kept.exists():
-                clone = work / f"project-{rows}-{seed}"
-                kept.write_text(json.dumps(run(clone, folder, seed, options)))
+                kept.write_text(json.dumps(run(work / f"project-{rows}", folder, seed, options)))
             yield {"rows": rows, "seed": seed, **json.loads(kept.read_text())}
 
 

@@ -286,8 +286,8 @@ def test_rows_of_the_kept_tokens_come_along(tmp_path: Path, kind: str,
         expected = embeddings.reduce(expected, 32)
         expected[own.pad_token_id] = 0
     assert table.equal(expected)
-    history = project.distil(max_epochs=4)
-    assert history[0]["average"] > 0
+    history = project.distil(max_epochs=4, learning_rate=3.0e-3)  # at 0.01 some machines' diverge
+    assert max(row["average"] for row in history) > 40  # 33.3 by chance
 
 
 def test_coverage_is_a_share(tmp_path: Path) -> None:
