@@ -38,7 +38,8 @@ def tracked(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     """A project of its own name in git, all of whose logged stages have run once."""
     made = Project(tmp_path_factory.mktemp("tracked") / "project")
     shutil.copytree(finished.root, made.root)
-    made.params(lambda values: values.update(project="tracked"))
+    # a worker that is given tests of this module twice makes it twice
+    made.params(lambda values: values.update(project=made.root.parent.name))
     made.write("dvc.lock", "schema: '2.0'\n")
     identity = ("-c", "user.name=a", "-c", "user.email=a@b")
     for command in (("init", "-q"), ("add", "params.yaml"), (*identity, "commit", "-qm", "one")):
@@ -52,7 +53,7 @@ def tracked(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
 @pytest.fixture(scope="module")
 def by_name(tracked: Project) -> dict[str, Any]:
     """Name -> run."""
-    return {each.info.run_name: each for each in runs("tracked")}
+    return {each.info.run_name: each for each in runs(tracked.root.parent.name)}
 
 
 class TestTold:
@@ -191,7 +192,7 @@ def test_a_killed_run_is_ended_by_the_next_stage(tracked: Project) -> None:
     params, layout = load_params(tracked.root / "params.yaml"), Layout(tracked.root)
     gone = subprocess.Popen(["true"])
     gone.wait()
-    experiment = client().get_experiment_by_name("amtss-tracked").experiment_id
+    experiment = client().get_experiment_by_name(f"amtss-{params.project}").experiment_id
     own = tracking.process(layout)
     dead = {"process": str(gone.pid)}
     killed, other, alive = (client().create_run(experiment, tags=own | tags).info.run_id

@@ -256,7 +256,7 @@ class TestTraining:
 
     def test_x_lm_tiny_is_one_too(self, tmp_path: Path) -> None:
         project = scored(tmp_path, student=STATIC)
-        project.distil(max_epochs=1)
+        project.distil(max_epochs=3)
         project.baseline()
         model = StudentModel.from_pretrained(project.layout.baseline)
         assert isinstance(model.encoder, StaticEncoder)
