@@ -23,6 +23,8 @@ from amtss.terminal import say
 
 PAUSE = 2.0
 """Seconds between two looks at what has finished."""
+KILLS = 10
+"""Times that DVC is asked to kill an experiment, `PAUSE` apart."""
 
 
 def check_committed(params: Params, layout: Layout) -> None:
@@ -90,10 +92,25 @@ def _tidy_queue(names: Collection[str]) -> set[str]:
         if state == "Running" and has_worker:
             in_work.add(name)
         elif state == "Running":
-            _dvc("queue", "kill", "--force", task)
+            _kill(task)
         elif state == "Queued" and name in names:
             _dvc("queue", "remove", task)
     return in_work
+
+
+def _kill(task: str) -> None:
+    """Kill an experiment without a worker. DVC counts it as failed only once its process is gone.
+
+    Raises:
+        AmtssError: its process does not go.
+    """
+    for _ in range(KILLS):
+        if "has been killed" not in _dvc("queue", "kill", "--force", task):
+            return
+        time.sleep(PAUSE)
+    raise AmtssError(f"dvc queue: expected experiment {task} to end, found that its process is "
+                     f"still there after {KILLS} kills; end it, then run `dvc queue kill --force "
+                     f"{task}` until it is no longer in `dvc queue status` as running")
 
 
 def finished() -> set[str]:

@@ -74,7 +74,8 @@ WAITING = """stages:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("worker", "runs"), [("killed too", "112"), ("goes on", "12")])
+@pytest.mark.parametrize(("worker", "runs"), [
+    ("killed too", "112"), ("killed, its experiment goes on", "112"), ("goes on", "12")])
 def test_what_a_killed_run_has_left_in_the_queue_is_run_once(
         worker: str, runs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "project"
@@ -91,6 +92,9 @@ def test_what_a_killed_run_has_left_in_the_queue_is_run_once(
         assert killed.poll() is None
         time.sleep(0.1)
     started = psutil.Process(killed.pid).children()
+    if "its experiment goes on" in worker:
+        own = next(root.glob(".dvc/tmp/exps/celery/dvc-exp-worker-*.pid"))
+        started.append(psutil.Process(int(own.read_text())))
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.pid == killed.pid or process in started or (
