@@ -32,7 +32,9 @@ class Progress:
     examples: int = 0
     seconds: float = 0.0
     best_epoch: int = 0
+    """Whose weights the training ends with; see `results.record`."""
     best_accuracy: float = -1.0
+    """The highest of any epoch, in points."""
     history: list[dict[str, Any]] = field(default_factory=list)
     state: dict[str, Any] = field(default_factory=dict)
     """The stage's own: for Algorithm 1 the fields of its `State`."""

@@ -1,8 +1,9 @@
 """What a training measures, and the files it leaves: model, history and cost."""
 
 import json
+import math
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -59,16 +60,21 @@ def measure_on_validation(learner: "Learner", validation: "Examples",
 
 def record(progress: "Progress", epoch: int, examples: int, seconds: float,
            outcomes: dict[str, Outcome], report: EpochReport) -> None:
-    """Add an epoch to the history; the best epoch has the highest mean validation accuracy.
+    """Add an epoch to the history.
+
+    The best epoch is the last one whose mean validation accuracy is within a standard error of the
+    highest: where rows are few, chance makes one epoch higher than another, and the last has
+    learnt most.
 
     Args:
         report: the stage's own figures for the epoch's row.
     """
     accuracy = {language: outcome.accuracy for language, outcome in outcomes.items()}
     mean = sum(accuracy.values()) / len(accuracy)
-    best = mean > progress.best_accuracy
+    progress.best_accuracy = max(progress.best_accuracy, mean)
+    best = mean >= progress.best_accuracy - standard_error(outcomes.values())
     if best:
-        progress.best_accuracy, progress.best_epoch = mean, epoch
+        progress.best_epoch = epoch
     progress.epoch = epoch
     progress.examples += examples
     progress.seconds += seconds
@@ -76,6 +82,13 @@ def record(progress: "Progress", epoch: int, examples: int, seconds: float,
         "epoch": epoch, "examples": examples, "seconds": round(seconds, 3), **report,
         "accuracy": accuracy, "average": mean, "best": best,
         "skill": {language: outcome.skill for language, outcome in outcomes.items()}})
+
+
+def standard_error(outcomes: Collection[Outcome]) -> float:
+    """Of the mean accuracy over languages, in points, by the draw of validation rows."""
+    variances = [outcome.accuracy * (100.0 - outcome.accuracy) / len(outcome.losses)
+                 for outcome in outcomes]
+    return math.sqrt(sum(variances)) / len(variances)
 
 
 def finish(params: Params, lesson: "Lesson", layout: Layout, stage: str) -> None:

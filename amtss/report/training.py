@@ -44,7 +44,7 @@ def cost(metrics: Metrics) -> Table:
              f"{training['seconds']:,.1f}") for key, training in costs.items()]
     rows.append(("all", _whole(sum(training["examples"] for training in costs.values())),
                  NONE, NONE, f"{sum(training['seconds'] for training in costs.values()):,.1f}"))
-    return Table("Cost of training", ("Model", "Examples", "Epochs", "Best epoch", "Seconds"),
+    return Table("Cost of training", ("Model", "Examples", "Epochs", "Kept epoch", "Seconds"),
                  tuple(rows), ("An example counts once for every time that a model trained on it. "
                                "The floor's seconds are CPU seconds.",))
 
