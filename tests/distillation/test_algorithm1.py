@@ -131,6 +131,7 @@ class TestAlgorithm1:
         project = scored(tmp_path)
         history = project.distil(max_epochs=8)
         best = [row for row in history if row["best"]][-1]
+        assert best["epoch"] >= max(history, key=lambda row: row["average"])["epoch"]
         predictor = PytorchPredictor(project.layout.student)
         for texts in project.corpora():
             chosen = predictor.probabilities(*texts.texts("validation"), texts.language).argmax(-1)
