@@ -26,18 +26,26 @@ LEAST, MOST = 50, 1000
 """Rows of a language for validation."""
 
 
-def draw(source: Path, folder: Path, languages: Sequence[str], rows: int) -> None:
-    """Write `rows` of each language of `source` into `folder`, with validation and test."""
+def draw(source: Path, folder: Path, languages: Sequence[str], rows: int, label: str) -> None:
+    """Write `rows` of each language of `source` into `folder`, with validation and test.
+
+    Few rows may lack a rare label. The gate refuses other rows that have it, so these are left out.
+    """
+    drawn, rest = {}, {}
     for language in languages:
-        train, rest = (
+        train, rest[language] = (
             (source / language / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()
             for split in ("train", "validation"))
         chance = random.Random(f"{language} {rows}")
-        chance.shuffle(rest)
-        held = min(max(rows // 5, LEAST), MOST)
+        chance.shuffle(rest[language])
+        drawn[language] = chance.sample(train, min(rows, len(train)))
+    known = {json.loads(line)[label] for lines in drawn.values() for line in lines}
+    size = min(max(rows // 5, LEAST), MOST)
+    for language in languages:
+        held = [line for line in rest[language] if json.loads(line)[label] in known]
         (folder / language).mkdir(parents=True)
-        for split, lines in (("train", chance.sample(train, min(rows, len(train)))),
-                             ("validation", rest[:held]), ("test", rest[held:])):
+        for split, lines in (("train", drawn[language]), ("validation", held[:size]),
+                             ("test", held[size:])):
             (folder / language / f"{split}.jsonl").write_text("\n".join(lines) + "\n",
                                                               encoding="utf-8")
 
@@ -46,11 +54,9 @@ def run(clone: Path, folder: Path, seed: int, options: argparse.Namespace) -> di
     """The two commands in `clone`; what its summary.json says."""
     if not clone.exists():  # one that was interrupted goes on
         subprocess.run(["git", "clone", "-q", str(ROOT), str(clone)], check=True)
-    init = ["amtss", "init", str(folder), "--force"]
+    init = ["amtss", "init", str(folder), "--force", "--label", options.label]
     if options.encoder:
         init += ["--encoder", str(options.encoder.resolve())]
-    if options.label:
-        init += ["--label", options.label]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
     for command in (init, ["dvc", "exp", "run", "-q", "-S", f"+distil.seed={seed}"]):
         subprocess.run(command, cwd=clone, env=environment, check=True)
@@ -64,7 +70,7 @@ def measure(options: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]
     for rows in options.rows:
         folder = work / f"data-{rows}"
         if not folder.exists():
-            draw(options.folder, folder, options.languages, rows)
+            draw(options.folder, folder, options.languages, rows, options.label)
         for seed in options.seeds:
             kept = work / f"{rows}-{seed}.json"
             if not kept.exists():
@@ -87,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--languages", nargs="+", default=["ar", "en", "es", "fr", "ru"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--encoder", type=Path, default=None)
-    parser.add_argument("--label", default="")
+    parser.add_argument("--label", default="scenario")
     parser.add_argument("--work", type=Path, default=None, help="keeps what is done")
     parser.add_argument("--out", type=Path, default=None)
     options = parser.parse_args(arguments)

@@ -160,21 +160,24 @@ def test_rows_are_drawn_of_train_and_the_rest_of_validation_is_the_test(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCH))
     rows = importlib.import_module("rows")
-    splits = {"train": [f"t{number}" for number in range(400)],
-              "validation": [f"v{number}" for number in range(90)]}
+    splits = {split: [json.dumps({"id": f"{split}{number}", "topic": "fees"})
+                      for number in range(size)]
+              for split, size in (("train", 400), ("validation", 90))}
+    unknown = json.dumps({"id": "unknown", "topic": "that no row of train has"})
     (tmp_path / "from" / "fr").mkdir(parents=True)
     for split, lines in splits.items():
-        (tmp_path / "from" / "fr" / f"{split}.jsonl").write_text("\n".join(lines) + "\n",
-                                                                encoding="utf-8")
+        held = [unknown] if split == "validation" else []
+        (tmp_path / "from" / "fr" / f"{split}.jsonl").write_text(
+            "\n".join(lines + held) + "\n", encoding="utf-8")
     for name in ("one", "same"):
-        rows.draw(tmp_path / "from", tmp_path / name, ["fr"], 300)
-    drawn = {path.stem: path.read_text(encoding="utf-8").split()
+        rows.draw(tmp_path / "from", tmp_path / name, ["fr"], 300, "topic")
+    drawn = {path.stem: path.read_text(encoding="utf-8").splitlines()
              for path in (tmp_path / "one" / "fr").iterdir()}
     assert {split: len(lines) for split, lines in drawn.items()} == {
         "train": 300, "validation": 60, "test": 30}
     assert set(drawn["train"]) < set(splits["train"])
     assert sorted(drawn["validation"] + drawn["test"]) == sorted(splits["validation"])
-    assert (tmp_path / "same" / "fr" / "test.jsonl").read_text(encoding="utf-8").split() == (
+    assert (tmp_path / "same" / "fr" / "test.jsonl").read_text(encoding="utf-8").splitlines() == (
         drawn["test"])
 
 
