@@ -1,7 +1,7 @@
 """What `amtss init` and `dvc repro` reach, unedited, where a language has so many rows.
 
     python bench/rows.py FOLDER [--rows 200 700 2000 10000] [--languages ar en es fr ru]
-        [--seeds 0 1] [--encoder E5] [--label COLUMN] [--work FOLDER] [--out FILE.json]
+        [--seeds 0 1] [--encoder E5] [--label scenario] [--work FOLDER] [--out FILE.json]
 
 FOLDER has {language}/train.jsonl and {language}/validation.jsonl, as MASSIVE's. Of each language so
 many rows of train are drawn, and a fifth as many of validation, 50 to 1,000; the rest of validation
