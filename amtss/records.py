@@ -256,6 +256,8 @@ class Export(TypedDict):
     languages: list[str]
     max_tokens: int
     pad_token_id: int
+    batch_size: NotRequired[int]
+    """Texts computed at once; none in an export from before it was said, where it was 8."""
     temperatures: NotRequired[ByLanguage]
     thresholds: NotRequired[dict[str, list[tuple[float, float]]]]
 

@@ -31,6 +31,9 @@ SEGMENTS = "embeddings.token_type_embeddings.weight"
 Format = Literal["onnx", "onnx-int8", "onnx-int4"]
 """As in `serving.runtime` and `amtss export --format`."""
 BITS: "dict[Format, Bits]" = {"onnx": 32, "onnx-int8": 8, "onnx-int4": 4}
+BATCH, STATIC_BATCH = 8, 32
+"""Texts computed at once, on one thread. With layers more are no faster, as texts of unlike lengths
+need padding; without, the cost of each call counts: 32 take a fifth less time than 8."""
 MARK = "amtss"
 """Key of config.json that marks an export and says what was exported."""
 
@@ -88,7 +91,8 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "",
     - model.onnx: the encoder and the heads;
     - tokenizer.json, which truncates and pads as the student does;
     - config.json, what else a prediction needs: labels, languages (the input `language` is an index
-      of this list), max_tokens, pad_token_id, and each language's temperature and thresholds;
+      of this list), max_tokens, pad_token_id, batch_size, and each language's temperature and
+      thresholds;
     - languages.safetensors, where there are several: what recognises them.
 
     Args:
@@ -124,6 +128,7 @@ def export_onnx(folder: Path, to: Path, format: Format, language: str = "",
             MARK: {"format": format, "student": checkpoint.fingerprint(folder)},
             "labels": student.labels, "languages": student.languages, "max_tokens": limit,
             "pad_token_id": tokenizer.pad_token_id,
+            "batch_size": BATCH if encoder.num_hidden_layers else STATIC_BATCH,
             "temperatures": _served(student.temperatures, student.languages),
             "thresholds": _served(student.thresholds, student.languages)})
         if student.recogniser is not None:

@@ -29,9 +29,6 @@ class OnnxPredictor(Predictor):
     activations that are quantised together share a range.
     """
 
-    batch_size = 8
-    """One thread is no faster with more, and more texts of unlike lengths need more padding."""
-
     def __init__(self, folder: Path) -> None:
         """
         Raises:
@@ -47,6 +44,7 @@ class OnnxPredictor(Predictor):
         self.labels = config["labels"]
         self.languages = config["languages"]
         self.pad = config["pad_token_id"]
+        self.batch_size = config.get("batch_size", 8)
         self.temperatures = config.get("temperatures", {})
         self.thresholds = config.get("thresholds", {})
         self.recogniser = recognition.load(folder, len(self.languages), COMMAND)

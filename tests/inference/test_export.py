@@ -254,7 +254,7 @@ class TestOnnx:
         assert config == {
             "amtss": {"format": "onnx-int8", "student": checkpoint.fingerprint(own)},
             "labels": list(LABELS), "languages": CODES, "max_tokens": LENGTH, "pad_token_id": 1,
-            "temperatures": {}, "thresholds": {}}
+            "batch_size": 8, "temperatures": {}, "thresholds": {}}
 
     @pytest.mark.parametrize("heads", ["own", "residual"])
     def test_of_one_language_alone(self, tmp_path: Path, heads: str) -> None:

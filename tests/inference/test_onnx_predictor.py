@@ -105,6 +105,28 @@ class TestOnnxPredictor:
             assert (one["text"], one["label"]) == (other["text"], other["label"])
             assert one["probabilities"] == pytest.approx(other["probabilities"], abs=2e-6)
 
+    def test_without_layers_more_texts_at_once(self, project: Project, onnx: Path,
+                                               tmp_path: Path) -> None:
+        folder, tokenizer = tmp_path / "student", PytorchPredictor(project.layout.student).tokenizer
+        build_student(Student(architecture=Architecture(layers=0, width=32, pairs=90)),
+                      list(LANGUAGES), list(LABELS), len(tokenizer), 1).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        seal(folder)
+        export.export_onnx(folder, tmp_path / "to", "onnx")
+        static = OnnxPredictor(tmp_path / "to")
+        assert (OnnxPredictor(onnx).batch_size, static.batch_size) == (8, 32)
+        texts = [*texts_of(project, "en"), LONG, ""] * 3
+        np.testing.assert_allclose(static.probabilities(texts, None, "en"), PytorchPredictor(
+            folder).probabilities(texts, None, "en"), atol=1e-5)
+
+    def test_an_export_from_before_it_said_how_many(self, onnx: Path, tmp_path: Path) -> None:
+        old = Path(shutil.copytree(onnx, tmp_path / "old"))
+        config = json.loads((old / "config.json").read_text())
+        del config["batch_size"]
+        (old / "config.json").write_text(json.dumps(config))
+        seal(old)
+        assert OnnxPredictor(old).batch_size == 8
+
     def test_many_threads(self, project: Project, onnx: Path) -> None:
         predictor, texts = OnnxPredictor(onnx), texts_of(project, "en")
         with ThreadPoolExecutor(8) as threads:
