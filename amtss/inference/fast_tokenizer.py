@@ -1,6 +1,7 @@
 """A student's tokenizer without transformers, from its tokenizer.json."""
 
 from collections.abc import Sequence
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,6 @@ def load(folder: Path, command: str) -> "Tokenizer":
 def encode(tokenizer: "Tokenizer", texts: Sequence[str], pairs: Sequence[str] | None) -> Tokens:
     """Token ids of texts, or of pairs; truncated where the tokenizer says so."""
     inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
-    ids = tuple(np.asarray(encoding.ids, dtype=np.int32)
-                for encoding in tokenizer.encode_batch_fast(inputs))
-    return Tokens(ids, np.cumsum([0, *map(len, ids)], dtype=np.int64))
+    found = [encoding.ids for encoding in tokenizer.encode_batch_fast(inputs)]
+    return Tokens((np.array([*chain.from_iterable(found)], dtype=np.int32),),
+                  np.array([0, *accumulate(map(len, found))], dtype=np.int64))

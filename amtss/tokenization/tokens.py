@@ -31,7 +31,7 @@ class Tokens:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """*Shape:* (N,)"""
-        return np.diff(self.starts)
+        return self.starts[1:] - self.starts[:-1]
 
     @cached_property
     def bounds(self) -> list[int]:
@@ -49,11 +49,13 @@ class Tokens:
     def padded(self, rows: NDArray[np.int64], pad: int) -> tuple[NDArray[np.int64],
                                                                  NDArray[np.int64]]:
         """Input ids and attention mask of `rows`. *Shape:* (B, S) each"""
-        lengths = self.starts[rows + 1] - self.starts[rows]
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, pad, dtype=np.int64)
-        ids[mask] = np.concatenate([self._of(self.ids, row) for row in rows.tolist()])
-        return ids, mask.astype(np.int64)
+        texts = [self._of(self.ids, row) for row in rows.tolist()]
+        ids = np.full((len(texts), max(map(len, texts))), pad, dtype=np.int64)
+        mask = np.zeros_like(ids)
+        for at, text in enumerate(texts):
+            ids[at, :len(text)] = text
+            mask[at, :len(text)] = 1
+        return ids, mask
 
     def _of(self, parts: Sequence[NDArray[Any]], row: int) -> NDArray[Any]:
         """A row's slice of `parts`; the rest of the file is not read."""
