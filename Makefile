@@ -14,7 +14,7 @@ help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
 
 test: check  ## the checks and all tests, slow end-to-end runs included
-	pytest -n 2 --dist worksteal
+	pytest -n 3 --dist worksteal  # on two cores the third works while others wait
 
 check: $(VENV)/installed  ## style, types, and which package imports which
 	ruff check .

@@ -2,8 +2,9 @@
 forks itself for each of them.
 
 All else is as in a shell: a command is a process of its own, with its own arguments, folder,
-environment and streams; it imports amtss anew, and is killed when what started it is. What reads
-the environment when it is imported, as the hub's client does, has read this process's.
+environment and streams, and is killed when what started it is. With a PYTHONPATH it imports amtss
+anew. What reads the environment when it is imported, as the hub's client does, has read this
+process's; amtss does not.
 """
 
 import atexit
@@ -12,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import select
 import signal
@@ -25,6 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
+import amtss
 from amtss.cli.main import quiet
 
 BIN = Path(sys.executable).parent
@@ -120,7 +123,10 @@ def enter(argv: list[str], folder: str, environment: dict[str, str],
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
+    if folders := [each for each in environment.get("PYTHONPATH", "").split(os.pathsep) if each]:
+        sys.path[:0] = folders
+        for name in [name for name in sys.modules if name.partition(".")[0] == "amtss"]:
+            del sys.modules[name]
     return argv
 
 
@@ -147,8 +153,9 @@ if __name__ == "__main__":
     quiet()
     for library in LIBRARIES:
         importlib.import_module(library)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "amtss"]:
-        del sys.modules[name]
+    for module in pkgutil.walk_packages(amtss.__path__, "amtss."):
+        if module.name != "amtss.__main__":
+            importlib.import_module(module.name)
     gc.freeze()  # or the first collection of each fork would copy all of memory
     sys.argv = serve(socket.socket(fileno=int(sys.argv[1])))
     run(Path(sys.argv[0]).name)
